@@ -1,0 +1,216 @@
+"""The onnx backend: MediaPipe's networks, or a user's own face detector, on onnxruntime.
+
+One picture's way, in order: detection → roi → crop → landmarks → projection → next roi.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+
+from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
+from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks, FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
+from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
+from maix_facemesh_ros.detection import BoxDetector, Detection
+from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.parameters import FaceMeshParameters
+from maix_facemesh_ros.roi import (
+    Roi,
+    bounding_box,
+    overlap,
+    roi_from_detection,
+    roi_from_landmarks,
+)
+
+#: detector: how to open it, given the path of the user's file.
+DETECTORS: dict[str, Callable[[Path], BoxDetector]] = {
+    "full_range": lambda _: FullRangeDetector(),
+    "short_range": lambda _: ShortRangeDetector(),
+    "yolov8_face": YoloV8FaceDetector,
+    "yunet": YuNetDetector,
+}
+
+#: Two faces whose landmarks' boxes overlap more than this are one face found twice (the bound of
+#: MediaPipe's AssociationNormRectCalculator in face_landmarker_graph.cc).
+SAME_LANDMARKS_OVERLAP = 0.5
+
+#: A detector's box and a landmarks' box of one face overlap by more than this; they frame it
+#: differently.
+SAME_BOX_OVERLAP = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """A face to be followed into the next picture."""
+
+    id: int
+    roi: Roi
+    #: The detector's confidence when it last looked at this face.
+    score: float
+
+
+class OnnxFaceDetector:
+    """Finds faces and their landmarks on the host's processor."""
+
+    def __init__(self, parameters: FaceMeshParameters) -> None:
+        """Load the networks.
+
+        Raises:
+            ModelError: a model file is missing, damaged, or not the network it should be.
+        """
+        self._detector = DETECTORS[parameters.detector](Path(parameters.detector_model))
+        self._landmarks = FaceLandmarksNetwork()
+        threads = parameters.threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(threads, "face_landmarks") if threads > 1 else None
+        self._new_ids = count(1)
+        self.forget()
+
+    def forget(self) -> None:
+        """See `backends.FaceDetector`."""
+        self._tracks: list[_Track] = []
+        self._pictures_since_look = 0
+        self._untracked_in_view = False
+
+    def close(self) -> None:
+        """See `backends.FaceDetector`."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def detect(self, picture: Picture, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
+        """See `backends.FaceDetector`."""
+        if not parameters.tracking:
+            return _largest_first(self._find_new(picture, parameters, bgr, known=[]))
+
+        faces = self._follow(picture, parameters, bgr)
+        if self._must_look(faces, parameters):
+            self._pictures_since_look = 0
+            faces += self._find_new(picture, parameters, bgr, known=faces)
+        else:
+            self._pictures_since_look += 1
+
+        for face in faces:
+            if len(face.points):
+                face.id = face.id or next(self._new_ids)
+                face.box = bounding_box(face.points)
+        faces = _largest_first(faces)
+        self._untracked_in_view = any(face.id == 0 for face in faces)
+        self._tracks = [
+            _Track(face.id, roi_from_landmarks(face.points), face.score)
+            for face in faces
+            if face.id
+        ]
+        return faces
+
+    def _follow(self, picture: Picture, parameters: FaceMeshParameters, bgr: bool) -> list[Face]:
+        """Find the tracked faces again where their last landmarks say; lost ones are left out."""
+        tracks = self._tracks[: parameters.face_limit]
+        faces: list[Face] = []
+        for track, landmarks in zip(
+            tracks, self._find_landmarks(picture, [track.roi for track in tracks], bgr), strict=True
+        ):
+            is_face = landmarks.presence >= parameters.landmarks_conf_th
+            if is_face and not _is_among(landmarks, faces):
+                face = Face(id=track.id, score=track.score)
+                _set_landmarks(face, landmarks)
+                faces.append(face)
+        return faces
+
+    def _must_look(self, followed: list[Face], parameters: FaceMeshParameters) -> bool:
+        """Whether the detector must look at this picture for faces beside those followed."""
+        if parameters.face_limit is not None and len(followed) >= parameters.face_limit:
+            return False
+        lost_one = len(followed) < len(self._tracks)  # it may be elsewhere in this very picture
+        return (
+            not followed
+            or lost_one
+            or self._untracked_in_view  # faces without landmarks are seen by the detector only
+            or self._pictures_since_look + 1 >= parameters.detect_interval
+        )
+
+    def _find_new(
+        self, picture: Picture, parameters: FaceMeshParameters, bgr: bool, known: list[Face]
+    ) -> list[Face]:
+        """Detect faces and find their landmarks, the largest first, up to the face limit.
+
+        Args:
+            known: faces already found in this picture; their score and key points are brought up to
+                date.
+        """
+        detections = self._detector.detect(
+            picture,
+            bgr=bgr,
+            score_threshold=parameters.detect_conf_th,
+            overlap_threshold=parameters.detect_iou_th,
+            min_face_size=parameters.min_face_size,
+        )
+        candidates = iter(
+            sorted(
+                (detection for detection in detections if not _recognise(detection, known)),
+                key=lambda detection: -detection.area,
+            )
+        )
+        room = None if parameters.face_limit is None else parameters.face_limit - len(known)
+        found: list[Face] = []
+        # A candidate without landmarks makes room for the next, so that no face is missed for it.
+        while batch := list(islice(candidates, None if room is None else room - len(found))):
+            rois = [roi_from_detection(d.box, d.keypoints, self._detector.roi_rule) for d in batch]
+            for detection, landmarks in zip(
+                batch, self._find_landmarks(picture, rois, bgr), strict=True
+            ):
+                face = Face(
+                    score=detection.score, box=detection.box, box_keypoints=detection.keypoints
+                )
+                if landmarks.presence >= parameters.landmarks_conf_th:
+                    if not _is_among(landmarks, known + found):
+                        _set_landmarks(face, landmarks)
+                        found.append(face)
+                elif not parameters.require_landmarks:
+                    face.landmarks_score = landmarks.presence
+                    found.append(face)
+        return found
+
+    def _find_landmarks(
+        self, picture: Picture, rois: Sequence[Roi], bgr: bool
+    ) -> list[FaceLandmarks]:
+        """Run the landmark network on each ROI, side by side when there are several."""
+        find = partial(self._landmarks.find, picture, bgr=bgr)
+        if self._pool is None or len(rois) < 2:
+            return [find(roi) for roi in rois]
+        return list(self._pool.map(find, rois))
+
+
+def _set_landmarks(face: Face, landmarks: FaceLandmarks) -> None:
+    face.landmarks_score = landmarks.presence
+    face.points = landmarks.points
+    face.points_z = landmarks.points_z
+    face.points_rel = landmarks.points_rel
+
+
+def _is_among(landmarks: FaceLandmarks, faces: list[Face]) -> bool:
+    """Whether these landmarks are of a face that is already there."""
+    box = bounding_box(landmarks.points)
+    return any(
+        overlap(box, bounding_box(face.points)) > SAME_LANDMARKS_OVERLAP
+        for face in faces
+        if len(face.points)
+    )
+
+
+def _recognise(detection: Detection, known: list[Face]) -> bool:
+    """Whether a detection is a known face; if so, give that face the detector's news."""
+    for face in known:
+        if overlap(detection.box, bounding_box(face.points)) > SAME_BOX_OVERLAP:
+            face.score = detection.score
+            face.box_keypoints = detection.keypoints
+            return True
+    return False
+
+
+def _largest_first(faces: list[Face]) -> list[Face]:
+    return sorted(faces, key=lambda face: -face.box[2] * face.box[3])

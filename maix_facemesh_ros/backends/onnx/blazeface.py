@@ -1,0 +1,215 @@
+"""MediaPipe's two face detectors (BlazeFace): short range, and full range at any input size.
+
+The full-range network is fully convolutional, so its input can be as large as the smallest face
+asks for, in the picture's own aspect. One size does not fit all faces: the network sees those from
+about 12 to about 130 pixels of its input. So the picture is looked at on several levels, each a
+fifth of the one before, down to one in which the whole picture is no larger than a face. The small
+levels cost next to nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from maix_facemesh_ros.backends.onnx.network import Network, picture_tensor
+from maix_facemesh_ros.detection import Detection, logit, sigmoid, suppress_weighted
+from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.model_files import find_model
+from maix_facemesh_ros.roi import Roi, RoiRule, crop, overlap
+
+#: MediaPipe blends at an overlap of 0.3 where MaixPy's default `detect_iou_th` is 0.45: the
+#: parameter keeps its meaning (more = fewer boxes count as one face) and its default keeps
+#: MediaPipe's answer.
+OVERLAP_PER_DETECT_IOU_TH = 0.3 / 0.45
+
+
+class ShortRangeDetector:
+    """BlazeFace short range: 128x128, to about 2 m. The detector of MediaPipe's FaceLandmarker."""
+
+    roi_rule = RoiRule()
+
+    SIZE = 128
+    #: (stride in pixels, anchors per cell): face_detection_short_range's SsdAnchorsCalculator
+    #: options.
+    ANCHORS = ((8, 2), (16, 6))
+
+    def __init__(self) -> None:
+        self._network = Network(find_model("face_detection_short_range.onnx"), kind="short_range")
+        self._anchors = np.concatenate(
+            [
+                _cell_centers(self.SIZE, self.SIZE, stride, per_cell)
+                for stride, per_cell in self.ANCHORS
+            ]
+        )
+
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        bgr: bool,
+        score_threshold: float,
+        overlap_threshold: float,
+        min_face_size: float,  # noqa: ARG002  the input is fixed
+    ) -> list[Detection]:
+        """See `detection.BoxDetector`."""
+        size = (self.SIZE, self.SIZE)
+        roi = _letterbox_roi(picture, size)
+        level = crop(picture, roi, size, cv2.BORDER_CONSTANT)
+        return _find_faces(
+            self._network, self._anchors, level, roi, bgr, score_threshold, overlap_threshold
+        )
+
+
+class FullRangeDetector:
+    """BlazeFace full range (sparse), its input sized for the picture and the smallest face."""
+
+    roi_rule = RoiRule()
+
+    STRIDE = 4
+    #: Sides of the network's input are multiples of this.
+    MULTIPLE = 32
+    #: A face is found reliably when it is this wide in the network's input.
+    SMALLEST_FACE = 15
+    #: Larger faces than this are left to the next level, where they are seen better.
+    LARGEST_FACE = 130
+    #: Each level is this much smaller than the one before, so that their ranges of face sizes
+    #: overlap.
+    LEVEL_RATIO = 5
+    #: Side of the last level, square: a face that fills the picture is found here.
+    LAST_LEVEL = 96
+    #: Networks are kept for this many input sizes, enough for cameras that share one detector.
+    KEPT_SIZES = 8
+
+    def __init__(self) -> None:
+        self._networks: OrderedDict[tuple[int, int], _SizedNetwork] = OrderedDict()
+        # Loaded now, so that a damaged model file is reported at the start and not with the first
+        # picture.
+        self._sized_network(self.LAST_LEVEL, self.LAST_LEVEL)
+
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        bgr: bool,
+        score_threshold: float,
+        overlap_threshold: float,
+        min_face_size: float,
+    ) -> list[Detection]:
+        """See `detection.BoxDetector`."""
+        found: list[Detection] = []
+        source, pixel = picture, 1.0
+        picture_height, picture_width = picture.shape[:2]
+        for size in self.level_sizes(picture_width, picture_height, min_face_size):
+            # Each level is made from the one before, blurred, so that no pixel of a large picture
+            # is skipped: a face seen at a twentieth of its size would drown in the camera's noise.
+            roi = _letterbox_roi(source, size)
+            level = crop(source, roi, size, cv2.BORDER_CONSTANT)
+            pixel *= roi.width / size[0]
+            source = np.asarray(cv2.blur(level, (self.LEVEL_RATIO, self.LEVEL_RATIO)), np.uint8)
+
+            network, anchors = self._sized_network(*size)
+            seen = Roi(picture_width / 2, picture_height / 2, size[0] * pixel, size[1] * pixel, 0.0)
+            faces = _find_faces(
+                network, anchors, level, seen, bgr, score_threshold, overlap_threshold
+            )
+            is_last = size == (self.LAST_LEVEL, self.LAST_LEVEL)
+            found += [
+                face
+                for face in faces
+                if (is_last or max(face.box[2:]) <= self.LARGEST_FACE * pixel)
+                and all(overlap(face.box, finer.box) <= overlap_threshold for finer in found)
+            ]
+        return sorted(found, key=lambda face: -face.score)
+
+    def level_sizes(
+        self, picture_width: int, picture_height: int, min_face_size: float
+    ) -> list[tuple[int, int]]:
+        """Return the size of the network's input on each level in pixels, the finest first."""
+        sizes = []
+        width = self.SMALLEST_FACE / min_face_size
+        while max(width, width * picture_height / picture_width) > 1.5 * self.LAST_LEVEL:
+            height = width * picture_height / picture_width
+            sizes.append((self._up_to_multiple(width), self._up_to_multiple(height)))
+            width /= self.LEVEL_RATIO
+        return [*sizes, (self.LAST_LEVEL, self.LAST_LEVEL)]
+
+    def _up_to_multiple(self, side: float) -> int:
+        return math.ceil(side / self.MULTIPLE) * self.MULTIPLE
+
+    def _sized_network(self, width: int, height: int) -> _SizedNetwork:
+        sized = self._networks.get((width, height))
+        if sized is None:
+            network = Network(
+                find_model("face_detection_full_range.onnx"),
+                kind="full_range",
+                dimensions={"width": width, "height": height},
+            )
+            sized = _SizedNetwork(network, _cell_centers(width, height, self.STRIDE, 1))
+            self._networks[width, height] = sized
+            if len(self._networks) > self.KEPT_SIZES:
+                self._networks.popitem(last=False)
+        self._networks.move_to_end((width, height))
+        return sized
+
+
+class _SizedNetwork(NamedTuple):
+    """The full-range network for one input size, with the (N, 2) centres of its cells in pixels."""
+
+    network: Network
+    anchors: FloatArray
+
+
+def _cell_centers(width: int, height: int, stride: int, per_cell: int) -> FloatArray:
+    """Return the (N, 2) centres of the output cells in pixels of the input, row by row."""
+    y, x = np.mgrid[0 : height // stride, 0 : width // stride]
+    centers = np.stack([x, y], axis=-1).reshape(-1, 2).repeat(per_cell, axis=0)
+    return ((centers + 0.5) * stride).astype(np.float32)
+
+
+def _letterbox_roi(picture: Picture, size: tuple[int, int]) -> Roi:
+    """Return the part of the plane that fills `size` with the whole picture centred in it."""
+    height, width = picture.shape[:2]
+    pixel = max(width / size[0], height / size[1])
+    return Roi(width / 2, height / 2, size[0] * pixel, size[1] * pixel, 0.0)
+
+
+def _find_faces(
+    network: Network,
+    anchors: FloatArray,
+    level: Picture,
+    roi: Roi,
+    bgr: bool,
+    score_threshold: float,
+    overlap_threshold: float,
+) -> list[Detection]:
+    """Run the network on one level and decode the faces into pixels of the source picture.
+
+    Decoding after mediapipe/calculators/tensor/tensors_to_detections_calculator.cc: box centre,
+    size and six key points in pixels of the input, places relative to the anchor.
+
+    Args:
+        level: uint8 (h, w, 3), the network's input before scaling.
+        roi: what `level` shows of the source picture, not rotated.
+    """
+    regressors, logits = network.run(picture_tensor(level, bgr=bgr, scale=2 / 255, offset=-1.0))
+    confident = np.flatnonzero(logits[0, :, 0] >= logit(score_threshold))
+    if not len(confident):
+        return []
+    places = regressors[0, confident].reshape(-1, 8, 2)
+    half_sizes = places[:, 1] / 2
+    places = places + anchors[confident, np.newaxis]
+    corners = np.stack([places[:, 0] - half_sizes, places[:, 0] + half_sizes], axis=1)
+
+    pixel = roi.width / level.shape[1]
+    left_top = np.array([roi.center_x - roi.width / 2, roi.center_y - roi.height / 2], np.float32)
+    return suppress_weighted(
+        boxes=np.asarray(corners * pixel + left_top, np.float32).reshape(-1, 4),
+        scores=sigmoid(logits[0, confident, 0]),
+        keypoints=np.asarray(places[:, 2:] * pixel + left_top, np.float32),
+        overlap_threshold=overlap_threshold * OVERLAP_PER_DETECT_IOU_TH,
+    )

@@ -1,0 +1,54 @@
+"""MediaPipe's face landmark network: a ROI of the picture in, 478 landmarks with depth out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+
+from maix_facemesh_ros.backends.onnx.network import Network, picture_tensor
+from maix_facemesh_ros.detection import sigmoid
+from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.model_files import find_model
+from maix_facemesh_ros.roi import Roi, crop, project_landmarks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceLandmarks:
+    """What the landmark network says of one ROI."""
+
+    #: Presence score: how sure the network is that the ROI holds a face, 0..1.
+    presence: float
+    #: (478, 2) pixels of the source picture.
+    points: FloatArray
+    #: (478,) depth in pixels, larger = closer.
+    points_z: FloatArray
+    #: (478, 2) pixels of the network's input.
+    points_rel: FloatArray
+
+
+class FaceLandmarksNetwork:
+    """The landmark network of MediaPipe's FaceLandmarker; may be called from several threads."""
+
+    #: Width and height of the input in pixels.
+    SIZE = 256
+
+    def __init__(self) -> None:
+        self._network = Network(find_model("face_landmarks.onnx"), kind="face_landmarks")
+
+    def find(self, picture: Picture, roi: Roi, *, bgr: bool) -> FaceLandmarks:
+        """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) picture."""
+        # A face at the picture's edge keeps its landmarks only with the edge's pixels repeated
+        # outwards.
+        face_crop = crop(picture, roi, (self.SIZE, self.SIZE), cv2.BORDER_REPLICATE)
+        output, presence = self._network.run(picture_tensor(face_crop, bgr=bgr, scale=1 / 255))
+        landmarks = output.reshape(-1, 3)
+        points, points_z = project_landmarks(
+            landmarks, self.SIZE, roi, (picture.shape[1], picture.shape[0])
+        )
+        return FaceLandmarks(
+            presence=float(sigmoid(presence)[0, 0]),
+            points=points,
+            points_z=points_z,
+            points_rel=landmarks[:, :2].copy(),
+        )

@@ -1,0 +1,99 @@
+"""One ONNX network on one execution provider: the only place that touches onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.model_files import ModelError
+
+#: Metadata key by which the package's own model files say what they are (models/make_models.py).
+KIND_KEY = "maix_facemesh_ros.kind"
+
+
+class Network:
+    """A loaded network.
+
+    One thread per run: networks this small gain little from more, and several faces run side by
+        side in threads of their own (onnxruntime releases the interpreter lock). Threads that spin
+        while they wait would fight over a robot's few cores, so they do not.
+    """
+
+    def __init__(
+        self, path: Path, *, kind: str | None = None, dimensions: Mapping[str, int] | None = None
+    ) -> None:
+        """Load the file.
+
+        Args:
+            path: an .onnx file.
+            kind: what the file must say it is; None for a user's own file.
+            dimensions: values for the input's symbolic dimensions, by name. Fixing them at load
+                time lets onnxruntime plan its memory and kernels once.
+
+        Raises:
+            ModelError: missing, damaged, or of another kind.
+        """
+        if not path.is_file():
+            raise ModelError(f"there is no model file {path}: check the path in 'detector_model'")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        for name, value in (dimensions or {}).items():
+            options.add_free_dimension_override_by_name(name, value)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises many unrelated types
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(
+                f"{path} ({path.stat().st_size} bytes) is no readable ONNX model: {reason}. "
+                "The file may be cut short, or not an .onnx file: fetch it again "
+                "(the package's own: 'git checkout -- models' or install the package again)"
+            ) from error
+        found_kind = self._session.get_modelmeta().custom_metadata_map.get(KIND_KEY)
+        if kind is not None and found_kind != kind:
+            raise ModelError(
+                f"{path} is a {found_kind or 'foreign'} model where a {kind} model is needed: "
+                "restore the package's file with 'git checkout -- models' or install the package "
+                "again"
+            )
+        self.path = path
+        self.input_name: str = self._session.get_inputs()[0].name
+        self.input_shape: list[int | str | None] = self._session.get_inputs()[0].shape
+        self.output_names: list[str] = [output.name for output in self._session.get_outputs()]
+        self.output_shapes: list[list[int | str | None]] = [
+            output.shape for output in self._session.get_outputs()
+        ]
+        self.provider: str = self._session.get_providers()[0]
+
+    def run(self, tensor: FloatArray) -> list[FloatArray]:
+        """Run the network on one input; returns its outputs in the file's order."""
+        inputs = {self.input_name: np.ascontiguousarray(tensor)}
+        outputs: list[FloatArray] = self._session.run(None, inputs)
+        return outputs
+
+
+def picture_tensor(picture: Picture, *, bgr: bool, scale: float, offset: float = 0.0) -> FloatArray:
+    """Return the picture as a network's input: RGB planes, value * scale + offset.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        bgr: the picture's channel order.
+
+    Returns:
+        float32 (1, 3, H, W).
+    """
+    height, width = picture.shape[:2]
+    tensor = np.empty((1, 3, height, width), np.float32)
+    rgb = picture[:, :, ::-1] if bgr else picture
+    np.multiply(rgb.transpose(2, 0, 1), np.float32(scale), out=tensor[0])
+    if offset:
+        tensor += np.float32(offset)
+    return tensor

@@ -1,0 +1,136 @@
+"""What a face detector finds, and how overlapping findings become one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.roi import RoiRule
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """One face as a detector sees it, in pixels of the source picture."""
+
+    #: x, y, width, height; may reach over the picture's edge.
+    box: tuple[float, float, float, float]
+    #: Confidence, 0..1.
+    score: float
+    #: (K, 2) the detector's key points; the first two are the eyes, the one on the picture's left
+    #: first.
+    keypoints: FloatArray
+
+    @property
+    def area(self) -> float:
+        """Area of the box in square pixels."""
+        return self.box[2] * self.box[3]
+
+
+class BoxDetector(Protocol):
+    """A network that finds face boxes, with the rule that turns its boxes into ROIs."""
+
+    roi_rule: RoiRule
+
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        bgr: bool,
+        score_threshold: float,
+        overlap_threshold: float,
+        min_face_size: float,
+    ) -> list[Detection]:
+        """Return the faces in a uint8 (H, W, 3) picture, most confident first.
+
+        Args:
+            picture: RGB, or BGR with `bgr`.
+            bgr: the picture's channel order.
+            score_threshold: least confidence, 0..1.
+            overlap_threshold: boxes that overlap more than this (intersection over union) are one
+                face.
+            min_face_size: smallest face to find, as a fraction of the picture's width; a detector
+                with a fixed input does not use it.
+        """
+        ...
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    """Return 1 / (1 + exp(-x)), safe for large |x|."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0))), np.float32)
+
+
+def logit(probability: float) -> float:
+    """Return the inverse of `sigmoid`: one threshold for it spares thousands of exponentials."""
+    with np.errstate(divide="ignore"):
+        return float(np.log(probability) - np.log1p(-probability))
+
+
+def suppress_weighted(
+    boxes: FloatArray, scores: FloatArray, keypoints: FloatArray, overlap_threshold: float
+) -> list[Detection]:
+    """Blend boxes that overlap the best one, weighted by score.
+
+    This is MediaPipe's WEIGHTED non-maximum suppression
+    (mediapipe/calculators/util/non_max_suppression_calculator.cc).
+
+    Args:
+        boxes: (N, 4) left, top, right, bottom in pixels.
+        scores: (N,) 0..1.
+        keypoints: (N, K, 2) pixels.
+        overlap_threshold: intersection over union above which a box belongs to the best one.
+    """
+    values = np.concatenate([boxes, keypoints.reshape(len(boxes), -1)], axis=1).astype(np.float64)
+    detections = []
+    for cluster in _clusters(boxes, scores, overlap_threshold):
+        weights = scores[cluster].astype(np.float64)
+        blended = weights @ values[cluster] / weights.sum()
+        detections.append(_detection(blended[:4], float(scores[cluster[0]]), blended[4:]))
+    return detections
+
+
+def suppress_greedy(
+    boxes: FloatArray, scores: FloatArray, keypoints: FloatArray, overlap_threshold: float
+) -> list[Detection]:
+    """Keep the best box of each group of overlapping ones (YOLO's and OpenCV's suppression).
+
+    Args and result as `suppress_weighted`.
+    """
+    return [
+        _detection(boxes[cluster[0]], float(scores[cluster[0]]), keypoints[cluster[0]])
+        for cluster in _clusters(boxes, scores, overlap_threshold)
+    ]
+
+
+def _clusters(
+    boxes: FloatArray, scores: FloatArray, overlap_threshold: float
+) -> list[npt.NDArray[np.intp]]:
+    """Group boxes around the most confident ones; each group's indices start with its best."""
+    remaining = np.argsort(-scores, kind="stable")
+    clusters = []
+    while len(remaining):
+        belongs = _overlaps(boxes[remaining[0]], boxes[remaining]) > overlap_threshold
+        belongs[0] = True
+        clusters.append(remaining[belongs])
+        remaining = remaining[~belongs]
+    return clusters
+
+
+def _overlaps(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Return the intersection over union of one box (4,) with each of (N, 4), as corners."""
+    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+    intersection = np.clip(sides, 0.0, None).prod(axis=1)
+    union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod() - intersection
+    return np.asarray(intersection / np.maximum(union, np.finfo(np.float32).tiny), np.float32)
+
+
+def _detection(
+    box: npt.NDArray[np.floating], score: float, keypoints: npt.NDArray[np.floating]
+) -> Detection:
+    left, top, right, bottom = (float(value) for value in box)
+    return Detection(
+        (left, top, right - left, bottom - top), score, keypoints.reshape(-1, 2).astype(np.float32)
+    )

@@ -1,0 +1,56 @@
+"""`Face`: what backends produce, enrichers fill in and ROS messages are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+
+
+def _no_points() -> FloatArray:
+    return np.zeros((0, 2), np.float32)
+
+
+def _no_depths() -> FloatArray:
+    return np.zeros(0, np.float32)
+
+
+@dataclass(slots=True, eq=False)
+class Face:
+    """One face in one picture.
+
+    Pixels are those of the source picture, sub-pixel, x to the right and y down, (0, 0) the top
+    left corner of the top left pixel.
+    """
+
+    #: The tracker's number of this face, from 1; 0 when it is not tracked.
+    id: int = 0
+    #: The detector's confidence, 0..1. Between two looks of the detector a tracked face keeps the
+    #: last one.
+    score: float = 0.0
+    #: x, y, width, height in pixels: the detector's box, or in tracking mode the box of the
+    #: landmarks.
+    box: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    #: (K, 2) pixels: the detector's own key points; (0, 2) on a picture the detector did not look
+    #: at.
+    box_keypoints: FloatArray = field(default_factory=_no_points)
+    #: Presence score of the landmark network, 0..1.
+    landmarks_score: float = 0.0
+    #: (N, 2) pixels; (0, 2) without landmarks or with `landmarks_abs` off.
+    points: FloatArray = field(default_factory=_no_points)
+    #: (N,) depth in pixels (the scale of x and y), 0 at the face's centre, larger = closer.
+    points_z: FloatArray = field(default_factory=_no_depths)
+    #: (N, 2) pixels of the landmark network's input; (0, 2) unless `landmarks_rel` is on.
+    points_rel: FloatArray = field(default_factory=_no_points)
+    #: (N,) uint16 mesh index of each point; None means 0..N-1.
+    indices: npt.NDArray[np.uint16] | None = None
+    #: (52,) expression scores 0..1, in the order of `BLENDSHAPE_NAMES`.
+    blendshapes: FloatArray | None = None
+    #: (4, 4) head in the camera's optical frame, metres.
+    pose: npt.NDArray[np.float64] | None = None
+    #: (N, 3) landmarks in the camera's optical frame, metres.
+    points_3d: FloatArray | None = None

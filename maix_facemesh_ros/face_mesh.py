@@ -1,0 +1,180 @@
+"""`FaceMesh`: pictures in, faces with landmarks out, on any backend and without ROS."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from maix_facemesh_ros.backends import open_backend
+from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.one_euro import LandmarkSmoother
+from maix_facemesh_ros.parameters import (
+    FaceMeshParameters,
+    ParameterError,
+    parameters_of,
+    unknown_parameter,
+)
+
+if TYPE_CHECKING:
+    from maix_facemesh_ros.backends.onnx.blendshapes import BlendshapesNetwork
+
+#: Time between two pictures when the caller gives no stamps, in seconds.
+ASSUMED_INTERVAL = 1 / 30
+
+
+class FaceMesh:
+    """Finds faces and their landmarks in pictures.
+
+    The keywords are the fields of `FaceMeshParameters`, which has their meaning, ranges and
+    defaults::
+
+        with FaceMesh(max_face_num=1) as mesh:
+            for face in mesh.process(rgb):
+                print(face.box, face.points[4], face.points_z[4])
+
+    One object serves one stream of pictures, from one thread at a time.
+    """
+
+    def __init__(self, parameters: FaceMeshParameters | None = None, **values: Any) -> None:
+        """Open the backend and load its networks.
+
+        Args:
+            parameters: all parameters in one object, instead of keywords.
+            **values: any of the fields of `FaceMeshParameters`.
+
+        Raises:
+            ParameterError: an unknown name, a wrong type, or a value out of range.
+            BackendError: the backend cannot run here.
+            ModelError: a model file is missing, damaged, or not the network it should be.
+        """
+        if parameters is None:
+            known = [parameter.name for parameter in parameters_of(FaceMeshParameters)]
+            unknown = [unknown_parameter(name, known) for name in values if name not in known]
+            if unknown:
+                raise ParameterError("; ".join(unknown))
+            parameters = FaceMeshParameters(**values)
+        elif values:
+            raise ParameterError("give FaceMesh either one parameters object or keywords, not both")
+        self._parameters = parameters
+        self.backend_name, self._backend = open_backend(parameters)
+        self._smoother = LandmarkSmoother()
+        self._stamp: float | None = None
+        self._blendshapes: BlendshapesNetwork | None = None
+        if parameters.blendshapes:
+            self._load_blendshapes()
+
+    @property
+    def parameters(self) -> FaceMeshParameters:
+        """The parameters in force."""
+        return self._parameters
+
+    def change(self, **changes: Any) -> None:
+        """Change parameters between two pictures: all of them, or with a bad one none.
+
+        Raises:
+            ParameterError: an unknown name, a bad value, or a parameter that is fixed at the start.
+        """
+        self._parameters = self._parameters.changed(**changes)
+
+    def process(
+        self, picture: Picture, stamp: float | None = None, *, bgr: bool = False
+    ) -> list[Face]:
+        """Find the faces of one picture.
+
+        Args:
+            picture: uint8 (H, W, 3), RGB; it is only read.
+            stamp: time of the picture in seconds, used for smoothing. Without it pictures count as
+                1/30 s apart. A stamp before the last one starts a new stream: faces get new ids.
+            bgr: the picture's channels are blue, green, red.
+
+        Returns:
+            The faces, largest first, at most `max_face_num`.
+
+        Raises:
+            TypeError, ValueError: the picture is not uint8 (H, W, 3), or the stamp is not finite.
+        """
+        check_picture(picture)
+        stamp = self._next_stamp(stamp)
+        parameters = self._parameters
+        faces = self._backend.detect(picture, parameters, bgr=bgr)
+        if parameters.tracking and parameters.smoothing == "one_euro":
+            self._smoother.smooth(faces, stamp)
+        if parameters.blendshapes:
+            network = self._load_blendshapes()
+            for face in faces:
+                face.blendshapes = network.score(face.points) if len(face.points) else None
+        for face in faces:
+            _keep_wanted_points(face, parameters)
+        return faces
+
+    def close(self) -> None:
+        """Free the backend; the object cannot be used after it."""
+        self._backend.close()
+
+    def __enter__(self) -> FaceMesh:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _next_stamp(self, stamp: float | None) -> float:
+        if stamp is None:
+            stamp = ASSUMED_INTERVAL + (self._stamp or 0.0)
+        if not math.isfinite(stamp):
+            raise ValueError(f"stamp is {stamp}: give the picture's time in seconds")
+        if self._stamp is not None and stamp < self._stamp:
+            self._backend.forget()
+            self._smoother.forget()
+        self._stamp = stamp
+        return stamp
+
+    def _load_blendshapes(self) -> BlendshapesNetwork:
+        if self._blendshapes is None:
+            # Loaded when it is first wanted, and from the onnx backend's module, the home of
+            # onnxruntime.
+            from maix_facemesh_ros.backends.onnx.blendshapes import BlendshapesNetwork
+
+            self._blendshapes = BlendshapesNetwork()
+        return self._blendshapes
+
+
+# help() and editors show the parameters by name, though they are declared in one place only.
+FaceMesh.__signature__ = inspect.signature(FaceMeshParameters)  # type: ignore[attr-defined]
+
+
+def check_picture(picture: Picture) -> None:
+    """Check that a picture is a uint8 (H, W, 3) array with pixels in it.
+
+    Raises:
+        TypeError: not a uint8 array.
+        ValueError: another shape.
+    """
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+        found = getattr(picture, "dtype", type(picture).__name__)
+        raise TypeError(f"the picture is {found}: give a uint8 array of shape (height, width, 3)")
+    if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise ValueError(
+            f"the picture has shape {picture.shape}: give (height, width, 3), red, green and blue"
+        )
+
+
+def _keep_wanted_points(face: Face, parameters: FaceMeshParameters) -> None:
+    wanted = parameters.landmark_indices
+    if wanted is not None and len(face.points):
+        face.indices = np.array(wanted, np.uint16)
+        face.points = face.points[face.indices]
+        face.points_z = face.points_z[face.indices]
+        face.points_rel = face.points_rel[face.indices]
+    if not parameters.landmarks_abs:
+        face.points = face.points[:0]
+    if not parameters.landmarks_rel:
+        face.points_rel = face.points_rel[:0]

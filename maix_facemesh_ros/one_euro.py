@@ -1,0 +1,82 @@
+"""The One-Euro filter: still faces stop trembling, moving ones do not lag.
+
+Casiez, Roussel, Vogel: «1€ Filter: A Simple Speed-based Low-pass Filter for Noisy Input in
+    Interactive Systems», CHI 2012. Constants and scaling are MediaPipe's
+    (face_landmarks_detector_graph.cc, landmarks_smoothing_calculator.cc): speeds are measured in
+    face sizes, so that near and far faces are smoothed alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.face import Face
+
+MIN_CUTOFF = 0.05  # hertz
+BETA = 80.0
+DERIVATE_CUTOFF = 1.0  # hertz
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _State:
+    """What the filter remembers of one face's last picture; arrays are (N, 3) x, y, z in pixels."""
+
+    stamp: float
+    raw: npt.NDArray[np.float64]
+    smoothed: npt.NDArray[np.float64]
+    #: Face sizes per second.
+    speeds: npt.NDArray[np.float64]
+
+
+class LandmarkSmoother:
+    """Smooths the landmarks of tracked faces over time, each face by its id."""
+
+    def __init__(self) -> None:
+        self._states: dict[int, _State] = {}
+
+    def smooth(self, faces: list[Face], stamp: float) -> None:
+        """Replace `points` and `points_z` of each face that has an id by their smoothed values.
+
+        Args:
+            faces: the faces of one picture; a face that is not among them is forgotten.
+            stamp: time of the picture in seconds. Where it does not advance, a face starts anew.
+        """
+        states = {}
+        for face in faces:
+            if face.id and len(face.points):
+                raw = np.column_stack([face.points, face.points_z]).astype(np.float64)
+                state = _advance(self._states.get(face.id), raw, stamp)
+                face.points = state.smoothed[:, :2].astype(np.float32)
+                face.points_z = state.smoothed[:, 2].astype(np.float32)
+                states[face.id] = state
+        self._states = states
+
+    def forget(self) -> None:
+        """Start anew with the next picture."""
+        self._states = {}
+
+
+def _advance(before: _State | None, raw: npt.NDArray[np.float64], stamp: float) -> _State:
+    if before is None or stamp <= before.stamp:
+        return _State(stamp, raw, raw, np.zeros_like(raw))
+    elapsed = stamp - before.stamp
+    width, height = np.ptp(raw[:, :2], axis=0)
+    face_size = max((width + height) / 2, 1.0)
+
+    speeds = (raw - before.raw) / (face_size * elapsed)
+    share = _share_of_new(DERIVATE_CUTOFF, elapsed)
+    speeds = share * speeds + (1 - share) * before.speeds
+    share_of_each = _share_of_new(MIN_CUTOFF + BETA * np.abs(speeds), elapsed)
+    smoothed = share_of_each * raw + (1 - share_of_each) * before.smoothed
+    return _State(stamp, raw, smoothed, speeds)
+
+
+def _share_of_new(
+    cutoff: npt.NDArray[np.float64] | float, elapsed: float
+) -> npt.NDArray[np.float64] | float:
+    """Return the weight of the new value in a low-pass filter of this cutoff frequency (hertz)."""
+    return 1 / (1 + 1 / (2 * math.pi * cutoff * elapsed))

@@ -1,0 +1,340 @@
+"""Every parameter, declared once: default, meaning, range, and whether it may change while running.
+
+The Python API, the node, `config/facemesh.yaml` and the table in the README all come from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from maix_facemesh_ros.landmark_subsets import LANDMARK_SUBSETS
+
+#: The landmark network's number of points; valid mesh indices are 0..477.
+LANDMARKS = 478
+
+
+class ParameterError(ValueError):
+    """A parameter has an unknown name, a wrong type, or a value outside its range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What is known of one parameter beside its value."""
+
+    name: str
+    default: Any
+    description: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[Any, ...]
+    changeable: bool
+
+    def check(self, value: Any) -> Any:
+        """Return the value in the parameter's own type.
+
+        Raises:
+            ParameterError: wrong type or out of range; the message says what would be right.
+        """
+        value = self._in_type(value)
+        if self.choices and value not in self.choices:
+            raise ParameterError(f"{self.name} is {value!r}: give {_one_of(self.choices)}")
+        if self.minimum is not None and value < self.minimum:
+            raise ParameterError(f"{self.name} is {value}: give {self._range()}")
+        if self.maximum is not None and value > self.maximum:
+            raise ParameterError(f"{self.name} is {value}: give {self._range()}")
+        return value
+
+    @property
+    def type_name(self) -> str:
+        """The type in words, as errors and the documentation name it."""
+        return _TYPE_NAMES[type(self.default)]
+
+    def range_text(self) -> str:
+        """The range in words, empty when every value of the type will do."""
+        if self.choices:
+            return " | ".join('""' if choice == "" else str(choice) for choice in self.choices)
+        return self._range() if self.minimum is not None or self.maximum is not None else ""
+
+    def _range(self) -> str:
+        if self.minimum is None:
+            return f"at most {self.maximum:g}"
+        if self.maximum is None:
+            return f"at least {self.minimum:g}"
+        return f"{self.minimum:g} to {self.maximum:g}"
+
+    def _in_type(self, value: Any) -> Any:
+        wanted = type(self.default)
+        if wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise ParameterError(f"{self.name} is {value}: give a finite number")
+            return float(value)
+        if wanted is int and isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if wanted is tuple:
+            return self._index_tuple(value)
+        if wanted in (bool, str) and isinstance(value, wanted):
+            return value
+        raise ParameterError(
+            f"{self.name} is {value!r}, a {type(value).__name__}: give {self.type_name}"
+            + (f", such as {self.default!r}" if self.default != "" else "")
+        )
+
+    def _index_tuple(self, value: Any) -> tuple[int, ...]:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise ParameterError(f"{self.name} is {value!r}: give {self.type_name}")
+        items = tuple(value)
+        for item in items:
+            if isinstance(item, bool) or not hasattr(item, "__index__"):
+                raise ParameterError(f"{self.name} has {item!r} in it: give {self.type_name}")
+            if not 0 <= item < LANDMARKS:
+                raise ParameterError(
+                    f"{self.name} has {item} in it: mesh indices are 0 to {LANDMARKS - 1}"
+                )
+        return tuple(int(item) for item in items)
+
+
+_TYPE_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple: "a list of whole numbers",
+}
+
+
+def _one_of(choices: tuple[Any, ...]) -> str:
+    return "one of " + ", ".join(repr(choice) for choice in choices)
+
+
+def _description(table: type, name: str) -> str:
+    (description,) = (
+        field.metadata["description"] for field in dataclasses.fields(table) if field.name == name
+    )
+    return str(description)
+
+
+def _parameter(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[Any, ...] = (),
+    changeable: bool = False,
+) -> Any:
+    facts = {
+        "description": description,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "changeable": changeable,
+    }
+    return dataclasses.field(default=default, metadata=facts)
+
+
+Parameters = TypeVar("Parameters", bound="FaceMeshParameters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceMeshParameters:
+    """The parameters of `FaceMesh`, checked together: an object of it holds valid values only.
+
+    Raises:
+        ParameterError: names every parameter that is wrong, and what would be right.
+    """
+
+    backend: str = _parameter(
+        "auto",
+        "Where faces are computed. auto: what this machine can run; so far that is onnx.",
+        choices=("auto", "onnx"),
+    )
+    detector: str = _parameter(
+        "full_range",
+        "The face detector. full_range: MediaPipe's, near and far; short_range: MediaPipe's, to "
+        "about 2 m, cheapest; yolov8_face and yunet: your own ONNX file, named by detector_model.",
+        choices=("full_range", "short_range", "yolov8_face", "yunet"),
+    )
+    detector_model: str = _parameter(
+        "",
+        "Path of the ONNX file for detector yolov8_face or yunet; empty for the other detectors.",
+    )
+    detect_conf_th: float = _parameter(
+        0.5, "Least confidence of the detector.", minimum=0.0, maximum=1.0, changeable=True
+    )
+    detect_iou_th: float = _parameter(
+        0.45,
+        "Boxes that overlap more than this (intersection over union) are one face. MediaPipe's two "
+        "detectors blend many boxes and use two thirds of it: the default is MediaPipe's own 0.3.",
+        minimum=0.0,
+        maximum=1.0,
+        changeable=True,
+    )
+    landmarks_conf_th: float = _parameter(
+        0.5,
+        "Least presence score of the landmarks; a face below is left out, see require_landmarks.",
+        minimum=0.0,
+        maximum=1.0,
+        changeable=True,
+    )
+    max_face_num: int = _parameter(
+        2, "At most this many faces, the largest; 0 or less: no limit.", changeable=True
+    )
+    min_face_size: float = _parameter(
+        0.03,
+        "Smallest face to find, as a fraction of the picture's width. Half of it costs the "
+        "full_range detector four times the time. The other detectors have a fixed input.",
+        minimum=0.005,
+        maximum=1.0,
+        changeable=True,
+    )
+    tracking: bool = _parameter(
+        False,
+        "Pictures are consecutive frames of one stream: faces keep their id, and the detector "
+        "rests while all are in view. Off: each picture stands alone.",
+    )
+    detect_interval: int = _parameter(
+        10,
+        "With tracking: look for new faces in every n-th picture while fewer than max_face_num "
+        "are tracked. Without any face, or after losing one, every picture is looked at.",
+        minimum=1,
+        changeable=True,
+    )
+    smoothing: str = _parameter(
+        "one_euro",
+        "With tracking: how landmarks are smoothed over time.",
+        choices=("off", "one_euro"),
+        changeable=True,
+    )
+    require_landmarks: bool = _parameter(
+        True,
+        "Leave out faces without valid landmarks, as MaixPy does. Off: they come with box and "
+        "score, without points.",
+        changeable=True,
+    )
+    landmarks_abs: bool = _parameter(True, "Give points in pixels of the picture.", changeable=True)
+    landmarks_rel: bool = _parameter(
+        False, "Give points in pixels of the landmark network's input too.", changeable=True
+    )
+    landmarks_num: int = _parameter(
+        478,
+        "How many landmarks to give: all, or MaixPy's subsets.",
+        choices=tuple(LANDMARK_SUBSETS),
+        changeable=True,
+    )
+    landmarks_indices: tuple[int, ...] = _parameter(
+        (),
+        "Mesh indices of the landmarks to give, in this order; empty: landmarks_num decides.",
+        changeable=True,
+    )
+    blendshapes: bool = _parameter(False, "Compute 52 expression scores per face.", changeable=True)
+    threads: int = _parameter(
+        0,
+        "Faces computed side by side; 0: as many as this process has processors.",
+        minimum=0,
+        maximum=64,
+    )
+
+    def __post_init__(self) -> None:
+        wrong = []
+        for parameter in parameters_of(type(self)):
+            try:
+                object.__setattr__(
+                    self, parameter.name, parameter.check(getattr(self, parameter.name))
+                )
+            except ParameterError as error:
+                wrong.append(str(error))
+        wrong += [] if wrong else self._contradictions()
+        if wrong:
+            raise ParameterError("; ".join(wrong))
+
+    def _contradictions(self) -> list[str]:
+        own_file = self.detector in ("yolov8_face", "yunet")
+        checks = (
+            (
+                not self.landmarks_abs and not self.landmarks_rel,
+                "landmarks_abs and landmarks_rel are both off: switch one on",
+            ),
+            (
+                own_file and not self.detector_model,
+                f"detector {self.detector!r} needs detector_model, the path of your ONNX file",
+            ),
+            (
+                not own_file and self.detector_model != "",
+                f"detector_model is {self.detector_model!r}, but detector {self.detector!r} brings "
+                "its own: set detector to yolov8_face or yunet, or leave detector_model empty",
+            ),
+        )
+        return [message for broken, message in checks if broken]
+
+    def changed(self: Parameters, **changes: Any) -> Parameters:
+        """Return these parameters with changes applied while running.
+
+        Raises:
+            ParameterError: an unknown name, a bad value, or one that is fixed at the start; nothing
+                changes.
+        """
+        known = {parameter.name: parameter for parameter in parameters_of(type(self))}
+        wrong = [unknown_parameter(name, known) for name in changes if name not in known]
+        wrong += [
+            f"{name} is fixed at the start: set it there and start again"
+            for name, value in changes.items()
+            if name in known and not known[name].changeable and value != getattr(self, name)
+        ]
+        if wrong:
+            raise ParameterError("; ".join(wrong))
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def face_limit(self) -> int | None:
+        """`max_face_num` as a limit; None when there is none."""
+        return self.max_face_num if self.max_face_num > 0 else None
+
+    @property
+    def landmark_indices(self) -> tuple[int, ...] | None:
+        """Mesh indices of the landmarks to give; None for all 478 in their own order."""
+        if self.landmarks_indices:
+            return self.landmarks_indices
+        return LANDMARK_SUBSETS[self.landmarks_num] if self.landmarks_num != LANDMARKS else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeParameters(FaceMeshParameters):
+    """The parameters of `facemesh_node`: those of `FaceMesh`, and where pictures come from.
+
+    A node sees a stream, so `tracking` is on unless it is switched off.
+    """
+
+    tracking: bool = _parameter(
+        True, _description(FaceMeshParameters, "tracking"), changeable=False
+    )
+    source: str = _parameter(
+        "",
+        "Where pictures come from. Empty: the topic image_raw; else a camera (0, /dev/video0) or a "
+        "picture or video file.",
+    )
+    source_loop: bool = _parameter(
+        False, "With a file as source: start again at its end. Off: the node stops there."
+    )
+    frame_id: str = _parameter(
+        "camera_optical_frame",
+        "Frame of the faces when the node reads source itself; pictures on a topic bring theirs.",
+    )
+
+
+def parameters_of(table: type[FaceMeshParameters]) -> tuple[Parameter, ...]:
+    """Return the parameters that a parameter class declares, in order."""
+    return tuple(
+        Parameter(name=field.name, default=field.default, **field.metadata)
+        for field in dataclasses.fields(table)
+    )
+
+
+def unknown_parameter(name: str, known: Iterable[str]) -> str:
+    """Return the message for a parameter that does not exist, with the name it may mean."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"there is no parameter {name!r}" + (f": do you mean {near[0]!r}?" if near else "")

@@ -1,0 +1,180 @@
+"""The region of interest (ROI): the rotated rectangle that the landmark network looks at.
+
+detection → roi → crop → landmarks → projection → next roi: this module holds the geometry of those
+steps. All angles are radians, positive from x (right) towards y (down). Pixels are those of the
+source picture.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from maix_facemesh_ros.face import FloatArray, Picture
+
+#: Mesh indices of the outer corners of the right and the left eye: they give the roll of the next
+#: ROI (mediapipe/tasks/cc/vision/face_landmarker/face_landmarks_detector_graph.cc).
+OUTER_EYE_CORNERS = (33, 263)
+
+#: MediaPipe enlarges the box of a detection, and the box of the landmarks, by this factor (same
+#: file, and face_detector_graph.cc).
+MEDIAPIPE_SCALE = 1.5
+
+
+class Roi(NamedTuple):
+    """A rotated rectangle in the picture: centre and size in pixels, rotation in radians."""
+
+    center_x: float
+    center_y: float
+    width: float
+    height: float
+    rotation: float
+
+
+class RoiRule(NamedTuple):
+    """How a detector's box becomes a ROI: detectors differ in what their box holds of the head."""
+
+    #: The ROI is this many times the box.
+    scale: float = MEDIAPIPE_SCALE
+    #: True: a square of the long side; False: the box's own aspect.
+    square: bool = False
+
+
+def roi_from_detection(
+    box: tuple[float, float, float, float], keypoints: FloatArray, rule: RoiRule
+) -> Roi:
+    """Return the ROI of a detected face.
+
+    Args:
+        box: x, y, width, height in pixels.
+        keypoints: (K, 2) pixels; the first two are the eyes, the one on the left of the picture
+            first. The line between them gives the rotation; with an eye not finite or at a negative
+            place (MaixPy's (-1, -1)) the face counts as upright.
+        rule: the detector's rule.
+    """
+    x, y, width, height = box
+    if rule.square:
+        width = height = max(width, height)
+    return Roi(
+        center_x=x + box[2] / 2,
+        center_y=y + box[3] / 2,
+        width=width * rule.scale,
+        height=height * rule.scale,
+        rotation=_roll(keypoints[0], keypoints[1]) if _both_eyes_seen(keypoints) else 0.0,
+    )
+
+
+def roi_from_landmarks(points: FloatArray) -> Roi:
+    """Return the ROI for the next picture: a square 1.5 times the landmarks, rolled with the eyes.
+
+    Args:
+        points: (478, 2) pixels, unsmoothed.
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = float((high - low).max()) * MEDIAPIPE_SCALE
+    center_x, center_y = ((low + high) / 2).tolist()
+    right_eye, left_eye = OUTER_EYE_CORNERS
+    return Roi(center_x, center_y, side, side, _roll(points[right_eye], points[left_eye]))
+
+
+def crop(picture: Picture, roi: Roi, size: tuple[int, int], border: int) -> Picture:
+    """Cut the ROI out of the picture, upright, and scale it to `size`.
+
+    The ROI's corners map to 0 and `size`, with no shift by half a pixel, and the warp works on
+    uint8 and bilinearly: what MediaPipe does (image_to_tensor_converter_opencv.cc), and what its
+    answers depend on.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        roi: where to look; it may reach over the picture's edge.
+        size: width, height of the result in pixels.
+        border: what lies outside the picture, `cv2.BORDER_CONSTANT` (black) or
+            `cv2.BORDER_REPLICATE`.
+
+    Returns:
+        uint8 (size[1], size[0], 3).
+    """
+    width, height = size
+    cos, sin = math.cos(roi.rotation), math.sin(roi.rotation)
+    across, down = roi.width / width, roi.height / height
+    crop_to_picture = np.array(
+        [
+            [cos * across, -sin * down, roi.center_x - (cos * roi.width - sin * roi.height) / 2],
+            [sin * across, cos * down, roi.center_y - (sin * roi.width + cos * roi.height) / 2],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    warped = cv2.warpPerspective(
+        picture,
+        crop_to_picture,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=border,
+    )
+    return np.asarray(warped, np.uint8)
+
+
+def project_landmarks(
+    landmarks: FloatArray, input_size: int, roi: Roi, picture_size: tuple[int, int]
+) -> tuple[FloatArray, FloatArray]:
+    """Bring landmarks from the crop back into the picture.
+
+    z: the length of the ROI's x axis, measured as MediaPipe does in coordinates normalised by the
+        picture's width and height (landmark_projection_calculator.cc) and then in picture widths.
+        In a picture that is not square and with a rolled face this differs a little from the ROI's
+        width; it is kept for parity.
+
+    Args:
+        landmarks: (N, 3) in pixels of the crop, z smaller = closer.
+        input_size: width and height of the crop in pixels.
+        roi: where the crop was cut.
+        picture_size: width, height of the picture in pixels.
+
+    Returns:
+        points (N, 2) float32 in pixels of the picture, and points_z (N,) float32 in pixels, larger
+        = closer.
+    """
+    unit = landmarks.astype(np.float64) / input_size
+    x = (unit[:, 0] - 0.5) * roi.width
+    y = (unit[:, 1] - 0.5) * roi.height
+    cos, sin = math.cos(roi.rotation), math.sin(roi.rotation)
+    points = np.empty((len(unit), 2), np.float32)
+    points[:, 0] = roi.center_x + cos * x - sin * y
+    points[:, 1] = roi.center_y + sin * x + cos * y
+
+    picture_width, picture_height = picture_size
+    z_scale = roi.width * math.hypot(cos, sin * picture_width / picture_height)
+    return points, (unit[:, 2] * -z_scale).astype(np.float32)
+
+
+def overlap(
+    first: tuple[float, float, float, float], second: tuple[float, float, float, float]
+) -> float:
+    """Return the intersection over union of two boxes (x, y, width, height), 0..1."""
+    left, top = max(first[0], second[0]), max(first[1], second[1])
+    right = min(first[0] + first[2], second[0] + second[2])
+    bottom = min(first[1] + first[3], second[1] + second[3])
+    intersection = max(right - left, 0.0) * max(bottom - top, 0.0)
+    union = first[2] * first[3] + second[2] * second[3] - intersection
+    return intersection / union if union > 0 else 0.0
+
+
+def bounding_box(points: FloatArray) -> tuple[float, float, float, float]:
+    """Return x, y, width, height of the upright box around (N, 2) points."""
+    left, top = points.min(axis=0).tolist()
+    right, bottom = points.max(axis=0).tolist()
+    return left, top, right - left, bottom - top
+
+
+def _roll(right_eye: FloatArray, left_eye: FloatArray) -> float:
+    return math.atan2(float(left_eye[1] - right_eye[1]), float(left_eye[0] - right_eye[0]))
+
+
+def _both_eyes_seen(keypoints: FloatArray) -> bool:
+    if len(keypoints) < 2:
+        return False
+    eyes = keypoints[:2]
+    return bool(np.isfinite(eyes).all() and (eyes != -1).any(axis=1).all())
