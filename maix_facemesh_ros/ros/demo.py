@@ -1,0 +1,245 @@
+"""The main job on a real face: `facemesh_node` in a process of its own, pictures to it, faces back.
+
+This process is the camera and the robot: it publishes pictures of a face that moves, subscribes to
+`faces`, prints what arrives, and leaves an annotated picture and a bag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.serialization import deserialize_message
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from sensor_msgs.msg import Image
+
+from maix_facemesh_ros.drawing import draw_face
+from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.model_files import find_share_file
+from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.ros.messages import faces_of
+from maix_facemesh_ros.ros.transport import shared_memory_environment
+
+WIDTH, HEIGHT = 640, 480
+RATE = 30  # pictures per second
+START_TIMEOUT = 20.0  # seconds
+
+
+@dataclass
+class _Answer:
+    """One FaceArray as it arrived."""
+
+    serialized: bytes
+    message: FaceArray
+    #: Nanoseconds of the ROS clock.
+    arrived: int
+
+    @property
+    def stamp(self) -> int:
+        """Stamp of the picture in nanoseconds."""
+        stamp = self.message.header.stamp
+        return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+    @property
+    def latency(self) -> float:
+        """Milliseconds from the picture's stamp to the arrival of its faces."""
+        return (self.arrived - self.stamp) / 1e6
+
+
+@dataclass
+class _Scene:
+    """A face that wanders through the picture, comes closer and tilts."""
+
+    photo: Picture
+    sent: dict[int, Picture] = field(default_factory=dict)
+
+    def picture(self, seconds: float) -> Picture:
+        """Return the uint8 (480, 640, 3) RGB picture of this moment."""
+        scale = 2.3 + 0.4 * math.sin(seconds * 0.9)
+        degrees = 8 * math.sin(seconds * 1.3)
+        # The face of the photo, at (225, 130), goes round the middle of the picture.
+        move = np.asarray(cv2.getRotationMatrix2D((225, 130), degrees, scale), np.float64)
+        move[:, 2] += (
+            WIDTH / 2 - 225 + 60 * math.sin(seconds * 1.1),
+            HEIGHT / 2 - 130 + 30 * math.cos(seconds * 0.7),
+        )
+        picture = cv2.warpAffine(self.photo, move, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(picture, np.uint8)
+
+
+class _Robot(Node):
+    """Publishes the scene as a camera does and collects the faces that come back."""
+
+    def __init__(self, scene: _Scene) -> None:
+        super().__init__("facemesh_demo")
+        self.scene = scene
+        self.answers: list[_Answer] = []
+        self._images = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
+        self.create_subscription(FaceArray, "faces", self._on_faces, QoSProfile(depth=50), raw=True)
+
+    def camera_is_seen(self) -> bool:
+        return bool(self._images.get_subscription_count())
+
+    def take_picture(self, seconds: float) -> None:
+        picture = self.scene.picture(seconds)
+        now = self.get_clock().now()
+        message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=WIDTH * 3)
+        message.header.stamp = now.to_msg()
+        message.header.frame_id = "camera_optical_frame"
+        message.data = array("B", picture.tobytes())
+        self._images.publish(message)
+        self.scene.sent[now.nanoseconds] = picture
+
+    def _on_faces(self, serialized: bytes) -> None:
+        arrived = self.get_clock().now().nanoseconds
+        message = deserialize_message(serialized, FaceArray)
+        self.answers.append(_Answer(serialized, message, arrived))
+
+
+def main() -> int:
+    """Run the demo; returns 0 when faces came back."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long to show the face")
+    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="where results go")
+    arguments = parser.parse_args()
+
+    _keep_to_this_machine()
+    photo = _load_photo()
+    rclpy.init()
+    robot = _Robot(_Scene(photo))
+    print("Starting facemesh_node in a process of its own ...", flush=True)
+    node = subprocess.Popen([sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node"])
+    try:
+        _wait_for_node(robot, node)
+        _show_face(robot, arguments.seconds)
+    finally:
+        node.terminate()
+        node.wait(timeout=10)
+        robot.destroy_node()
+        rclpy.try_shutdown()
+    return _report(robot, arguments.output)
+
+
+def _keep_to_this_machine() -> None:
+    """Stay off the network, and give pictures the shared memory they need."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.update(shared_memory_environment())
+
+
+def _load_photo() -> Picture:
+    """Return NASA's public-domain portrait of Eileen Collins, uint8 (512, 512, 3) RGB."""
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise SystemExit(
+            "the demo's picture comes with scikit-image: pip install scikit-image"
+        ) from error
+    return np.asarray(data.astronaut(), np.uint8)
+
+
+def _wait_for_node(robot: _Robot, node: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + START_TIMEOUT
+    while not robot.camera_is_seen():
+        if node.poll() is not None:
+            raise SystemExit(f"facemesh_node ended with exit code {node.returncode}: see above")
+        if time.monotonic() > give_up:
+            raise SystemExit(
+                f"facemesh_node did not subscribe to image_raw within {START_TIMEOUT:.0f} s"
+            )
+        rclpy.spin_once(robot, timeout_sec=0.05)
+
+
+def _show_face(robot: _Robot, seconds: float) -> None:
+    """Publish at camera rate, take what comes back, and tell about it once a second."""
+    start = time.monotonic()
+    told = 0
+    for number in range(round(seconds * RATE)):
+        due = start + number / RATE
+        while (rest := due - time.monotonic()) > 0:
+            rclpy.spin_once(robot, timeout_sec=rest)
+        robot.take_picture(number / RATE)
+        if (number + 1) % RATE == 0:
+            told = _tell(robot, told, number + 1)
+    end = time.monotonic() + 1.0
+    while len(robot.answers) < len(robot.scene.sent) and time.monotonic() < end:
+        rclpy.spin_once(robot, timeout_sec=0.05)
+
+
+def _tell(robot: _Robot, told: int, sent: int) -> int:
+    fresh = robot.answers[told:]
+    if fresh:
+        print(
+            f"{sent:4d} pictures sent, {len(robot.answers):4d} answered | {len(fresh)} Hz, latency "
+            f"{median(answer.latency for answer in fresh):.1f} ms | {_describe(fresh[-1].message)}",
+            flush=True,
+        )
+    return len(robot.answers)
+
+
+def _describe(message: FaceArray) -> str:
+    return f"{len(message.faces)} face" + "".join(
+        f": id {face.id}, score {face.score:.2f}, box {face.box.x:.0f},{face.box.y:.0f} "
+        f"{face.box.width:.0f}x{face.box.height:.0f}, {len(face.points_z)} landmarks, "
+        f"nose {face.points_z[4]:+.0f} px towards the camera"
+        for face in message.faces
+    )
+
+
+def _report(robot: _Robot, output: Path) -> int:
+    with_face = [answer for answer in robot.answers if answer.message.faces]
+    print(
+        f"{len(robot.scene.sent)} pictures sent, {len(robot.answers)} answered, "
+        f"{len(with_face)} with a face"
+    )
+    if not with_face:
+        print("No face came back: see the node's messages above.")
+        return 1
+    output.mkdir(parents=True, exist_ok=True)
+    picture, bag = output / "face.png", output / "faces_bag"
+    _save_picture(robot.scene.sent[with_face[-1].stamp], with_face[-1].message, picture)
+    _save_bag(robot.answers, bag)
+    print(f"Annotated picture: {picture.resolve()}\nMCAP bag of faces: {bag.resolve()}")
+    return 0
+
+
+def _save_picture(picture: Picture, message: FaceArray, path: Path) -> None:
+    annotated = picture.copy()
+    for face in faces_of(message):
+        draw_face(annotated, face, mesh=True, box=True, label=True)
+    cv2.imwrite(str(path), annotated[:, :, ::-1])
+
+
+def _save_bag(answers: list[_Answer], folder: Path) -> None:
+    """Write the messages as they came, with their definitions, where any MCAP reader finds them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    types = get_typestore(Stores.ROS2_JAZZY)
+    for name in ("BoundingBox", "Face", "FaceArray"):
+        definition = find_share_file("msg", f"{name}.msg")
+        if definition is None:
+            raise SystemExit(f"msg/{name}.msg is not installed: install the package again")
+        types.register(get_types_from_msg(definition.read_text(), f"maix_facemesh_ros/msg/{name}"))
+    with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(
+            "/faces", "maix_facemesh_ros/msg/FaceArray", typestore=types
+        )
+        for answer in answers:
+            writer.write(connection, answer.arrived, answer.serialized)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""`facemesh_node`: pictures from a topic or a source in, `faces` out.
+
+One picture's way: `_on_image` puts the message into the slot → `_work` takes the latest → `_answer`
+finds its faces and publishes them under the picture's own header.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+
+import rclpy
+import rclpy.logging
+import rclpy.utilities
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from maix_facemesh_ros.backends import BackendError
+from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.latest import LatestSlot
+from maix_facemesh_ros.model_files import ModelError
+from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.parameters import NodeParameters, ParameterError, parameters_of
+from maix_facemesh_ros.picture_sources import PictureSource, SourceError
+from maix_facemesh_ros.ros.image_message import ImageError, ImageMessage, read_image
+from maix_facemesh_ros.ros.messages import face_array
+from maix_facemesh_ros.ros.node_parameters import declare_parameters
+
+#: Seconds without a picture after which the node says so, again and again.
+SILENCE = 5.0
+
+#: Seconds between two warnings of the same kind.
+WARNING_INTERVAL = 5.0
+
+#: What can be wrong at the start: said in one line, without a traceback.
+START_ERRORS = (ParameterError, BackendError, ModelError, SourceError)
+
+
+class FaceMeshNode(Node):
+    """Answers every picture with one FaceArray or, when they come too fast, always the latest.
+
+    One worker thread does the work, so that messages are taken off the middleware at once and the
+    latest picture is always the next.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("facemesh")
+        self.failed = False
+        parameters = declare_parameters(self)
+        self._mesh = FaceMesh(parameters)
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self._faces = self.create_publisher(
+            FaceArray,
+            "faces",
+            QoSProfile(depth=10),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._frame_id = parameters.frame_id
+        self._slot: LatestSlot[bytes | ImageMessage] = LatestSlot()
+        self._closing = threading.Event()
+        self._arrived = 0
+        self._dropped = 0
+        self._source: PictureSource | None = None
+        if parameters.source:
+            self._source = PictureSource(parameters.source, loop=parameters.source_loop)
+        else:
+            self._subscribe()
+        self.get_logger().info(
+            f"backend {self._mesh.backend_name}, detector {parameters.detector}; pictures from "
+            f"{parameters.source or self._subscription.topic_name}, faces on "
+            f"{self._faces.topic_name}"
+        )
+        self._worker = threading.Thread(target=self._work, name="facemesh worker")
+        self._worker.start()
+
+    def _subscribe(self) -> None:
+        self._subscription = self.create_subscription(
+            Image,
+            "image_raw",
+            self._on_image,
+            QoSProfile(
+                depth=1,
+                reliability=qos_profile_sensor_data.reliability,
+                durability=qos_profile_sensor_data.durability,
+            ),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            raw=True,
+        )
+        self._arrived_at_last_check = 0
+        self.create_timer(SILENCE, self._warn_of_silence)
+
+    def _on_image(self, message: bytes) -> None:
+        self._arrived += 1
+        self._dropped += self._slot.put(message)
+
+    def _work(self) -> None:
+        try:
+            for item in self._pictures():
+                self._answer(item)
+        except SourceError as error:
+            self.failed = True
+            self.get_logger().error(str(error))
+        finally:
+            # A source has ended (or the node is on its way out): let the executor return.
+            self.context.try_shutdown()
+
+    def _pictures(self) -> Iterator[bytes | ImageMessage]:
+        """Give what is to be answered: all of a file, the latest of anything live."""
+        if self._source is not None and not self._source.is_camera:
+            yield from self._source_pictures(self._source)
+            self._say_ended()
+            return
+        if self._source is not None:
+            threading.Thread(target=self._read_camera, args=(self._source,), daemon=True).start()
+        while (item := self._slot.take()) is not None:
+            yield item
+
+    def _answer(self, item: bytes | ImageMessage) -> None:
+        """Find the faces of one picture and publish them; a bad one is named and passed over."""
+        try:
+            image = read_image(item) if isinstance(item, bytes) else item
+            seconds = image.stamp.sec + image.stamp.nanosec * 1e-9
+            faces = self._mesh.process(image.picture, seconds, bgr=image.bgr)
+            height, width = image.picture.shape[:2]
+            header = Header(stamp=image.stamp, frame_id=image.frame_id)
+            self._faces.publish(face_array(header, (width, height), faces))
+        except ImageError as error:
+            self.get_logger().warning(
+                f"picture on {self._subscription.topic_name} not used: {error}",
+                throttle_duration_sec=WARNING_INTERVAL,
+            )
+        except Exception:
+            # A fault of ours with one picture must not cost the robot the pictures after it.
+            if not self._stopping():
+                self.get_logger().error(
+                    f"picture not answered: {traceback.format_exc()}",
+                    throttle_duration_sec=WARNING_INTERVAL,
+                )
+
+    def _source_pictures(self, source: PictureSource) -> Iterator[ImageMessage]:
+        for picture in source.pictures():
+            if self._stopping():
+                return
+            self._arrived += 1
+            age = Duration(seconds=time.monotonic() - picture.taken_at)
+            stamp = (self.get_clock().now() - age).to_msg()
+            yield ImageMessage(stamp, self._frame_id, picture.bgr, bgr=True)
+
+    def _say_ended(self) -> None:
+        """Say that the source has ended, and let its last faces arrive before the node goes."""
+        if self._stopping():
+            return
+        self.get_logger().info(f"source ended after {self._arrived} pictures")
+        try:
+            self._faces.wait_for_all_acked(Duration(seconds=1))
+        except Exception:
+            if not self._stopping():
+                raise
+
+    def _stopping(self) -> bool:
+        """Whether the node is on its way out; rclpy's signal handler ends the context at once."""
+        return self._closing.is_set() or not self.context.ok()
+
+    def _read_camera(self, source: PictureSource) -> None:
+        try:
+            for image in self._source_pictures(source):
+                self._dropped += self._slot.put(image)
+        except SourceError as error:
+            self.failed = True
+            self.get_logger().error(str(error))
+            self._slot.close()
+
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        names = {parameter.name for parameter in parameters_of(NodeParameters)}
+        changes = {p.name: p.value for p in parameters if p.name in names}
+        try:
+            self._mesh.change(**changes)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _warn_of_silence(self) -> None:
+        if self._arrived == self._arrived_at_last_check:
+            topic = self._subscription.topic_name
+            publishers = self.get_publishers_info_by_topic(topic)
+            self.get_logger().warning(
+                f"no image on {topic} for {SILENCE:.0f} s: {len(publishers)} publishers"
+                + "".join(f", {_describe(publisher)}" for publisher in publishers)
+            )
+        self._arrived_at_last_check = self._arrived
+
+    def stop(self) -> None:
+        """Answer the picture in hand, then stop the worker and free the backend and the source."""
+        self._closing.set()
+        self._slot.close()
+        self._worker.join()
+        if self._source is not None:
+            self._source.close()
+        self._mesh.close()
+        self.destroy_node()
+
+
+def _describe(publisher: TopicEndpointInfo) -> str:
+    quality = publisher.qos_profile
+    return (
+        f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name} with {publisher.topic_type} "
+        f"{quality.reliability.name} {quality.durability.name}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until it is stopped or its source ends; returns the exit code."""
+    rclpy.init(args=arguments)
+    try:
+        node = FaceMeshNode()
+    except START_ERRORS as error:
+        rclpy.logging.get_logger("facemesh").fatal(str(error))
+        rclpy.utilities.try_shutdown()
+        return 1
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # the usual ways to stop a node
+    finally:
+        node.stop()
+        rclpy.utilities.try_shutdown()
+    return 1 if node.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

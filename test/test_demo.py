@@ -1,0 +1,45 @@
+"""`make demo` as a user runs it: its own process, the node in another, a picture and a bag left."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+from maix_facemesh_ros.msg import FaceArray
+from rclpy.serialization import deserialize_message
+from rosbags.highlevel import AnyReader
+
+
+def test_the_demo_shows_faces_and_leaves_a_picture_and_a_bag(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "maix_facemesh_ros.ros.demo", "--seconds", "2"],
+        cwd=tmp_path,
+        env={**os.environ, "ROS_DOMAIN_ID": str(101 + os.getpid() % 100)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert re.search(r"30 pictures sent.* Hz, latency .* ms \| 1 face: id 1, score", result.stdout)
+
+    picture = cv2.imread(str(tmp_path / "demo_output" / "face.png"))
+    assert picture is not None and picture.shape == (480, 640, 3)
+    green_of_the_box = (picture == (160, 250, 80)).all(axis=2)
+    assert green_of_the_box.sum() > 500
+
+    with AnyReader([tmp_path / "demo_output" / "faces_bag"]) as bag:
+        (connection,) = bag.connections
+        for _, _, raw in bag.messages():
+            assert bag.deserialize(raw, connection.msgtype)  # by the definition in the bag itself
+        messages = [deserialize_message(raw, FaceArray) for _, _, raw in bag.messages()]
+    assert connection.msgtype == "maix_facemesh_ros/msg/FaceArray"
+    assert len(messages) > 20
+    stamps = [(message.header.stamp.sec, message.header.stamp.nanosec) for message in messages]
+    assert stamps == sorted(set(stamps))
+    assert all(len(message.faces[0].points) == 956 for message in messages if message.faces)

@@ -1,0 +1,45 @@
+"""config/facemesh.yaml and the README say what the parameter table says."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from maix_facemesh_ros.parameters import NodeParameters, parameters_of
+
+SOURCE = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def writer() -> ModuleType:
+    path = SOURCE / "tools" / "write_parameter_docs.py"
+    spec = importlib.util.spec_from_file_location("write_parameter_docs", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_yaml_file_agrees_with_the_table(writer: ModuleType) -> None:
+    assert writer.YAML.read_text() == writer.yaml_of_parameters(), "run the tool named in its head"
+
+
+def test_the_readme_agrees_with_the_table(writer: ModuleType) -> None:
+    readme = writer.README.read_text()
+    assert readme == writer.readme_with_parameters(readme)
+
+
+def test_the_yaml_file_holds_every_parameter_at_its_default() -> None:
+    text = (SOURCE / "config" / "facemesh.yaml").read_text()
+    values = yaml.safe_load(text)["/**"]["ros__parameters"]
+    expected = {
+        parameter.name: parameter.default
+        for parameter in parameters_of(NodeParameters)
+        if not isinstance(parameter.default, tuple)
+    }
+    assert values == expected
+    assert "# landmarks_indices: [" in text

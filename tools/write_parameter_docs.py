@@ -1,0 +1,70 @@
+"""Writes config/facemesh.yaml, and its copy in README.md, from the parameter table.
+
+The table in maix_facemesh_ros/parameters.py is the one place where parameters are described; a test
+fails when one of the two files no longer agrees with it. Run it after a change:
+.venv/bin/python tools/write_parameter_docs.py
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from maix_facemesh_ros.parameters import NodeParameters, Parameter, parameters_of
+
+SOURCE = Path(__file__).resolve().parent.parent
+YAML = SOURCE / "config" / "facemesh.yaml"
+README = SOURCE / "README.md"
+BEGIN, END = "<!-- parameters: begin -->\n", "<!-- parameters: end -->\n"
+
+HEAD = "/**:  # every node name and namespace\n  ros__parameters:\n"
+INDENT = " " * 4
+LINE_LENGTH = 100
+
+
+def yaml_of_parameters() -> str:
+    """Return a parameter file with every parameter at its default, described."""
+    return HEAD + "".join(_entry(parameter) for parameter in parameters_of(NodeParameters))
+
+
+def readme_with_parameters(readme: str) -> str:
+    """Return the README with its parameter block brought up to date."""
+    before, rest = readme.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}```yaml\n{yaml_of_parameters()}```\n{END}{after}"
+
+
+def _entry(parameter: Parameter) -> str:
+    facts = [
+        *([f"Range: {parameter.range_text()}."] if parameter.range_text() else []),
+        "Changes at run time." if parameter.changeable else "Fixed at the start.",
+    ]
+    comment = _comment(parameter.description) + _comment(" ".join(facts))
+    return f"{comment}{INDENT}{_assignment(parameter)}\n"
+
+
+def _comment(text: str) -> str:
+    prefix = f"{INDENT}# "
+    return textwrap.fill(text, LINE_LENGTH, initial_indent=prefix, subsequent_indent=prefix) + "\n"
+
+
+def _assignment(parameter: Parameter) -> str:
+    default = parameter.default
+    if isinstance(default, tuple):
+        # ROS parameter files know no empty list, because it has no type.
+        return f"# {parameter.name}: [1, 33, 263]"
+    if isinstance(default, bool):
+        return f"{parameter.name}: {str(default).lower()}"
+    if isinstance(default, str):
+        return f'{parameter.name}: "{default}"'
+    return f"{parameter.name}: {default}"
+
+
+def main() -> None:
+    """Write both files."""
+    YAML.write_text(yaml_of_parameters())
+    README.write_text(readme_with_parameters(README.read_text()))
+
+
+if __name__ == "__main__":
+    main()
