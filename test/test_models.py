@@ -1,0 +1,193 @@
+"""The committed files models/*.onnx: what they are, and that they work as their README says."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import skimage.data
+import skimage.transform
+from numpy.typing import NDArray
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
+README = (MODELS / "README.md").read_text(encoding="utf-8")
+
+FloatArray = NDArray[np.float32]
+
+# scikit-image has no types.
+ASTRONAUT: Callable[[], NDArray[np.uint8]] = skimage.data.astronaut
+SCALE: Callable[..., NDArray[np.float64]] = skimage.transform.resize
+FACE_IN_ASTRONAUT = (slice(40, 210), slice(140, 310))
+FACE_CENTRE = (125 / 512, 225 / 512)
+"""Row and column, as fractions of the picture."""
+
+Shapes = dict[str, list[int | str]]
+LANDMARK_SHAPES: Shapes = {
+    "image": [1, 3, 256, 256],
+    "landmarks": [1, 1434],
+    "presence": [1, 1],
+}
+EXPECTED: dict[str, tuple[str, Shapes]] = {
+    "face_landmarks.onnx": ("face_landmarks", LANDMARK_SHAPES),
+    "face_landmarks_plain.onnx": ("face_landmarks", LANDMARK_SHAPES),
+    "face_detection_full_range.onnx": (
+        "full_range",
+        {
+            "image": [1, 3, "height", "width"],
+            "regressors": [1, "cells", 16],
+            "scores": [1, "cells", 1],
+        },
+    ),
+    "face_detection_short_range.onnx": (
+        "short_range",
+        {"image": [1, 3, 128, 128], "regressors": [1, 896, 16], "scores": [1, 896, 1]},
+    ),
+    "face_blendshapes.onnx": (
+        "blendshapes",
+        {"landmarks": [1, 146, 2], "blendshapes": [52]},
+    ),
+}
+
+
+def load(name: str, **sizes: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    for dimension, size in sizes.items():
+        options.add_free_dimension_override_by_name(dimension, size)
+    return onnxruntime.InferenceSession(MODELS / name, options, providers=["CPUExecutionProvider"])
+
+
+def as_input(picture: NDArray[np.uint8], height: int, width: int) -> FloatArray:
+    """Return [1, 3, height, width] in 0..1."""
+    scaled = SCALE(picture, (height, width), anti_aliasing=True).astype(np.float32)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])
+
+
+def probability(logit: float) -> float:
+    return float(1 / (1 + np.exp(-logit)))
+
+
+def readme_table() -> dict[str, tuple[int, str]]:
+    rows = re.findall(r"^\| `(\S+\.onnx)` \| (\d+) \| `([0-9a-f]{64})` \|", README, re.MULTILINE)
+    return {name: (int(size), sha256) for name, size, sha256 in rows}
+
+
+def test_folder_has_exactly_the_expected_models() -> None:
+    assert {path.name for path in MODELS.glob("*.onnx")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_readme_states_size_and_checksum(name: str) -> None:
+    content = (MODELS / name).read_bytes()
+    assert readme_table()[name] == (len(content), hashlib.sha256(content).hexdigest())
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_inputs_outputs_and_metadata(name: str) -> None:
+    session = load(name)
+    kind, shapes = EXPECTED[name]
+    found = [*session.get_inputs(), *session.get_outputs()]
+    assert {value.name: value.shape for value in found} == shapes
+    assert {value.type for value in found} == {"tensor(float)"}
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["maix_facemesh_ros.kind"] == kind
+    assert metadata["license"] == "Apache-2.0"
+    assert "converted" in metadata["changes"]
+    assert re.search(
+        r"PyPI \S+ \S+, \S+\.(tflite|task / \S+\.tflite), sha256 [0-9a-f]{64}$", metadata["source"]
+    )
+
+
+def test_both_landmark_models_agree_on_a_face() -> None:
+    picture = {"image": as_input(ASTRONAUT()[FACE_IN_ASTRONAUT], 256, 256)}
+    rewritten, presence = load("face_landmarks.onnx").run(["landmarks", "presence"], picture)
+    plain, plain_presence = load("face_landmarks_plain.onnx").run(
+        ["landmarks", "presence"], picture
+    )
+    assert np.abs(rewritten - plain).max() < 2e-3  # of 256 pixels
+    assert presence == pytest.approx(plain_presence, abs=1e-3)
+    assert probability(presence[0, 0]) > 0.9
+    points = rewritten.reshape(478, 3)[:, :2]
+    assert np.all((points > 0) & (points < 256))
+    assert np.ptp(points[:, 0]) > 100
+
+
+def test_landmark_model_tells_noise_from_a_face() -> None:
+    noise = np.random.default_rng(0).random((1, 3, 256, 256), np.float32)
+    (presence,) = load("face_landmarks.onnx").run(["presence"], {"image": noise})
+    assert probability(presence[0, 0]) < 0.1
+
+
+@pytest.mark.parametrize(("height", "width"), [(192, 192), (256, 384), (480, 352)])
+def test_full_range_finds_the_face_at_any_size(height: int, width: int) -> None:
+    session = load("face_detection_full_range.onnx", height=height, width=width)
+    picture = as_input(ASTRONAUT(), height, width) * 2 - 1
+    regressors, scores = session.run(["regressors", "scores"], {"image": picture})
+    rows, columns = height // 4, width // 4
+    assert regressors.shape == (1, rows * columns, 16)
+    assert scores.shape == (1, rows * columns, 1)
+
+    best = int(scores.argmax())
+    assert probability(scores[0, best, 0]) > 0.5
+    row, column = divmod(best, columns)  # cells are in row-major order, 4 pixels apart
+    x = (column + 0.5) * 4 + regressors[0, best, 0]
+    y = (row + 0.5) * 4 + regressors[0, best, 1]
+    assert (y / height, x / width) == pytest.approx(FACE_CENTRE, abs=0.03)
+
+
+def test_full_range_gives_the_same_with_free_and_with_fixed_size() -> None:
+    picture = {"image": as_input(ASTRONAUT(), 288, 512) * 2 - 1}
+    free = load("face_detection_full_range.onnx").run(None, picture)
+    fixed = load("face_detection_full_range.onnx", height=288, width=512).run(None, picture)
+    for one, other in zip(free, fixed, strict=True):
+        assert np.abs(one - other).max() < 1e-3
+
+
+def test_short_range_finds_the_face() -> None:
+    picture = as_input(ASTRONAUT(), 128, 128) * 2 - 1
+    regressors, scores = load("face_detection_short_range.onnx").run(
+        ["regressors", "scores"], {"image": picture}
+    )
+    best = int(scores.argmax())
+    assert probability(scores[0, best, 0]) > 0.5
+    assert 15 < regressors[0, best, 2] < 50  # the face's width, of 128 pixels
+
+
+def test_blendshapes_do_not_depend_on_place_or_scale() -> None:
+    session = load("face_blendshapes.onnx")
+    points = np.random.default_rng(0).random((1, 146, 2), np.float32) * 100
+    (shapes,) = session.run(["blendshapes"], {"landmarks": points})
+    (moved,) = session.run(["blendshapes"], {"landmarks": points * 3 + 50})
+    assert np.all((shapes >= 0) & (shapes <= 1))
+    assert moved == pytest.approx(shapes, abs=1e-4)
+
+
+@pytest.mark.build
+def test_the_script_makes_the_committed_files(tmp_path: Path) -> None:
+    """Convert again, compare with TFLite on the way, and find the very same bytes."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    requirements = str(MODELS / "requirements.txt")
+    commands: list[list[str | Path]] = [
+        [python, "-m", "pip", "install", "--quiet", "-r", requirements],
+        [python, MODELS / "make_models.py", "--check"],
+    ]
+    for command in commands:
+        done = run(command)
+        offline = "connection" in done.stderr.lower() or "(from versions: none)" in done.stderr
+        if done.returncode != 0 and offline:
+            pytest.skip(f"no way to PyPI: {done.stderr.strip().splitlines()[-1]}")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("largest difference to TFLite") == 8
+
+
+def run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
