@@ -116,6 +116,8 @@ def draw_landmarks(
         )
     centres, depths = _checked_points(points, points_z)
     nearness = _nearness(depths)
+    radii: npt.NDArray[np.int64]
+    greys: npt.NDArray[np.int64]
     if nearness is None:
         radii = np.full(len(centres), (radius_max - radius_min) // 2)
         greys = np.full(len(centres), 255)

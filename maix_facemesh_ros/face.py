@@ -11,6 +11,10 @@ FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
 
+class PictureError(ValueError):
+    """A picture that cannot be used; the message says why."""
+
+
 def _no_points() -> FloatArray:
     return np.zeros((0, 2), np.float32)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maix_facemesh_ros.backends import open_backend
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Face, Picture, PictureError
 from maix_facemesh_ros.one_euro import LandmarkSmoother
 from maix_facemesh_ros.parameters import (
     FaceMeshParameters,
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Time between two pictures when the caller gives no stamps, in seconds.
 ASSUMED_INTERVAL = 1 / 30
+
+#: OpenCV's warps count pixels in 16 bits.
+LARGEST_SIDE = 2**15 - 2
 
 
 class FaceMesh:
@@ -95,7 +98,9 @@ class FaceMesh:
             The faces, largest first, at most `max_face_num`.
 
         Raises:
-            TypeError, ValueError: the picture is not uint8 (H, W, 3), or the stamp is not finite.
+            TypeError: the picture is no uint8 array.
+            PictureError: it is not (H, W, 3), has no pixels, or too many in a row.
+            ValueError: the stamp is not finite.
         """
         check_picture(picture)
         stamp = self._next_stamp(stamp)
@@ -156,14 +161,18 @@ def check_picture(picture: Picture) -> None:
 
     Raises:
         TypeError: not a uint8 array.
-        ValueError: another shape.
+        PictureError: another shape, or larger than OpenCV can crop from.
     """
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
         found = getattr(picture, "dtype", type(picture).__name__)
         raise TypeError(f"the picture is {found}: give a uint8 array of shape (height, width, 3)")
     if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise ValueError(
+        raise PictureError(
             f"the picture has shape {picture.shape}: give (height, width, 3), red, green and blue"
+        )
+    if max(picture.shape) > LARGEST_SIDE:
+        raise PictureError(
+            f"the picture has shape {picture.shape}: its sides can be {LARGEST_SIDE} at most"
         )
 
 

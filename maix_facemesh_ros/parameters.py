@@ -317,6 +317,11 @@ class NodeParameters(FaceMeshParameters):
         "Where pictures come from. Empty: the topic image_raw; else a camera (0, /dev/video0) or a "
         "picture or video file.",
     )
+    image_transport: str = _parameter(
+        "raw",
+        "Without a source: raw for image_raw, compressed for image_raw/compressed (JPEG or PNG).",
+        choices=("raw", "compressed"),
+    )
     source_loop: bool = _parameter(
         False, "With a file as source: start again at its end. Off: the node stops there."
     )

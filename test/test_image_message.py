@@ -11,7 +11,8 @@ from rclpy.serialization import serialize_message
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.ros.image_message import ImageError, read_image
+from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.ros.image_message import read_image
 
 PIXELS: npt.NDArray[np.uint8] = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
 
@@ -66,7 +67,7 @@ def test_big_endian_messages_are_read() -> None:
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
-        (serialized(encoding="rgb48"), "the encoding is 'rgb48': this node takes rgb8, bgr8"),
+        (serialized(encoding="rgb48"), "the encoding is 'rgb48': known are rgb8, bgr8"),
         (serialized(width=0), "the picture is 0x5: it has no pixels"),
         (serialized(height=0), "the picture is 7x0: it has no pixels"),
         (serialized(step=20), "step is 20 bytes where a row of 7 pixels has 21"),
@@ -80,7 +81,7 @@ def test_big_endian_messages_are_read() -> None:
     ],
 )
 def test_a_bad_message_says_what_is_wrong(message: bytes, reason: str) -> None:
-    with pytest.raises(ImageError, match=reason):
+    with pytest.raises(PictureError, match=reason):
         read_image(message)
 
 
@@ -94,6 +95,6 @@ def test_damaged_messages_give_an_error_or_a_picture_inside_their_bytes() -> Non
         damaged[places] = random.integers(0, 256, len(places))
         try:
             read_image(damaged[: random.integers(0, len(damaged) + 1)].tobytes()).picture.sum()
-        except ImageError:
+        except PictureError:
             refused += 1
     assert 4000 < refused < 5000

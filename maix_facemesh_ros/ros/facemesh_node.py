@@ -12,28 +12,32 @@ import time
 import traceback
 from collections.abc import Iterator
 
+import numpy as np
 import rclpy
 import rclpy.logging
 import rclpy.utilities
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.topic_endpoint_info import TopicEndpointInfo
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.backends import BackendError
+from maix_facemesh_ros.face import PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.latest import LatestSlot
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError, parameters_of
 from maix_facemesh_ros.picture_sources import PictureSource, SourceError
-from maix_facemesh_ros.ros.image_message import ImageError, ImageMessage, read_image
+from maix_facemesh_ros.ros.diagnostics import Diagnostics
+from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.ros.messages import face_array
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
 
@@ -42,6 +46,12 @@ SILENCE = 5.0
 
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 5.0
+
+#: image_transport: the topic, its type, and what reads its messages.
+TRANSPORTS = {
+    "raw": ("image_raw", Image, read_image),
+    "compressed": ("image_raw/compressed", CompressedImage, read_compressed_image),
+}
 
 #: What can be wrong at the start: said in one line, without a traceback.
 START_ERRORS = (ParameterError, BackendError, ModelError, SourceError)
@@ -69,31 +79,39 @@ class FaceMeshNode(Node):
         self._frame_id = parameters.frame_id
         self._slot: LatestSlot[bytes | ImageMessage] = LatestSlot()
         self._closing = threading.Event()
-        self._arrived = 0
-        self._dropped = 0
         self._source: PictureSource | None = None
         if parameters.source:
             self._source = PictureSource(parameters.source, loop=parameters.source_loop)
         else:
-            self._subscribe()
+            self._subscribe(parameters.image_transport)
+        origin = parameters.source or self._subscription.topic_name
+        self._diagnostics = Diagnostics(
+            self,
+            {
+                "backend": self._mesh.backend_name,
+                "detector": parameters.detector,
+                "pictures from": origin,
+            },
+        )
         self.get_logger().info(
-            f"backend {self._mesh.backend_name}, detector {parameters.detector}; pictures from "
-            f"{parameters.source or self._subscription.topic_name}, faces on "
-            f"{self._faces.topic_name}"
+            f"backend {self._mesh.backend_name}, detector {parameters.detector}; "
+            f"pictures from {origin}, faces on {self._faces.topic_name}"
         )
         self._worker = threading.Thread(target=self._work, name="facemesh worker")
         self._worker.start()
 
-    def _subscribe(self) -> None:
+    def _subscribe(self, transport: str) -> None:
+        topic, message_type, self._read = TRANSPORTS[transport]
         self._subscription = self.create_subscription(
-            Image,
-            "image_raw",
+            message_type,
+            topic,
             self._on_image,
             QoSProfile(
                 depth=1,
                 reliability=qos_profile_sensor_data.reliability,
                 durability=qos_profile_sensor_data.durability,
             ),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             raw=True,
         )
@@ -101,8 +119,7 @@ class FaceMeshNode(Node):
         self.create_timer(SILENCE, self._warn_of_silence)
 
     def _on_image(self, message: bytes) -> None:
-        self._arrived += 1
-        self._dropped += self._slot.put(message)
+        self._diagnostics.arrived(replaced_another=self._slot.put(message))
 
     def _work(self) -> None:
         try:
@@ -118,7 +135,9 @@ class FaceMeshNode(Node):
     def _pictures(self) -> Iterator[bytes | ImageMessage]:
         """Give what is to be answered: all of a file, the latest of anything live."""
         if self._source is not None and not self._source.is_camera:
-            yield from self._source_pictures(self._source)
+            for image in self._source_pictures(self._source):
+                self._diagnostics.arrived(replaced_another=False)
+                yield image
             self._say_ended()
             return
         if self._source is not None:
@@ -128,14 +147,20 @@ class FaceMeshNode(Node):
 
     def _answer(self, item: bytes | ImageMessage) -> None:
         """Find the faces of one picture and publish them; a bad one is named and passed over."""
+        times = [time.perf_counter()]
         try:
-            image = read_image(item) if isinstance(item, bytes) else item
+            image = self._read(item) if isinstance(item, bytes) else item
+            times.append(time.perf_counter())
             seconds = image.stamp.sec + image.stamp.nanosec * 1e-9
             faces = self._mesh.process(image.picture, seconds, bgr=image.bgr)
+            times.append(time.perf_counter())
             height, width = image.picture.shape[:2]
             header = Header(stamp=image.stamp, frame_id=image.frame_id)
             self._faces.publish(face_array(header, (width, height), faces))
-        except ImageError as error:
+            times.append(time.perf_counter())
+            self._diagnostics.answered(len(faces), np.diff(times))
+        except PictureError as error:
+            self._diagnostics.lost("a picture that cannot be used")
             self.get_logger().warning(
                 f"picture on {self._subscription.topic_name} not used: {error}",
                 throttle_duration_sec=WARNING_INTERVAL,
@@ -143,6 +168,7 @@ class FaceMeshNode(Node):
         except Exception:
             # A fault of ours with one picture must not cost the robot the pictures after it.
             if not self._stopping():
+                self._diagnostics.lost("a fault of the node")
                 self.get_logger().error(
                     f"picture not answered: {traceback.format_exc()}",
                     throttle_duration_sec=WARNING_INTERVAL,
@@ -152,7 +178,6 @@ class FaceMeshNode(Node):
         for picture in source.pictures():
             if self._stopping():
                 return
-            self._arrived += 1
             age = Duration(seconds=time.monotonic() - picture.taken_at)
             stamp = (self.get_clock().now() - age).to_msg()
             yield ImageMessage(stamp, self._frame_id, picture.bgr, bgr=True)
@@ -161,7 +186,7 @@ class FaceMeshNode(Node):
         """Say that the source has ended, and let its last faces arrive before the node goes."""
         if self._stopping():
             return
-        self.get_logger().info(f"source ended after {self._arrived} pictures")
+        self.get_logger().info(f"source ended after {self._diagnostics.total('arrived')} pictures")
         try:
             self._faces.wait_for_all_acked(Duration(seconds=1))
         except Exception:
@@ -175,7 +200,7 @@ class FaceMeshNode(Node):
     def _read_camera(self, source: PictureSource) -> None:
         try:
             for image in self._source_pictures(source):
-                self._dropped += self._slot.put(image)
+                self._diagnostics.arrived(replaced_another=self._slot.put(image))
         except SourceError as error:
             self.failed = True
             self.get_logger().error(str(error))
@@ -191,14 +216,22 @@ class FaceMeshNode(Node):
         return SetParametersResult(successful=True)
 
     def _warn_of_silence(self) -> None:
-        if self._arrived == self._arrived_at_last_check:
+        arrived = self._diagnostics.total("arrived")
+        if arrived == self._arrived_at_last_check:
             topic = self._subscription.topic_name
             publishers = self.get_publishers_info_by_topic(topic)
             self.get_logger().warning(
                 f"no image on {topic} for {SILENCE:.0f} s: {len(publishers)} publishers"
                 + "".join(f", {_describe(publisher)}" for publisher in publishers)
             )
-        self._arrived_at_last_check = self._arrived
+        self._arrived_at_last_check = arrived
+
+    def _on_incompatible_qos(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        self.get_logger().warning(
+            f"a publisher of {self._subscription.topic_name} offers a quality of service that this "
+            f"node does not accept ({event.last_policy_kind.name}): nothing of it arrives. Change "
+            "the publisher, or this node's qos_overrides parameters"
+        )
 
     def stop(self) -> None:
         """Answer the picture in hand, then stop the worker and free the backend and the source."""

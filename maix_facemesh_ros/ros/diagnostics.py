@@ -1,0 +1,112 @@
+"""What the node says of itself on /diagnostics, once a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+#: Seconds between two messages (REP-107).
+INTERVAL = 1.0
+
+#: What the node does with each picture, in order.
+STEPS = ("read the message", "find faces", "publish")
+
+
+class Diagnostics:
+    """Counts what happens to pictures, from any thread, and publishes it from the node's timer."""
+
+    def __init__(self, node: Node, facts: dict[str, str]) -> None:
+        """Start publishing.
+
+        Args:
+            node: the node that this speaks for.
+            facts: what does not change while it runs, such as the backend.
+        """
+        self._node = node
+        self._facts = facts
+        self._lock = threading.Lock()
+        self._total: Counter[str] = Counter()
+        self._since_report: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._seconds: list[npt.NDArray[np.float64]] = []
+        self._faces = 0
+        self._reported_at = time.monotonic()
+        self._publisher = node.create_publisher(
+            DiagnosticArray, "/diagnostics", QoSProfile(depth=10)
+        )
+        node.create_timer(INTERVAL, self._report)
+
+    def arrived(self, *, replaced_another: bool) -> None:
+        """Count a picture that came in, and whether one that waited was given up for it."""
+        self._count("arrived")
+        if replaced_another:
+            self.lost("a newer picture came before it was its turn")
+
+    def answered(self, faces: int, seconds: npt.NDArray[np.float64]) -> None:
+        """Count a picture whose faces were published, and the time that each of `STEPS` took."""
+        self._count("answered")
+        with self._lock:
+            self._faces = faces
+            self._seconds.append(seconds)
+
+    def lost(self, reason: str) -> None:
+        """Count a picture that is not answered, for one of a few reasons."""
+        self._count("not answered")
+        with self._lock:
+            self._reasons[reason] += 1
+
+    def total(self, what: str) -> int:
+        """How many were "arrived", "answered" or "not answered" since the start."""
+        return self._total[what]
+
+    def _count(self, what: str) -> None:
+        with self._lock:
+            self._total[what] += 1
+            self._since_report[what] += 1
+
+    def _report(self) -> None:
+        status = self._status()
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+    def _status(self) -> DiagnosticStatus:
+        now = time.monotonic()
+        with self._lock:
+            elapsed, self._reported_at = now - self._reported_at, now
+            rates = {what: count / elapsed for what, count in self._since_report.items()}
+            medians = 1e3 * np.median(self._seconds, axis=0) if self._seconds else ()
+            steps = dict(zip(STEPS, medians, strict=False))
+            self._since_report.clear()
+            self._seconds.clear()
+            values = {
+                **self._facts,
+                "faces": str(self._faces),
+                "rate in": f"{rates.get('arrived', 0.0):.1f} Hz",
+                "rate out": f"{rates.get('answered', 0.0):.1f} Hz",
+                **{f"{step}, median": f"{duration:.2f} ms" for step, duration in steps.items()},
+                **{f"pictures {what}": str(count) for what, count in self._total.items()},
+                **{f"not answered: {reason}": str(n) for reason, n in self._reasons.items()},
+            }
+        level, text = _judge(rates)
+        return DiagnosticStatus(
+            level=level,
+            name=f"{self._node.get_fully_qualified_name()}: faces",
+            message=text,
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+
+
+def _judge(rates: dict[str, float]) -> tuple[bytes, str]:
+    if rates.get("arrived", 0.0) == 0.0:
+        return DiagnosticStatus.STALE, "no pictures arrive"
+    if rates.get("not answered", 0.0) > 0.0:
+        return DiagnosticStatus.WARN, "not every picture is answered"
+    return DiagnosticStatus.OK, "every picture is answered"

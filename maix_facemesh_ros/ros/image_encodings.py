@@ -1,0 +1,94 @@
+"""The encodings of sensor_msgs/Image, and how each becomes a picture of three 8-bit channels.
+
+cv_bridge makes the same conversions with the same OpenCV calls, but it wants the whole message as a
+Python object first; here the pixels are still where the middleware put them. Names and meaning:
+sensor_msgs/include/sensor_msgs/image_encodings.hpp; conversions: cv_bridge/src/cv_bridge.cpp.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.face import Picture, PictureError
+
+
+class Encoding(NamedTuple):
+    """How the pixels of one encoding lie in the message, and what makes a picture of them."""
+
+    #: Channels of a pixel as they lie in a row.
+    channels: int
+    #: `cv2.COLOR_...` to three channels, or None when these are three channels already.
+    conversion: int | None
+    #: The picture's channels are blue, green, red.
+    bgr: bool = False
+    #: 16 bits a channel: the upper 8 are used.
+    is_16_bit: bool = False
+    #: Rows of data for two rows of pixels: 3 where a half-size colour plane follows the grey one.
+    rows_per_two: int = 2
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes from one pixel to the next in a row."""
+        return self.channels * (2 if self.is_16_bit else 1)
+
+
+# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's
+# first two: rggb is OpenCV's "BG".
+_BAYER = {
+    "rggb": cv2.COLOR_BayerBG2RGB,
+    "bggr": cv2.COLOR_BayerRG2RGB,
+    "gbrg": cv2.COLOR_BayerGR2RGB,
+    "grbg": cv2.COLOR_BayerGB2RGB,
+}
+
+ENCODINGS: dict[str, Encoding] = {
+    "rgb8": Encoding(3, None),
+    "bgr8": Encoding(3, None, bgr=True),
+    "8UC3": Encoding(3, None, bgr=True),
+    "rgba8": Encoding(4, cv2.COLOR_RGBA2RGB),
+    "bgra8": Encoding(4, cv2.COLOR_BGRA2RGB),
+    "mono8": Encoding(1, cv2.COLOR_GRAY2RGB),
+    "8UC1": Encoding(1, cv2.COLOR_GRAY2RGB),
+    "mono16": Encoding(1, cv2.COLOR_GRAY2RGB, is_16_bit=True),
+    "16UC1": Encoding(1, cv2.COLOR_GRAY2RGB, is_16_bit=True),
+    "yuv422": Encoding(2, cv2.COLOR_YUV2RGB_UYVY),
+    "uyvy": Encoding(2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuv422_yuy2": Encoding(2, cv2.COLOR_YUV2RGB_YUY2),
+    "yuyv": Encoding(2, cv2.COLOR_YUV2RGB_YUY2),
+    "nv21": Encoding(1, cv2.COLOR_YUV2RGB_NV21, rows_per_two=3),
+    "nv12": Encoding(1, cv2.COLOR_YUV2RGB_NV12, rows_per_two=3),
+    **{f"bayer_{name}8": Encoding(1, code) for name, code in _BAYER.items()},
+    **{f"bayer_{name}16": Encoding(1, code, is_16_bit=True) for name, code in _BAYER.items()},
+}
+
+
+def to_picture(
+    rows: npt.NDArray[np.uint8], width: int, encoding: Encoding, bigendian: bool
+) -> Picture:
+    """Return a uint8 (height, width, 3) picture; a view where there is nothing to convert.
+
+    Args:
+        rows: (rows, width * bytes_per_pixel) bytes, their padding cut off; they may be strided.
+        width: pixels in a row.
+        encoding: what the bytes mean.
+        bigendian: the upper byte of 16-bit channels comes first.
+
+    Raises:
+        PictureError: OpenCV cannot convert a picture of this size, such as an odd one of yuv422.
+    """
+    if encoding.is_16_bit:
+        rows = np.ascontiguousarray(rows[:, (0 if bigendian else 1) :: 2])
+    if encoding.channels > 1:
+        rows = rows.reshape(len(rows), width, encoding.channels)
+    if encoding.conversion is None:
+        return rows
+    try:
+        return np.asarray(cv2.cvtColor(rows, encoding.conversion), np.uint8)
+    except cv2.error as error:
+        raise PictureError(
+            f"OpenCV cannot convert {len(rows)} rows of data, {width} pixels wide: {error.err}"
+        ) from error

@@ -1,0 +1,188 @@
+"""Every encoding of a camera driver gives the colours that the camera saw.
+
+The messages are made here with plain numpy from a chart of known colours, so that nothing of what
+is tested makes its own test: not OpenCV's conversions, not the table of encodings.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.ros.image_encodings import ENCODINGS
+from maix_facemesh_ros.ros.image_message import (
+    ImageMessage,
+    read_compressed_image,
+    read_image,
+)
+
+Bytes = npt.NDArray[np.uint8]
+
+COLOURS = np.array(
+    [[230, 40, 60], [50, 200, 70], [40, 60, 220], [240, 230, 60], [128, 128, 128], [20, 200, 210]],
+    np.uint8,
+)
+PATCH = 16
+#: uint8 (32, 48, 3) RGB: patches of one colour each.
+CHART: Bytes = COLOURS.reshape(2, 3, 3).repeat(PATCH, axis=0).repeat(PATCH, axis=1)
+GREY = np.rint(CHART @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+GREY_CHART: Bytes = GREY[:, :, np.newaxis].repeat(3, axis=2)
+
+
+def yuv() -> tuple[Bytes, Bytes, Bytes]:
+    """BT.601, 16..235: what cameras send."""
+    red, green, blue = np.moveaxis(CHART.astype(float), 2, 0)
+    y = 16 + (65.738 * red + 129.057 * green + 25.064 * blue) / 256
+    u = 128 + (-37.945 * red - 74.494 * green + 112.439 * blue) / 256
+    v = 128 + (112.439 * red - 94.154 * green - 18.285 * blue) / 256
+    return tuple(np.rint(plane).astype(np.uint8) for plane in (y, u, v))
+
+
+def packed_422(order: str) -> Bytes:
+    """Rows of four bytes for two pixels, in an order such as "uyvy"."""
+    y, u, v = yuv()
+    planes = {"u": u[:, ::2], "v": v[:, ::2]}
+    luminances = iter((y[:, ::2], y[:, 1::2]))
+    parts = [next(luminances) if name == "y" else planes[name] for name in order]
+    return np.stack(parts, axis=2).reshape(len(y), -1)
+
+
+def planes_420(order: str) -> Bytes:
+    y, u, v = yuv()
+    planes = {"u": u[::2, ::2], "v": v[::2, ::2]}
+    colour = np.stack([planes[name] for name in order], axis=2).reshape(len(y) // 2, -1)
+    return np.concatenate([y, colour])
+
+
+def mosaic(pattern: str) -> Bytes:
+    """One colour a pixel; the pattern names the first two pixels of the first two rows."""
+    rows = np.empty(CHART.shape[:2], np.uint8)
+    for place, name in enumerate(pattern):
+        row, column = divmod(place, 2)
+        rows[row::2, column::2] = CHART[row::2, column::2, "rgb".index(name)]
+    return rows
+
+
+def with_alpha(picture: Bytes) -> Bytes:
+    alpha = np.full((*picture.shape[:2], 1), 77, np.uint8)
+    return np.concatenate([picture, alpha], axis=2).reshape(len(picture), -1)
+
+
+def flat(picture: Bytes) -> Bytes:
+    return picture.reshape(len(picture), -1)
+
+
+BGR_CHART = np.ascontiguousarray(CHART[:, :, ::-1])
+BAYER = ("rggb", "bggr", "gbrg", "grbg")
+
+#: encoding: the rows that a camera would send, and the colours that must come out.
+SENT: dict[str, tuple[Bytes, Bytes]] = {
+    "rgb8": (flat(CHART), CHART),
+    "bgr8": (flat(BGR_CHART), CHART),
+    "8UC3": (flat(BGR_CHART), CHART),
+    "rgba8": (with_alpha(CHART), CHART),
+    "bgra8": (with_alpha(BGR_CHART), CHART),
+    "mono8": (GREY, GREY_CHART),
+    "8UC1": (GREY, GREY_CHART),
+    "yuv422": (packed_422("uyvy"), CHART),
+    "uyvy": (packed_422("uyvy"), CHART),
+    "yuv422_yuy2": (packed_422("yuyv"), CHART),
+    "yuyv": (packed_422("yuyv"), CHART),
+    "nv21": (planes_420("vu"), CHART),
+    "nv12": (planes_420("uv"), CHART),
+    **{f"bayer_{pattern}8": (mosaic(pattern), CHART) for pattern in BAYER},
+}
+SENT_16_BIT = {
+    "mono16": (GREY, GREY_CHART),
+    "16UC1": (GREY, GREY_CHART),
+    **{f"bayer_{pattern}16": (mosaic(pattern), CHART) for pattern in BAYER},
+}
+
+
+def image(rows: Bytes, encoding: str, padding: int = 0, bigendian: bool = False) -> Image:
+    height, width = CHART.shape[:2]
+    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
+    message = Image(height=height, width=width, encoding=encoding, step=padded.shape[1])
+    message.is_bigendian = int(bigendian)
+    message.data = array("B", padded.tobytes())
+    return message
+
+
+def assert_shows(seen: ImageMessage, colours: Bytes) -> None:
+    """The middle of each patch has its colour; at their borders demosaicing may do as it likes."""
+    rgb = seen.picture[:, :, ::-1] if seen.bgr else seen.picture
+    assert rgb.shape == CHART.shape
+    middle = slice(PATCH // 2, None, PATCH)
+    np.testing.assert_allclose(
+        rgb[middle, middle].astype(int), colours[middle, middle].astype(int), atol=3
+    )
+
+
+def test_the_test_knows_every_encoding() -> None:
+    assert {*SENT, *SENT_16_BIT} == set(ENCODINGS)
+
+
+@pytest.mark.parametrize("padding", [0, 6])
+@pytest.mark.parametrize("encoding", SENT)
+def test_colours_of_8_bit_encodings(encoding: str, padding: int) -> None:
+    rows, colours = SENT[encoding]
+    assert_shows(read_image(serialize_message(image(rows, encoding, padding))), colours)
+
+
+@pytest.mark.parametrize("bigendian", [False, True])
+@pytest.mark.parametrize("encoding", SENT_16_BIT)
+def test_colours_of_16_bit_encodings_in_both_byte_orders(encoding: str, bigendian: bool) -> None:
+    rows, colours = SENT_16_BIT[encoding]
+    both = (rows.astype(np.uint16) << 8) + 0x55
+    sent = both.astype(">u2" if bigendian else "<u2").view(np.uint8).reshape(len(rows), -1)
+    message = image(sent, encoding, padding=4, bigendian=bigendian)
+    assert_shows(read_image(serialize_message(message)), colours)
+
+
+@pytest.mark.parametrize("encoding", ["yuv422", "nv12"])
+def test_an_odd_size_that_cannot_be_is_named(encoding: str) -> None:
+    message = image(SENT[encoding][0], encoding)
+    message.width -= 1
+    message.height -= 1
+    with pytest.raises(PictureError, match="47 pixels wide"):
+        read_image(serialize_message(message))
+
+
+def encoded(extension: str, picture: Bytes = BGR_CHART) -> bytes:
+    return bytes(cv2.imencode(extension, picture)[1].tobytes())
+
+
+def compressed(data: bytes, name: str = "jpeg") -> bytes:
+    message = CompressedImage(format=name)
+    message.header.stamp.sec = 9
+    message.header.frame_id = "camera"
+    message.data = array("B", data)
+    return bytes(serialize_message(message))
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_colours_of_compressed_pictures(extension: str) -> None:
+    seen = read_compressed_image(compressed(encoded(extension), "bgr8; " + extension))
+    assert_shows(seen, CHART)
+    assert (seen.stamp.sec, seen.frame_id) == (9, "camera")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: encoded(".png", GREY), lambda: encoded(".png", np.dstack([BGR_CHART, GREY]))]
+)
+def test_grey_and_transparent_pngs_have_three_channels_too(make: Callable[[], bytes]) -> None:
+    assert read_compressed_image(compressed(make())).picture.shape == CHART.shape
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"not a picture", bytes(5000)])
+def test_what_cannot_be_decoded_is_named(data: bytes) -> None:
+    with pytest.raises(PictureError, match=f"{len(data)} bytes of format 'jpeg'"):
+        read_compressed_image(compressed(data))
