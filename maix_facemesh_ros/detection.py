@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import Box, FloatArray, Picture
 from maix_facemesh_ros.roi import RoiRule
 
 
@@ -17,7 +17,7 @@ class Detection:
     """One face as a detector sees it, in pixels of the source picture."""
 
     #: x, y, width, height; may reach over the picture's edge.
-    box: tuple[float, float, float, float]
+    box: Box
     #: Confidence, 0..1.
     score: float
     #: (K, 2) the detector's key points; the first two are the eyes, the one on the picture's left

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Box, Face, Picture
 from maix_facemesh_ros.mesh_connections import (
     FACEMESH_FACE_OVAL,
     FACEMESH_LEFT_EYE,
@@ -354,7 +354,7 @@ def _draw_iris(canvas: Picture, centre: Numbers, edge: Numbers, thickness: int) 
         )
 
 
-def _draw_box(canvas: Picture, box: tuple[float, float, float, float]) -> None:
+def _draw_box(canvas: Picture, box: Box) -> None:
     corners = _box_corners(box)
     if corners is None:
         return
@@ -363,7 +363,7 @@ def _draw_box(canvas: Picture, box: tuple[float, float, float, float]) -> None:
 
 
 def _box_corners(
-    box: tuple[float, float, float, float],
+    box: Box,
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """First and last pixel of a box; None if it has no size or is nowhere near a picture."""
     x, y, width, height = box

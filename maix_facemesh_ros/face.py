@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
+#: x, y, width, height.
+Box = tuple[float, float, float, float]
 
 
 class PictureError(ValueError):
@@ -38,7 +40,7 @@ class Face:
     score: float = 0.0
     #: x, y, width, height in pixels: the detector's box, or in tracking mode the box of the
     #: landmarks.
-    box: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    box: Box = (0.0, 0.0, 0.0, 0.0)
     #: (K, 2) pixels: the detector's own key points; (0, 2) on a picture the detector did not look
     #: at.
     box_keypoints: FloatArray = field(default_factory=_no_points)

@@ -188,7 +188,7 @@ class FaceMeshParameters:
         0.03,
         "Smallest face to find, as a fraction of the picture's width. Half of it costs the "
         "full_range detector four times the time. The other detectors have a fixed input.",
-        minimum=0.005,
+        minimum=0.0075,
         maximum=1.0,
         changeable=True,
     )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import Box, FloatArray, Picture
 
 #: Mesh indices of the outer corners of the right and the left eye: they give the roll of the next
 #: ROI (mediapipe/tasks/cc/vision/face_landmarker/face_landmarks_detector_graph.cc).
@@ -44,7 +44,7 @@ class RoiRule(NamedTuple):
 
 
 def roi_from_detection(
-    box: tuple[float, float, float, float], keypoints: FloatArray, rule: RoiRule
+    box: Box, keypoints: FloatArray, rule: RoiRule
 ) -> Roi:
     """Return the ROI of a detected face.
 
@@ -150,19 +150,27 @@ def project_landmarks(
     return points, (unit[:, 2] * -z_scale).astype(np.float32)
 
 
-def overlap(
-    first: tuple[float, float, float, float], second: tuple[float, float, float, float]
-) -> float:
-    """Return the intersection over union of two boxes (x, y, width, height), 0..1."""
-    left, top = max(first[0], second[0]), max(first[1], second[1])
-    right = min(first[0] + first[2], second[0] + second[2])
-    bottom = min(first[1] + first[3], second[1] + second[3])
-    intersection = max(right - left, 0.0) * max(bottom - top, 0.0)
+def overlap(first: Box, second: Box) -> float:
+    """Return the intersection over union of two boxes, 0..1."""
+    intersection = _intersection(first, second)
     union = first[2] * first[3] + second[2] * second[3] - intersection
     return intersection / union if union > 0 else 0.0
 
 
-def bounding_box(points: FloatArray) -> tuple[float, float, float, float]:
+def containment(first: Box, second: Box) -> float:
+    """Return how much of the smaller of two boxes lies in the other one, 0..1."""
+    smaller = min(first[2] * first[3], second[2] * second[3])
+    return _intersection(first, second) / smaller if smaller > 0 else 0.0
+
+
+def _intersection(first: Box, second: Box) -> float:
+    left, top = max(first[0], second[0]), max(first[1], second[1])
+    right = min(first[0] + first[2], second[0] + second[2])
+    bottom = min(first[1] + first[3], second[1] + second[3])
+    return max(right - left, 0.0) * max(bottom - top, 0.0)
+
+
+def bounding_box(points: FloatArray) -> Box:
     """Return x, y, width, height of the upright box around (N, 2) points."""
     left, top = points.min(axis=0).tolist()
     right, bottom = points.max(axis=0).tolist()

@@ -23,6 +23,7 @@ from maix_facemesh_ros.parameters import FaceMeshParameters
 from maix_facemesh_ros.roi import (
     Roi,
     bounding_box,
+    containment,
     overlap,
     roi_from_detection,
     roi_from_landmarks,
@@ -36,9 +37,10 @@ DETECTORS: dict[str, Callable[[Path], BoxDetector]] = {
     "yunet": YuNetDetector,
 }
 
-#: Two faces whose landmarks' boxes overlap more than this are one face found twice (the bound of
-#: MediaPipe's AssociationNormRectCalculator in face_landmarker_graph.cc).
-SAME_LANDMARKS_OVERLAP = 0.5
+#: Two sets of landmarks are of one face when this much of the smaller one's box lies in the other's:
+#: a detector may take a part of a near face for another face. MediaPipe compares whole faces only
+#: (AssociationNormRectCalculator in face_landmarker_graph.cc, intersection over union 0.5).
+SAME_LANDMARKS_CONTAINMENT = 0.7
 
 #: A detector's box and a landmarks' box of one face overlap by more than this; they frame it
 #: differently.
@@ -196,7 +198,7 @@ def _is_among(landmarks: FaceLandmarks, faces: list[Face]) -> bool:
     """Whether these landmarks are of a face that is already there."""
     box = bounding_box(landmarks.points)
     return any(
-        overlap(box, bounding_box(face.points)) > SAME_LANDMARKS_OVERLAP
+        containment(box, bounding_box(face.points)) > SAME_LANDMARKS_CONTAINMENT
         for face in faces
         if len(face.points)
     )

@@ -82,6 +82,8 @@ class FullRangeDetector:
     LEVEL_RATIO = 5
     #: Side of the last level, square: a face that fills the picture is found here.
     LAST_LEVEL = 96
+    #: No side of the network's input is larger, however long and narrow the picture.
+    LARGEST_SIDE = 2048
     #: Networks are kept for this many input sizes, enough for cameras that share one detector.
     KEPT_SIZES = 8
 
@@ -131,8 +133,9 @@ class FullRangeDetector:
     ) -> list[tuple[int, int]]:
         """Return the size of the network's input on each level in pixels, the finest first."""
         sizes = []
-        width = self.SMALLEST_FACE / min_face_size
-        while max(width, width * picture_height / picture_width) > 1.5 * self.LAST_LEVEL:
+        aspect = max(1.0, picture_height / picture_width)
+        width = min(self.SMALLEST_FACE / min_face_size, self.LARGEST_SIDE / aspect)
+        while width * aspect > 1.5 * self.LAST_LEVEL:
             height = width * picture_height / picture_width
             sizes.append((self._up_to_multiple(width), self._up_to_multiple(height)))
             width /= self.LEVEL_RATIO
