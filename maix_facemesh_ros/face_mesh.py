@@ -66,6 +66,7 @@ class FaceMesh:
         self.backend_name, self._backend = open_backend(parameters)
         self._smoother = LandmarkSmoother()
         self._stamp: float | None = None
+        self._closed = False
         self._blendshapes: BlendshapesNetwork | None = None
         if parameters.blendshapes:
             self._load_blendshapes()
@@ -101,7 +102,10 @@ class FaceMesh:
             TypeError: the picture is no uint8 array.
             PictureError: it is not (H, W, 3), has no pixels, or too many in a row.
             ValueError: the stamp is not finite.
+            RuntimeError: the object is closed.
         """
+        if self._closed:
+            raise RuntimeError("this FaceMesh is closed: make a new one")
         check_picture(picture)
         stamp = self._next_stamp(stamp)
         parameters = self._parameters
@@ -118,6 +122,7 @@ class FaceMesh:
 
     def close(self) -> None:
         """Free the backend; the object cannot be used after it."""
+        self._closed = True
         self._backend.close()
 
     def __enter__(self) -> FaceMesh:

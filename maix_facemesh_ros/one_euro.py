@@ -23,7 +23,7 @@ DERIVATE_CUTOFF = 1.0  # hertz
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """What the filter remembers of one face's last picture; arrays are (N, 3) x, y, z in pixels."""
+    """What the filter remembers of one face's last picture; arrays are (3, N) x, y, z in pixels."""
 
     stamp: float
     raw: npt.NDArray[np.float64]
@@ -48,10 +48,10 @@ class LandmarkSmoother:
         states = {}
         for face in faces:
             if face.id and len(face.points):
-                raw = np.column_stack([face.points, face.points_z]).astype(np.float64)
+                raw = np.array([*face.points.T, face.points_z], np.float64)
                 state = _advance(self._states.get(face.id), raw, stamp)
-                face.points = state.smoothed[:, :2].astype(np.float32)
-                face.points_z = state.smoothed[:, 2].astype(np.float32)
+                face.points = state.smoothed[:2].T.astype(np.float32, order="C")
+                face.points_z = state.smoothed[2].astype(np.float32)
                 states[face.id] = state
         self._states = states
 
@@ -64,7 +64,7 @@ def _advance(before: _State | None, raw: npt.NDArray[np.float64], stamp: float) 
     if before is None or stamp <= before.stamp:
         return _State(stamp, raw, raw, np.zeros_like(raw))
     elapsed = stamp - before.stamp
-    width, height = np.ptp(raw[:, :2], axis=0)
+    width, height = np.ptp(raw[:2], axis=1)
     face_size = max((width + height) / 2, 1.0)
 
     speeds = (raw - before.raw) / (face_size * elapsed)

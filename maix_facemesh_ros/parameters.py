@@ -10,6 +10,7 @@ import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from maix_facemesh_ros.landmark_subsets import LANDMARK_SUBSETS
@@ -69,12 +70,12 @@ class Parameter:
 
     def _in_type(self, value: Any) -> Any:
         wanted = type(self.default)
-        if wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if wanted is float and isinstance(value, Real) and not isinstance(value, bool):
             if not math.isfinite(value):
                 raise ParameterError(f"{self.name} is {value}: give a finite number")
             return float(value)
-        if wanted is int and isinstance(value, int) and not isinstance(value, bool):
-            return value
+        if wanted is int and isinstance(value, Integral) and not isinstance(value, bool):
+            return int(value)
         if wanted is tuple:
             return self._index_tuple(value)
         if wanted in (bool, str) and isinstance(value, wanted):

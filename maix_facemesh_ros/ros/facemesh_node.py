@@ -6,7 +6,9 @@ finds its faces and publishes them under the picture's own header.
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -254,21 +256,28 @@ def _describe(publisher: TopicEndpointInfo) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is stopped or its source ends; returns the exit code."""
+    _have_a_log_folder()
     rclpy.init(args=arguments)
+    node: FaceMeshNode | None = None
     try:
         node = FaceMeshNode()
+        rclpy.spin(node)
     except START_ERRORS as error:
         rclpy.logging.get_logger("facemesh").fatal(str(error))
-        rclpy.utilities.try_shutdown()
         return 1
-    try:
-        rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual ways to stop a node
     finally:
-        node.stop()
+        if node is not None:
+            node.stop()
         rclpy.utilities.try_shutdown()
-    return 1 if node.failed else 0
+    return 1 if node is not None and node.failed else 0
+
+
+def _have_a_log_folder() -> None:
+    """Let ROS log to the temporary folder where it has no home to log to, as in a bare service."""
+    if not any(name in os.environ for name in ("ROS_LOG_DIR", "ROS_HOME", "HOME")):
+        os.environ["ROS_LOG_DIR"] = tempfile.gettempdir()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ DETECTORS: dict[str, Callable[[Path], BoxDetector]] = {
     "yunet": YuNetDetector,
 }
 
-#: Two sets of landmarks are of one face when this much of the smaller one's box lies in the other's:
+#: Two sets of landmarks are of one face when this much of the smaller one's box lies in the other:
 #: a detector may take a part of a near face for another face. MediaPipe compares whole faces only
 #: (AssociationNormRectCalculator in face_landmarker_graph.cc, intersection over union 0.5).
 SAME_LANDMARKS_CONTAINMENT = 0.7

@@ -27,6 +27,10 @@ from maix_facemesh_ros.roi import Roi, RoiRule, crop, overlap
 #: MediaPipe's answer.
 OVERLAP_PER_DETECT_IOU_TH = 0.3 / 0.45
 
+#: Boxes of one level that are looked at, the most confident. Real faces give some ten each; without
+#: a limit a `detect_conf_th` near 0 would take many thousands.
+MOST_BOXES = 500
+
 
 class ShortRangeDetector:
     """BlazeFace short range: 128x128, to about 2 m. The detector of MediaPipe's FaceLandmarker."""
@@ -82,6 +86,8 @@ class FullRangeDetector:
     LEVEL_RATIO = 5
     #: Side of the last level, square: a face that fills the picture is found here.
     LAST_LEVEL = 96
+    #: A picture is enlarged this much at most: there is nothing more to see in it.
+    LARGEST_ENLARGEMENT = 2
     #: No side of the network's input is larger, however long and narrow the picture.
     LARGEST_SIDE = 2048
     #: Networks are kept for this many input sizes, enough for cameras that share one detector.
@@ -134,7 +140,11 @@ class FullRangeDetector:
         """Return the size of the network's input on each level in pixels, the finest first."""
         sizes = []
         aspect = max(1.0, picture_height / picture_width)
-        width = min(self.SMALLEST_FACE / min_face_size, self.LARGEST_SIDE / aspect)
+        width = min(
+            self.SMALLEST_FACE / min_face_size,
+            self.LARGEST_ENLARGEMENT * picture_width,
+            self.LARGEST_SIDE / aspect,
+        )
         while width * aspect > 1.5 * self.LAST_LEVEL:
             height = width * picture_height / picture_width
             sizes.append((self._up_to_multiple(width), self._up_to_multiple(height)))
@@ -203,6 +213,8 @@ def _find_faces(
     confident = np.flatnonzero(logits[0, :, 0] >= logit(score_threshold))
     if not len(confident):
         return []
+    if len(confident) > MOST_BOXES:
+        confident = confident[np.argsort(-logits[0, confident, 0])[:MOST_BOXES]]
     places = regressors[0, confident].reshape(-1, 8, 2)
     half_sizes = places[:, 1] / 2
     places = places + anchors[confident, np.newaxis]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 
@@ -92,8 +93,9 @@ def picture_tensor(picture: Picture, *, bgr: bool, scale: float, offset: float =
     """
     height, width = picture.shape[:2]
     tensor = np.empty((1, 3, height, width), np.float32)
-    rgb = picture[:, :, ::-1] if bgr else picture
-    np.multiply(rgb.transpose(2, 0, 1), np.float32(scale), out=tensor[0])
+    planes = cv2.split(picture)
+    for channel, plane in zip(tensor[0], reversed(planes) if bgr else planes, strict=True):
+        np.multiply(plane, np.float32(scale), out=channel)
     if offset:
         tensor += np.float32(offset)
     return tensor
