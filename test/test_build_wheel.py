@@ -1,0 +1,142 @@
+"""The wheel, as a user without ROS makes and installs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from installation import (
+    ASK_NODE,
+    PACKAGE,
+    ROUND_TRIP,
+    ROUND_TRIP_ANSWER,
+    SHARED_FILES,
+    SOURCE,
+    USE,
+    WHERE,
+    copy_source,
+    distro_of_this_environment,
+    only_local,
+    run,
+    start_ask_and_stop_node,
+)
+
+pytestmark = pytest.mark.build
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_source(tmp_path_factory.mktemp("wheel") / "source")
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> Path:
+    """Build with build isolation, so that the build requirements of setup.py are tested too."""
+    folder = source.parent / "dist"
+    pip = [sys.executable, "-m", "pip"]
+    run(
+        [*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(source)],
+        pip_environment(),
+        source.parent,
+    )
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def prefix(wheel: Path) -> Path:
+    """Install the wheel into a fresh venv, which pip fills from the requirements of the wheel."""
+    prefix = wheel.parent.parent / "venv"
+    lock = SOURCE / "requirements" / f"lock-{distro_of_this_environment()}.txt"
+    run([sys.executable, "-m", "venv", prefix], pip_environment(), prefix.parent)
+    pip: list[str | Path] = [prefix / "bin" / "python", "-m", "pip"]
+    install = [*pip, "install", "--no-compile", "--constraint", lock, wheel]
+    run(install, pip_environment(), prefix.parent)
+    return prefix
+
+
+def pip_environment() -> dict[str, str]:
+    """The environment without the ROS of the environment that runs the tests."""
+    ros = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
+    kept = {name: value for name, value in os.environ.items() if name not in ros}
+    return {**kept, "ROS_DISTRO": distro_of_this_environment()}
+
+
+def test_wheel_holds_both_halves(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    data = f"{wheel.name.split('-cp')[0]}.data/data"
+
+    assert f"{PACKAGE}/face_mesh.py" in names
+    assert f"{PACKAGE}/msg/_face_array.py" in names
+    assert f"{data}/lib/{PACKAGE}/facemesh_node" in names
+    for file in SHARED_FILES:
+        assert any(name.startswith(f"{data}/share/{PACKAGE}/{file}") for name in names), file
+
+
+def test_wheel_names_no_folder_of_the_build(wheel: Path, source: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        naming = [name for name in archive.namelist() if str(source).encode() in archive.read(name)]
+    # The compiled code is the same wherever it was built; assert() and log calls name their file.
+    assert [name for name in naming if not name.endswith(".so")] == []
+
+
+def test_requirements_are_complete(prefix: Path) -> None:
+    run([prefix / "bin" / "python", "-m", "pip", "check"], {}, prefix)
+
+
+def test_package_comes_from_the_wheel_even_inside_the_source_folder(
+    prefix: Path, source: Path
+) -> None:
+    places = run([prefix / "bin" / "python", "-c", WHERE], {}, source).splitlines()
+
+    # Python looks into the current folder first; the messages must be found all the same.
+    assert places[0] == str(source / PACKAGE / "__init__.py")
+    assert places[1].startswith(str(prefix))
+    assert places[2].startswith(str(prefix / "lib"))
+
+
+def test_face_array_goes_from_publisher_to_subscriber(prefix: Path, tmp_path: Path) -> None:
+    answer = run([prefix / "bin" / "python", "-c", ROUND_TRIP], only_local(tmp_path), tmp_path)
+    assert answer == ROUND_TRIP_ANSWER
+
+
+def test_share_folder_and_models_are_found(prefix: Path, tmp_path: Path) -> None:
+    environment = {"AMENT_PREFIX_PATH": str(prefix)}
+    answer = run([prefix / "bin" / "python", "-c", USE], environment, tmp_path).splitlines()
+
+    share = Path(answer[0])
+    assert share == prefix / "share" / PACKAGE
+    assert [file for file in SHARED_FILES if not (share / file).exists()] == []
+    assert answer[1] == "0"
+
+
+@pytest.mark.parametrize("program", ["bin/facemesh_node", f"lib/{PACKAGE}/facemesh_node"])
+def test_node_answers_a_picture(program: str, prefix: Path, tmp_path: Path) -> None:
+    ask: list[str | Path] = [prefix / "bin" / "python", "-c", ASK_NODE]
+    start_ask_and_stop_node([prefix / program], ask, only_local(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "distro", "line"),
+    [
+        (["egg_info"], "humble", "There are no ROS 2 humble wheels on PyPI: build"),
+        (["editable_wheel"], "jazzy", "can't be installed with pip install -e: use"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(
+    arguments: list[str], distro: str, line: str, source: Path
+) -> None:
+    finished = subprocess.run(
+        [sys.executable, "setup.py", *arguments],
+        capture_output=True,
+        text=True,
+        env={**pip_environment(), "ROS_DISTRO": distro},
+        cwd=source,
+    )
+    assert finished.returncode == 1
+    assert line in finished.stderr.splitlines()[-1]
