@@ -1,0 +1,1 @@
+"""The benchmark of `make bench`: this package beside what else finds face landmarks."""
