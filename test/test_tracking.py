@@ -1,0 +1,412 @@
+"""`FaceMesh` on a stream: ids, resting detector, lost and new faces, stamps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maix_facemesh_ros import Face, FaceMesh, ParameterError
+from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
+from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks, FaceLandmarksNetwork
+from maix_facemesh_ros.detection import Detection
+from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.roi import Roi, bounding_box
+from scenes import distance, paste_head, plain, scene
+
+LEFT, RIGHT = (150, 180, 90.0), (480, 180, 100.0)
+
+
+class Looks:
+    """Counts the pictures that the detector looks at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        detect = FullRangeDetector.detect
+
+        def counting(
+            detector: FullRangeDetector, picture: Picture, **options: Any
+        ) -> list[Detection]:
+            self.count += 1
+            return detect(detector, picture, **options)
+
+        monkeypatch.setattr(FullRangeDetector, "detect", counting)
+
+    def during(self, mesh: FaceMesh, picture: Picture) -> bool:
+        """Process a picture; return whether the detector looked at it."""
+        before = self.count
+        mesh.process(picture)
+        return self.count > before
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    return Looks(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def one_face(astronaut: Picture) -> Picture:
+    return scene(astronaut, LEFT)
+
+
+@pytest.fixture(scope="module")
+def two_faces(astronaut: Picture) -> Picture:
+    return scene(astronaut, LEFT, RIGHT)
+
+
+@pytest.fixture
+def mesh() -> Iterator[FaceMesh]:
+    with FaceMesh(tracking=True) as mesh:
+        yield mesh
+
+
+@pytest.fixture
+def mesh_of_one() -> Iterator[FaceMesh]:
+    """Follows one face, so that the detector rests while it is in view; without smoothing."""
+    with FaceMesh(tracking=True, max_face_num=1, smoothing="off") as mesh:
+        yield mesh
+
+
+def ids(faces: list[Face]) -> list[int]:
+    return [face.id for face in faces]
+
+
+# Identity.
+
+
+def test_faces_are_numbered_from_1_and_keep_their_numbers(
+    mesh: FaceMesh, two_faces: Picture
+) -> None:
+    for _ in range(4):
+        assert ids(mesh.process(two_faces)) == [1, 2]  # the largest is first
+
+
+def test_moving_and_growing_face_is_followed(
+    mesh_of_one: FaceMesh, astronaut: Picture, looks: Looks
+) -> None:
+    for step in range(25):
+        picture = plain()
+        center, width = (120 + 12 * step, 150 + 2 * step), 60.0 * 1.03**step
+        expected = paste_head(picture, astronaut, center, width)
+        (face,) = mesh_of_one.process(picture)
+        assert face.id == 1
+        assert distance(face.points, expected) < 0.04
+    assert looks.count == 1
+
+
+def test_numbers_stay_with_their_faces_when_the_order_changes(
+    mesh: FaceMesh, astronaut: Picture
+) -> None:
+    first = mesh.process(scene(astronaut, (150, 180, 80.0), (480, 180, 90.0)))
+    assert ids(first) == [1, 2]
+    for left_width in (84.0, 88.0, 92.0, 96.0, 100.0):
+        faces = mesh.process(scene(astronaut, (150, 180, left_width), (480, 180, 90.0)))
+    assert ids(faces) == [2, 1]
+    assert faces[0].points[:, 0].mean() < 320
+
+
+def test_new_face_gets_a_new_number(mesh: FaceMesh, one_face: Picture, two_faces: Picture) -> None:
+    assert ids(mesh.process(one_face)) == [1]
+    answers = [ids(mesh.process(two_faces)) for _ in range(mesh.parameters.detect_interval)]
+    assert answers[-1] == [2, 1]  # the new face is the larger one
+    assert all(1 in answer for answer in answers)
+
+
+def test_face_that_went_comes_back_with_a_new_number(mesh: FaceMesh, one_face: Picture) -> None:
+    assert ids(mesh.process(one_face)) == [1]
+    assert mesh.process(plain()) == []
+    (face,) = mesh.process(one_face)
+    assert face.id == 2
+    with FaceMesh(tracking=True) as fresh:
+        np.testing.assert_array_equal(face.points, fresh.process(one_face)[0].points)
+
+
+def test_without_tracking_each_picture_stands_alone(looks: Looks, one_face: Picture) -> None:
+    with FaceMesh(max_face_num=1) as mesh:
+        first, second = mesh.process(one_face, 0.0), mesh.process(one_face, 1.0)
+    assert ids(first) == ids(second) == [0]
+    np.testing.assert_array_equal(first[0].points, second[0].points)
+    assert looks.count == 2
+
+
+def test_two_tracks_that_end_in_one_face_become_one(
+    mesh: FaceMesh, two_faces: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_landmarks = FaceLandmarksNetwork.find
+    regions: list[Roi] = []
+
+    def find_the_first(
+        network: FaceLandmarksNetwork, picture: Picture, roi: Roi, *, bgr: bool
+    ) -> FaceLandmarks:
+        regions.append(roi)
+        return find_landmarks(network, picture, regions[0], bgr=bgr)
+
+    assert ids(mesh.process(two_faces)) == [1, 2]
+    monkeypatch.setattr(FaceLandmarksNetwork, "find", find_the_first)
+    assert len(mesh.process(two_faces)) == 1
+
+
+# The detector's rest.
+
+
+def test_detector_rests_while_all_faces_are_tracked(
+    mesh_of_one: FaceMesh, one_face: Picture, looks: Looks
+) -> None:
+    assert [looks.during(mesh_of_one, one_face) for _ in range(12)] == [True] + 11 * [False]
+
+
+def test_detector_looks_for_more_faces_at_its_interval(looks: Looks, one_face: Picture) -> None:
+    with FaceMesh(tracking=True, max_face_num=2, detect_interval=4) as mesh:
+        looked = [looks.during(mesh, one_face) for _ in range(9)]
+    assert looked == [True, False, False, False, True, False, False, False, True]
+
+
+def test_detector_looks_at_every_picture_without_a_face(
+    mesh_of_one: FaceMesh, looks: Looks
+) -> None:
+    assert all(looks.during(mesh_of_one, plain()) for _ in range(5))
+
+
+def test_face_that_jumps_is_found_again_in_the_same_picture(
+    mesh_of_one: FaceMesh, astronaut: Picture
+) -> None:
+    mesh_of_one.process(scene(astronaut, LEFT))
+    picture = plain()
+    expected = paste_head(picture, astronaut, RIGHT[:2], RIGHT[2])
+    (face,) = mesh_of_one.process(picture)
+    assert distance(face.points, expected) < 0.04
+
+
+def test_one_of_two_faces_that_jumps_is_found_again_in_the_same_picture(
+    astronaut: Picture, looks: Looks
+) -> None:
+    with FaceMesh(tracking=True, max_face_num=3, detect_interval=100) as mesh:
+        mesh.process(scene(astronaut, (120, 180, 80.0), (350, 180, 70.0)))
+        faces = mesh.process(scene(astronaut, (120, 180, 80.0), (540, 180, 70.0)))
+    assert sorted(ids(faces)) == [1, 3]
+    assert looks.count == 2
+
+
+def test_face_without_landmarks_is_given_beside_one_that_is_tracked(
+    astronaut: Picture, face_in_doubt: Picture, looks: Looks
+) -> None:
+    picture = np.hstack([face_in_doubt, astronaut])
+    with FaceMesh(
+        tracking=True,
+        max_face_num=3,
+        detect_interval=100,
+        detect_conf_th=0.4,
+        landmarks_conf_th=0.99,
+        require_landmarks=False,
+    ) as mesh:
+        for _ in range(3):
+            assert sorted(ids(mesh.process(picture))) == [0, 1]
+    assert looks.count == 3
+
+
+def test_look_brings_score_and_key_points_up_to_date(
+    astronaut: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regions = []
+    find_landmarks = FaceLandmarksNetwork.find
+
+    def counting(
+        network: FaceLandmarksNetwork, picture: Picture, roi: Roi, *, bgr: bool
+    ) -> FaceLandmarks:
+        regions.append(roi)
+        return find_landmarks(network, picture, roi, bgr=bgr)
+
+    monkeypatch.setattr(FaceLandmarksNetwork, "find", counting)
+    with FaceMesh(tracking=True, detect_interval=1) as mesh:
+        (before,) = mesh.process(scene(astronaut, LEFT))
+        (after,) = mesh.process(scene(astronaut, (170, 180, 95.0)))
+    assert before.id == after.id == 1
+    assert after.score != before.score
+    moved = after.box_keypoints - before.box_keypoints
+    assert 10 < moved[:, 0].mean() < 30
+    # A face that is known already costs the landmark network nothing.
+    assert len(regions) == 2
+
+
+def test_score_and_box_between_two_looks(mesh_of_one: FaceMesh, one_face: Picture) -> None:
+    (seen,) = mesh_of_one.process(one_face)
+    (followed,) = mesh_of_one.process(one_face)
+    assert seen.box_keypoints.shape == (6, 2)
+    assert followed.box_keypoints.shape == (0, 2)
+    assert followed.score == seen.score > 0.5
+    assert followed.box == pytest.approx(bounding_box(followed.points))
+
+
+def test_face_without_landmarks_is_given_in_every_picture(
+    looks: Looks, face_in_doubt: Picture
+) -> None:
+    with FaceMesh(
+        tracking=True, detect_conf_th=0.4, landmarks_conf_th=0.99, require_landmarks=False
+    ) as mesh:
+        for _ in range(3):
+            (face,) = mesh.process(face_in_doubt)
+            assert face.id == 0
+            assert face.points.shape == (0, 2)
+            assert face.box[2] > 0
+    assert looks.count == 3
+
+
+# Changes while running.
+
+
+def test_lower_face_limit_keeps_the_largest(mesh: FaceMesh, two_faces: Picture) -> None:
+    mesh.process(two_faces)
+    mesh.change(max_face_num=1)
+    assert ids(mesh.process(two_faces)) == [1]
+    mesh.change(max_face_num=2)
+    for _ in range(mesh.parameters.detect_interval):
+        faces = mesh.process(two_faces)
+    assert ids(faces) == [1, 3]
+
+
+def test_tracking_is_fixed_at_the_start(mesh: FaceMesh) -> None:
+    with pytest.raises(ParameterError, match="tracking is fixed at the start"):
+        mesh.change(tracking=False)
+
+
+def test_faces_are_followed_whatever_landmarks_are_given(astronaut: Picture, looks: Looks) -> None:
+    with FaceMesh(
+        tracking=True, max_face_num=1, landmarks_abs=False, landmarks_rel=True, landmarks_num=5
+    ) as mesh:
+        for step in range(5):
+            (face,) = mesh.process(scene(astronaut, (150 + 15 * step, 180, 90.0)))
+            assert face.id == 1
+            assert (face.points.shape, face.points_rel.shape) == ((0, 2), (5, 2))
+    assert looks.count == 1
+
+
+# Stamps and smoothing.
+
+
+def moving(astronaut: Picture) -> list[Picture]:
+    return [scene(astronaut, (200 + 4 * step, 180, 90.0)) for step in range(5)]
+
+
+def last_points(pictures: list[Picture], stamps: list[float | None], **parameters: Any) -> Any:
+    values = {"tracking": True, "max_face_num": 1, **parameters}
+    with FaceMesh(**values) as mesh:
+        for picture, stamp in zip(pictures, stamps, strict=True):
+            (face,) = mesh.process(picture, stamp)
+    return face.points
+
+
+def test_points_are_smoothed_unless_it_is_off(astronaut: Picture) -> None:
+    pictures = moving(astronaut)
+    stamps: list[float | None] = [step / 30 for step in range(5)]
+    raw = last_points(pictures, stamps, smoothing="off")
+    smooth = last_points(pictures, stamps)
+    lag = (raw - smooth)[:, 0].mean()
+    assert 0.02 < lag < 2.0
+
+
+def test_pictures_without_stamps_count_as_a_thirtieth_apart(astronaut: Picture) -> None:
+    pictures = moving(astronaut)
+    without = last_points(pictures, [None] * 5)
+    np.testing.assert_allclose(
+        without, last_points(pictures, [step / 30 for step in range(5)]), atol=1e-3
+    )
+    np.testing.assert_allclose(
+        without, last_points(pictures, [100.0, None, None, None, None]), atol=1e-3
+    )
+    slower = last_points(pictures, [step / 5 for step in range(5)])
+    assert np.abs(slower - without).max() > 0.01
+
+
+def test_smoothing_can_be_switched_while_running(astronaut: Picture) -> None:
+    pictures = moving(astronaut)
+    raw = last_points(pictures, [None] * 5, smoothing="off")
+    with FaceMesh(tracking=True, max_face_num=1) as mesh:
+        for picture in pictures[:4]:
+            mesh.process(picture)
+        mesh.change(smoothing="off")
+        (face,) = mesh.process(pictures[4])
+    np.testing.assert_array_equal(face.points, raw)
+
+
+def test_next_roi_comes_from_points_that_are_not_smoothed(astronaut: Picture) -> None:
+    pictures = moving(astronaut)
+    answers = []
+    for smoothing in ("one_euro", "off"):
+        with FaceMesh(
+            tracking=True, max_face_num=1, landmarks_rel=True, smoothing=smoothing
+        ) as mesh:
+            for picture in pictures:
+                (face,) = mesh.process(picture)
+        answers.append(face.points_rel)
+    np.testing.assert_array_equal(answers[0], answers[1])
+
+
+def test_stamp_that_jumps_back_starts_a_new_stream(
+    mesh: FaceMesh, one_face: Picture, looks: Looks
+) -> None:
+    assert ids(mesh.process(one_face, 10.0)) == [1]
+    assert ids(mesh.process(one_face, 10.1)) == [1]
+    assert ids(mesh.process(one_face, 3.0)) == [2]
+    assert looks.count == 2
+    assert ids(mesh.process(one_face, 3.1)) == [2]
+
+
+def test_equal_stamps_go_on_without_smoothing(astronaut: Picture) -> None:
+    pictures = moving(astronaut)
+    with FaceMesh(tracking=True, max_face_num=1) as mesh:
+        for picture in pictures:
+            (face,) = mesh.process(picture, 1.0)
+            assert face.id == 1
+    raw = last_points(pictures, [None] * 5, smoothing="off")
+    np.testing.assert_array_equal(face.points, raw)
+
+
+@pytest.mark.parametrize("stamp", [float("nan"), float("inf"), float("-inf")])
+def test_stamp_that_is_no_time_is_refused_and_changes_nothing(
+    mesh: FaceMesh, one_face: Picture, stamp: float
+) -> None:
+    mesh.process(one_face, 1.0)
+    with pytest.raises(ValueError, match=r"stamp is -?(nan|inf): give the picture's time"):
+        mesh.process(one_face, stamp)
+    assert ids(mesh.process(one_face, 1.1)) == [1]
+
+
+def test_bad_picture_changes_nothing(mesh: FaceMesh, one_face: Picture) -> None:
+    mesh.process(one_face, 1.0)
+    with pytest.raises(ValueError, match="shape"):
+        mesh.process(one_face[:, :, 0], 0.0)
+    assert ids(mesh.process(one_face, 1.1)) == [1]
+
+
+# Repetition.
+
+
+def run(pictures: list[Picture], **parameters: Any) -> list[list[Face]]:
+    with FaceMesh(tracking=True, **parameters) as mesh:
+        return [mesh.process(picture, step / 30) for step, picture in enumerate(pictures)]
+
+
+def assert_same(first: list[list[Face]], second: list[list[Face]]) -> None:
+    for faces, others in zip(first, second, strict=True):
+        assert ids(faces) == ids(others)
+        assert [face.box for face in faces] == [face.box for face in others]
+        for face, other in zip(faces, others, strict=True):
+            np.testing.assert_array_equal(face.points, other.points)
+            np.testing.assert_array_equal(face.points_z, other.points_z)
+
+
+def test_same_stream_gives_the_same_answers(astronaut: Picture) -> None:
+    pictures = moving(astronaut)
+    assert_same(run(pictures), run(pictures))
+
+
+def test_several_threads_give_the_same_as_one(astronaut: Picture) -> None:
+    pictures = [
+        scene(astronaut, (120 + 4 * step, 180, 90.0), (500, 170 + 3 * step, 70.0))
+        for step in range(5)
+    ]
+    one = run(pictures, threads=1)
+    assert [len(faces) for faces in one] == 5 * [2]
+    assert_same(run(pictures, threads=4), one)

@@ -1,0 +1,93 @@
+"""The walls inside the package: which part may import what."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "maix_facemesh_ros"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+#: ROS 2: client library, messages, launch, package index, bags.
+ROS_NAMES = {
+    "action_msgs",
+    "ament_index_python",
+    "cv_bridge",
+    "foxglove_msgs",
+    "launch",
+    "launch_ros",
+    "rcl_interfaces",
+    "rclpy",
+    "rosbag2_py",
+    "rosbags",
+    "rosidl_runtime_py",
+    "tf2_ros",
+}
+ROS_ENDINGS = ("_msgs", "_interfaces", "_srvs")
+#: Name: the only places in the package that may import it.
+ONLY_IN = {
+    "onnxruntime": ("backends/onnx/network.py",),
+    "maix": ("backends/maix/", "backends/maix.py"),
+}
+
+
+def imported(module: Path) -> Iterator[str]:
+    """Yield the dotted names that a module imports, wherever in the file."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_ros(name: str) -> bool:
+    top = name.split(".")[0]
+    of_this_package = name.startswith(("maix_facemesh_ros.msg", "maix_facemesh_ros.ros"))
+    return top in ROS_NAMES or top.endswith(ROS_ENDINGS) or of_this_package
+
+
+def place(module: Path) -> str:
+    return module.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=place)
+def test_imports_stay_inside_the_walls(module: Path) -> None:
+    for name in imported(module):
+        assert place(module).startswith("ros/") or not is_ros(name), name
+        allowed = ONLY_IN.get(name.split(".")[0])
+        assert allowed is None or place(module).startswith(allowed), name
+
+
+def test_the_walls_see_what_they_should() -> None:
+    ros_part = [module for module in MODULES if place(module).startswith("ros/")]
+    assert any(is_ros(name) for module in ros_part for name in imported(module))
+    assert "onnxruntime" in set(imported(PACKAGE / "backends/onnx/network.py"))
+
+
+def test_import_alone_loads_no_ros_no_network_and_no_device() -> None:
+    program = "import sys, maix_facemesh_ros; print(*sys.modules)"
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(finished.stdout.split())
+    assert "maix_facemesh_ros.face_mesh" in loaded
+    assert not {"rclpy", "onnxruntime", "maix"} & loaded
+    assert [name for name in loaded if is_ros(name)] == []
+
+
+def test_onnx_backend_loads_no_ros() -> None:
+    program = (
+        "import sys, maix_facemesh_ros\nmaix_facemesh_ros.FaceMesh().close()\nprint(*sys.modules)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(finished.stdout.split())
+    assert "onnxruntime" in loaded
+    assert [name for name in loaded if is_ros(name)] == []
