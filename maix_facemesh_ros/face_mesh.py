@@ -76,6 +76,11 @@ class FaceMesh:
         """The parameters in force."""
         return self._parameters
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """The backend and what it runs, by name, for people to read."""
+        return {"backend": self.backend_name, **self._backend.facts}
+
     def change(self, **changes: Any) -> None:
         """Change parameters between two pictures: all of them, or with a bad one none.
 

@@ -19,6 +19,11 @@ class BackendError(RuntimeError):
 class FaceDetector(Protocol):
     """Finds the faces of a picture with their 478 landmarks."""
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What runs where, by name, for people to read."""
+        ...
+
     def detect(self, picture: Picture, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
         """Return the faces of a uint8 (H, W, 3) picture, largest first, with all their landmarks.
 

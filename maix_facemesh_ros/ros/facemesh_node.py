@@ -87,14 +87,7 @@ class FaceMeshNode(Node):
         else:
             self._subscribe(parameters.image_transport)
         origin = parameters.source or self._subscription.topic_name
-        self._diagnostics = Diagnostics(
-            self,
-            {
-                "backend": self._mesh.backend_name,
-                "detector": parameters.detector,
-                "pictures from": origin,
-            },
-        )
+        self._diagnostics = Diagnostics(self, {**self._mesh.facts, "pictures from": origin})
         self.get_logger().info(
             f"backend {self._mesh.backend_name}, detector {parameters.detector}; "
             f"pictures from {origin}, faces on {self._faces.topic_name}"

@@ -69,6 +69,12 @@ class OnnxFaceDetector:
         self._detector = DETECTORS[parameters.detector](Path(parameters.detector_model))
         self._landmarks = FaceLandmarksNetwork()
         threads = parameters.threads or len(os.sched_getaffinity(0))
+        self.facts = {
+            "detector": parameters.detector,
+            "detector model": parameters.detector_model or "the package's own",
+            "execution provider": self._landmarks.provider,
+            "threads": str(threads),
+        }
         self._pool = ThreadPoolExecutor(threads, "face_landmarks") if threads > 1 else None
         self._new_ids = count(1)
         self.forget()

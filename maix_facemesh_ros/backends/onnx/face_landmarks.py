@@ -35,6 +35,8 @@ class FaceLandmarksNetwork:
 
     def __init__(self) -> None:
         self._network = Network(find_model("face_landmarks.onnx"), kind="face_landmarks")
+        #: onnxruntime's name of what computes.
+        self.provider = self._network.provider
 
     def find(self, picture: Picture, roi: Roi, *, bgr: bool) -> FaceLandmarks:
         """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) picture."""
