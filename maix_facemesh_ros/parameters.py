@@ -188,7 +188,7 @@ class FaceMeshParameters:
     min_face_size: float = _parameter(
         0.03,
         "Smallest face to find, as a fraction of the picture's width. Half of it costs the "
-        "full_range detector four times the time. The other detectors have a fixed input.",
+        "detector four times the time. A detector with a fixed input, as short_range, has its own.",
         minimum=0.0075,
         maximum=1.0,
         changeable=True,
