@@ -315,8 +315,9 @@ class NodeParameters(FaceMeshParameters):
     )
     source: str = _parameter(
         "",
-        "Where pictures come from. Empty: the topic image_raw; else a camera (0, /dev/video0) or a "
-        "picture or video file.",
+        "Where pictures come from. Empty: the topic image_raw; else a camera (0, /dev/video0), a "
+        "picture or video file, a folder of pictures, or the URL of a live stream (rtsp://, "
+        "http://, udp:// and more).",
     )
     image_transport: str = _parameter(
         "raw",
@@ -324,12 +325,20 @@ class NodeParameters(FaceMeshParameters):
         choices=("raw", "compressed"),
     )
     source_loop: bool = _parameter(
-        False, "With a file as source: start again at its end. Off: the node stops there."
+        False,
+        "With a file or folder as source: start again at its end. Off: the node stops there.",
     )
     frame_id: str = _parameter(
         "camera_optical_frame",
         "Frame of the faces when the node reads source itself; pictures on a topic bring theirs.",
     )
+
+    def __post_init__(self) -> None:
+        # A camera's number is a number to ROS too: `-p source:=0`.
+        source: object = self.source
+        if isinstance(source, int) and not isinstance(source, bool):
+            object.__setattr__(self, "source", str(source))
+        super().__post_init__()
 
 
 def parameters_of(table: type[FaceMeshParameters]) -> tuple[Parameter, ...]:

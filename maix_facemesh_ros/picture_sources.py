@@ -1,20 +1,49 @@
-"""Pictures from a camera, a picture file or a video file, each with the time it was taken."""
+"""Pictures from a camera, a URL, a file or a folder, each with the time it was taken.
+
+Two kinds of sources: files and folders end, and give every picture when it is due; cameras and URLs
+are live, never end, and give pictures as they come.
+"""
 
 from __future__ import annotations
 
+import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from maix_facemesh_ros.face import Picture
 
-#: A picture file in a loop is shown at this rate, and a video file that does not know its own, in
-#: hertz.
+#: Pictures of a folder, and a picture file in a loop, are shown at this rate, and a video file that
+#: does not know its own, in hertz.
 ASSUMED_RATE = 30.0
+
+#: Seconds without a picture after which a live source counts as stalled.
+STALL = 3.0
+
+#: Seconds that FFMPEG may take to open a URL (name, connection, first pictures), and to wait for a
+#: picture before the URL is opened again: a connection whose other end was switched off looks like
+#: one that is slow.
+OPEN_TIMEOUT = 10.0
+READ_TIMEOUT = 5.0
+
+#: Seconds between two attempts to open a live source: the first, and the longest.
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 5.0
+
+#: What FFMPEG reads from, without what has no pictures or is a file. A misspelt scheme could
+#: otherwise not be told from a camera that is still switched off.
+URL_SCHEMES = (
+    *("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srtp", "udp", "tcp", "tls"),
+    *("srt", "rist", "hls", "mmsh", "mmst", "ftp", "sftp", "unix"),
+)
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 class SourceError(RuntimeError):
@@ -27,104 +56,389 @@ class SourcePicture:
 
     #: uint8 (H, W, 3), channels blue, green, red.
     bgr: Picture
-    #: Seconds on `time.monotonic`'s clock: a camera's picture when it was read, a file's when it is
+    #: Seconds on `time.monotonic`'s clock: when a live source's picture was read, when a file's is
     #: due.
     taken_at: float
 
 
-class PictureSource:
-    """A camera, a picture file or a video file."""
+@dataclass(frozen=True, slots=True)
+class SourceNotice:
+    """What a user should know of a source while it runs; no password is in it."""
 
-    def __init__(self, source: str, *, loop: bool = False) -> None:
-        """Open the source.
+    text: str
+    #: Whether something is wrong, rather than right again.
+    warning: bool
 
-        Args:
-            source: number or path of a camera (`0`, `/dev/video0`), or path of a picture or video
-                file.
-            loop: start a file again at its end.
 
-        Raises:
-            SourceError: there is no such source, or nothing in it that can be read.
-        """
-        self.is_camera = source.isdigit() or source.startswith("/dev/")
-        self._source = source
-        self._loop = loop
-        self._still: Picture | None = None
-        if not self.is_camera and not Path(source).is_file():
-            raise SourceError(
-                f"source {source!r} is neither a camera (such as 0 or /dev/video0) nor a file"
-            )
-        if not self.is_camera and cv2.haveImageReader(source):
-            self._still = self._read_still()
-        self._video = cv2.VideoCapture() if self._still is not None else self._open_video()
+Report = Callable[[SourceNotice], None]
+
+
+class PictureSource(Protocol):
+    """Where pictures come from."""
+
+    #: The source as it may be shown: a URL without password.
+    name: str
+    #: Pictures come when they come and not when they are asked for, so one that waits gets old.
+    is_live: bool
 
     def pictures(self) -> Iterator[SourcePicture]:
-        """Give the pictures: a camera's as they come, a file's at its own rate, until it ends.
+        """Give the pictures until the source ends or is closed; to be iterated once, in one thread.
 
         Raises:
-            SourceError: the camera gives no more pictures.
+            SourceError: nothing in it can be read after all.
         """
-        return self._camera_pictures() if self.is_camera else self._file_pictures()
+        ...
 
     def close(self) -> None:
-        """Let go of the camera or file."""
-        self._video.release()
+        """Give no more pictures, from any thread; one that is being read is still waited for."""
+        ...
 
-    def _read_still(self) -> Picture:
-        picture = cv2.imread(self._source, cv2.IMREAD_COLOR)
-        if picture is None:
-            raise SourceError(f"source {self._source!r} is damaged: OpenCV cannot read it")
-        return np.asarray(picture, np.uint8)
 
-    def _open_video(self) -> cv2.VideoCapture:
-        video = cv2.VideoCapture(int(self._source) if self._source.isdigit() else self._source)
-        if not video.isOpened():
-            raise SourceError(
-                f"source {self._source!r} cannot be opened: "
-                + (
-                    "is the camera there, free, and may you read it (group 'video')?"
-                    if self.is_camera
-                    else "it is no picture and no video that OpenCV can read"
-                )
-            )
-        # The driver's queue would hand out pictures that are already old.
-        video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        return video
+def open_source(
+    source: str, *, loop: bool = False, report: Report = lambda _notice: None
+) -> PictureSource:
+    """Open a source of pictures.
 
-    def _camera_pictures(self) -> Iterator[SourcePicture]:
-        while True:
-            there, picture = self._video.read()
-            if not there:
-                raise SourceError(f"camera {self._source!r} gives no more pictures")
-            yield SourcePicture(np.asarray(picture, np.uint8), time.monotonic())
+    Args:
+        source: number or path of a camera (`0`, `/dev/video0`), URL, path of a picture or video
+            file, or of a folder of pictures.
+        loop: start a file or folder again at its end.
+        report: is told of what goes wrong while the source runs, and when it is right again; called
+            from the source's threads.
 
-    def _file_pictures(self) -> Iterator[SourcePicture]:
-        own_rate = self._video.get(cv2.CAP_PROP_FPS)
-        interval = 1 / (own_rate if own_rate > 0 else ASSUMED_RATE)
+    Raises:
+        SourceError: there is no such source, or nothing in it that can be read.
+    """
+    if url := _URL.match(source):
+        _check_scheme(source, url.group(1).lower())
+        return LiveSource(source, report)
+    if source.isascii() and source.isdigit():
+        return LiveSource(source, report)
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return FileSource(source, _Folder(path, report), loop)
+        if path.is_file():
+            return FileSource(source, _picture_or_video(source), loop)
+    except OSError as error:
+        raise SourceError(f"source {source!r} cannot be read: {error.strerror}") from error
+    if source.startswith("/dev/"):
+        return LiveSource(source, report)
+    raise SourceError(
+        f"source {source!r} is neither a camera (such as 0 or /dev/video0) nor a file, a folder or "
+        "a URL (such as rtsp://...)"
+    )
+
+
+def public_name(source: str) -> str:
+    """Return a source as it may be shown: a URL without its user, password and values.
+
+    Cameras take passwords in front of the host, in the query, and even in the path
+    (`/user=admin_password=secret`). A password may itself hold a `/` or `@`, so everything up to
+    the last `@` is taken away: better too much than too little.
+    """
+    url = _URL.match(source)
+    if url is None:
+        return source
+    rest = re.sub(r"^.+@", "***@", source[url.end() :], flags=re.DOTALL)
+    return url.group() + re.sub(r"([?=]).+", r"\1***", rest, flags=re.DOTALL)
+
+
+def _check_scheme(source: str, scheme: str) -> None:
+    if scheme not in URL_SCHEMES:
+        known = f"known are {', '.join(URL_SCHEMES)}"
+        hint = "give the file's path instead" if scheme == "file" else known
+        raise SourceError(f"source {public_name(source)!r} starts with {scheme}://: {hint}")
+    if cv2.CAP_FFMPEG not in cv2.videoio_registry.getBackends():
+        raise SourceError(
+            f"source {public_name(source)!r} cannot be opened: this OpenCV is built without "
+            "FFMPEG, which reads URLs"
+        )
+
+
+class FileSource:
+    """A picture file, a video file or a folder: every picture, each when it is due."""
+
+    is_live = False
+
+    def __init__(self, name: str, frames: _Frames, loop: bool) -> None:
+        self.name = name
+        self._frames = frames
+        self._loop = loop
+        self._closing = threading.Event()
+
+    def pictures(self) -> Iterator[SourcePicture]:
+        """Give the pictures at the file's own rate until it ends or is closed.
+
+        Raises:
+            SourceError: no picture in it can be read.
+        """
         start = time.monotonic()
-        for number, picture in enumerate(self._frames()):
-            due = start + number * interval
-            time.sleep(max(0.0, due - time.monotonic()))
+        for number, picture in enumerate(self._all_frames()):
+            due = start + number / self._frames.rate
+            if self._closing.wait(max(0.0, due - time.monotonic())):
+                return
             yield SourcePicture(picture, due)
 
-    def _frames(self) -> Iterator[Picture]:
+    def close(self) -> None:
+        """Give no more pictures, from any thread."""
+        self._closing.set()
+
+    def _all_frames(self) -> Iterator[Picture]:
         while True:
             empty = True
-            for picture in self._frames_once():
+            for picture in self._frames.once():
                 empty = False
                 yield picture
             if empty:
-                raise SourceError(f"source {self._source!r} holds no picture that can be read")
+                raise SourceError(f"source {self.name!r} holds no picture that can be read")
             if not self._loop:
                 return
 
-    def _frames_once(self) -> Iterator[Picture]:
-        if self._still is not None:
-            yield self._still
-            return
+
+class _Frames(Protocol):
+    """What a file or folder holds."""
+
+    #: Hertz.
+    rate: float
+
+    def once(self) -> Iterator[Picture]:
+        """Give all of it, from its start."""
+        ...
+
+
+class _Still:
+    """The one picture of a picture file."""
+
+    rate = ASSUMED_RATE
+
+    def __init__(self, path: str) -> None:
+        picture = _read_picture(path)
+        if picture is None:
+            raise SourceError(f"source {path!r} is damaged: OpenCV cannot read it")
+        self._picture = picture
+
+    def once(self) -> Iterator[Picture]:
+        yield self._picture
+
+
+class _Video:
+    """The pictures of a video file."""
+
+    def __init__(self, path: str) -> None:
+        self._video = cv2.VideoCapture(path)
+        if not self._video.isOpened():
+            raise SourceError(
+                f"source {path!r} cannot be opened: it is no picture and no video that OpenCV can "
+                "read"
+            )
+        own_rate = self._video.get(cv2.CAP_PROP_FPS)
+        self.rate = own_rate if own_rate > 0 else ASSUMED_RATE
+
+    def once(self) -> Iterator[Picture]:
         self._video.set(cv2.CAP_PROP_POS_FRAMES, 0)
-        while True:
-            there, picture = self._video.read()
-            if not there:
-                return
-            yield np.asarray(picture, np.uint8)
+        while (picture := _next_picture(self._video)) is not None:
+            yield picture
+
+
+class _Folder:
+    """The picture files of a folder, in the order in which people count: 2 comes before 10."""
+
+    rate = ASSUMED_RATE
+
+    def __init__(self, folder: Path, report: Report) -> None:
+        self._paths = sorted((path for path in folder.iterdir() if path.is_file()), key=_natural)
+        self._report = report
+        self._named: set[Path] = set()
+        if not any(cv2.haveImageReader(str(path)) for path in self._paths):
+            raise SourceError(f"source {str(folder)!r} is a folder without a picture in it")
+
+    def once(self) -> Iterator[Picture]:
+        for path in self._paths:
+            picture = _read_picture(str(path))
+            if picture is not None:
+                yield picture
+            elif path not in self._named:
+                self._named.add(path)
+                self._report(
+                    SourceNotice(
+                        f"{str(path)!r} is passed over: it is no picture that OpenCV can read",
+                        warning=True,
+                    )
+                )
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Return what sorts face2.png before face10.png."""
+    parts = re.findall(r"([0-9]+)|([^0-9]+)", path.name.casefold())
+    return [(int(number or -1), text) for number, text in parts], path.name
+
+
+def _picture_or_video(path: str) -> _Frames:
+    return _Still(path) if cv2.haveImageReader(path) else _Video(path)
+
+
+def _read_picture(path: str) -> Picture | None:
+    # haveImageReader first: imread writes a warning of its own for what is no picture.
+    try:
+        picture = cv2.imread(path, cv2.IMREAD_COLOR) if cv2.haveImageReader(path) else None
+    except cv2.error:  # more pixels than OpenCV takes
+        return None
+    return None if picture is None else np.asarray(picture, np.uint8)
+
+
+class LiveSource:
+    """A camera or a URL: pictures as they come.
+
+    It may end, stall or vanish: it says so once, and is opened again until it is back. A stream
+    that changes the size of its pictures on the way is scaled to its first size, by OpenCV.
+    """
+
+    is_live = True
+
+    def __init__(self, source: str, report: Report) -> None:
+        """Open a camera; a URL is opened by `pictures`.
+
+        A camera that is not there at the start is refused: most likely its number is wrong. A URL
+        is tried for as long as it takes, because a network camera that still starts looks like one
+        that does not exist, and because opening one may take longer than a start should.
+
+        Raises:
+            SourceError: there is no such camera, or it cannot be opened.
+        """
+        self.name = public_name(source)
+        self._source = source
+        self._is_url = _URL.match(source) is not None
+        self._closing = threading.Event()
+        self._watchdog = _Watchdog(self.name, report)
+        self._opened: cv2.VideoCapture | None = None
+        if not self._is_url:
+            self._opened = self._open()
+            if self._opened is None:
+                raise SourceError(
+                    f"source {source!r} cannot be opened: is the camera there, free, and may you "
+                    "read it (group 'video')?"
+                )
+
+    def pictures(self) -> Iterator[SourcePicture]:
+        """Give the pictures as they come, until the source is closed; a read can block meanwhile.
+
+        Only this thread touches the camera or connection: OpenCV has no way to end a read from
+        another one.
+        """
+        self._watchdog.start(self._closing)
+        wait = FIRST_WAIT
+        while not self._closing.is_set():
+            lasted = yield from self._pictures_until_lost()
+            # One that breaks down over and over is not opened twice a second.
+            if lasted > LONGEST_WAIT:
+                wait = FIRST_WAIT
+            self._closing.wait(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def close(self) -> None:
+        """Give no more pictures, from any thread; a read that blocks is not interrupted."""
+        self._closing.set()
+
+    def _pictures_until_lost(self) -> Generator[SourcePicture, None, float]:
+        """Give pictures until there are no more; returns for how many seconds there were any."""
+        video, self._opened = self._opened or self._open(), None
+        if video is None:
+            self._watchdog.lost("cannot be opened")
+            return 0.0
+        number = 0
+        opened_at = taken_at = time.monotonic()
+        try:
+            while not self._closing.is_set():
+                picture = _next_picture(video)
+                if picture is None:
+                    self._watchdog.lost(f"has ended after {number} pictures")
+                    break
+                number += 1
+                taken_at = time.monotonic()
+                self._watchdog.picture_came(taken_at)
+                yield SourcePicture(picture, taken_at)
+        finally:
+            video.release()
+        return taken_at - opened_at
+
+    def _open(self) -> cv2.VideoCapture | None:
+        video = _open_url(self._source) if self._is_url else _open_camera(self._source)
+        return video if video.isOpened() else None
+
+
+def _next_picture(video: cv2.VideoCapture) -> Picture | None:
+    try:
+        there, picture = video.read()
+    except cv2.error:  # such as no memory for a picture of a size that a broken stream claims
+        return None
+    return np.asarray(picture, np.uint8) if there else None
+
+
+def _open_camera(source: str) -> cv2.VideoCapture:
+    video = cv2.VideoCapture(int(source) if source.isdigit() else source)
+    # The driver's queue would hand out pictures that are already old.
+    video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return video
+
+
+def _open_url(url: str) -> cv2.VideoCapture:
+    # FFMPEG by name: other backends of OpenCV have no timeouts, and print the URL with its password
+    # when they cannot open it.
+    parameters = [
+        *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * OPEN_TIMEOUT)),
+        *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * READ_TIMEOUT)),
+    ]
+    if hasattr(cv2, "CAP_PROP_N_THREADS"):  # OpenCV 4.6
+        # FFMPEG decodes as many pictures at once as it has threads, and holds each back until the
+        # next ones have come: with 8 threads and 25 pictures a second, 0.28 s.
+        parameters += [cv2.CAP_PROP_N_THREADS, 1]
+    return cv2.VideoCapture(url, cv2.CAP_FFMPEG, parameters)
+
+
+class _Watchdog:
+    """Says once when a live source gives no more pictures, and once when it does again."""
+
+    #: Seconds between two looks.
+    INTERVAL = 0.1
+
+    def __init__(self, name: str, report: Report) -> None:
+        self._name = name
+        self._report = report
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._last_picture_at = 0.0
+        self._lost = False
+
+    def start(self, closing: threading.Event) -> None:
+        """Look after the source until it is closed, because the thread that reads it can block."""
+        self._closing = closing
+        self._last_picture_at = time.monotonic()
+        threading.Thread(target=self._watch, name="source watchdog", daemon=True).start()
+
+    def picture_came(self, taken_at: float) -> None:
+        """Note a picture; if the source was lost, say that it is back."""
+        with self._lock:
+            gap, self._last_picture_at = taken_at - self._last_picture_at, taken_at
+            if self._lost:
+                self._lost = False
+                text = f"source {self._name!r} gives pictures again, after {gap:.1f} s without"
+                self._report(SourceNotice(text, warning=False))
+
+    def lost(self, why: str) -> None:
+        """Say that the source gives no pictures, unless that has been said."""
+        with self._lock:
+            self._say_lost(why)
+
+    def _watch(self) -> None:
+        while not self._closing.wait(self.INTERVAL):
+            with self._lock:
+                silence = time.monotonic() - self._last_picture_at
+                if silence >= STALL:
+                    self._say_lost(f"has given no picture for {silence:.1f} s")
+
+    def _say_lost(self, why: str) -> None:
+        if not self._lost and not self._closing.is_set():
+            self._lost = True
+            text = f"source {self._name!r} {why}; trying again until it gives pictures"
+            self._report(SourceNotice(text, warning=True))

@@ -78,6 +78,14 @@ def test_answered_pictures_are_well_and_their_steps_are_timed(listener: Listener
     assert values(listener.next())["rate out"] == "0.0 Hz"
 
 
+def test_trouble_with_the_source_is_an_error_until_it_is_over(listener: Listener) -> None:
+    listener.diagnostics.trouble("the camera is gone")
+    status = listener.next()
+    assert (status.level, status.message) == (DiagnosticStatus.ERROR, "the camera is gone")
+    listener.diagnostics.trouble("")
+    assert listener.next().level == DiagnosticStatus.STALE
+
+
 def test_lost_pictures_are_a_warning_with_their_reason(listener: Listener) -> None:
     listener.diagnostics.arrived(replaced_another=False)
     listener.diagnostics.arrived(replaced_another=True)

@@ -3,177 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import subprocess
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
-import rclpy
 from maix_facemesh_ros.msg import FaceArray
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import GetParameters, SetParametersAtomically
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
-from skimage import data
 
 from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.ros.messages import faces_of
-from maix_facemesh_ros.ros.transport import shared_memory_environment
+from running_node import TIMEOUT, Robot, StartNode, double, image_message, integer
 
-TIMEOUT = 20.0
-Picture = npt.NDArray[np.uint8]
-
-
-class NodeProcess:
-    """A running facemesh_node and what it has printed."""
-
-    def __init__(self, log: Path, *arguments: str) -> None:
-        self._log = log
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node", "--ros-args"]
-                + [part for argument in arguments for part in ("-p", argument)],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def output(self) -> str:
-        return self._log.read_text()
-
-    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(timeout=TIMEOUT)
-
-
-class Robot(Node):
-    """Sends pictures and collects faces."""
-
-    def __init__(self) -> None:
-        super().__init__("robot")
-        self.answers: list[FaceArray] = []
-        self.images = self.create_publisher(Image, "image_raw", QoSProfile(depth=10))
-        self.create_subscription(FaceArray, "faces", self.answers.append, QoSProfile(depth=100))
-        self.executor_of_test = SingleThreadedExecutor()
-        self.executor_of_test.add_node(self)
-
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + TIMEOUT
-        while not condition():
-            assert time.monotonic() < end, f"no {what} within {TIMEOUT:.0f} s"
-            self.executor_of_test.spin_once(timeout_sec=0.05)
-
-    def wait_for_node(self) -> None:
-        """Send empty pictures until the two processes have found each other both ways."""
-        empty = image_message(np.zeros((8, 8, 3), np.uint8), stamp=(0, 1))
-        end = time.monotonic() + TIMEOUT
-        while not self.answers:
-            assert time.monotonic() < end, f"no answer of the node within {TIMEOUT:.0f} s"
-            self.images.publish(empty)
-            self.executor_of_test.spin_once(timeout_sec=0.2)
-
-    def ask(self, message: Image) -> FaceArray:
-        """Send one picture and return its answer."""
-        self.answers.clear()
-        self.images.publish(message)
-        stamp = message.header.stamp
-        self.wait_until(lambda: any(a.header.stamp == stamp for a in self.answers), "answer")
-        return next(answer for answer in self.answers if answer.header.stamp == stamp)
-
-    def set_parameters(self, **values: ParameterValue) -> tuple[bool, str]:
-        client = self.create_client(SetParametersAtomically, "facemesh/set_parameters_atomically")
-        self.wait_until(client.service_is_ready, "parameter service")
-        request = SetParametersAtomically.Request(
-            parameters=[Parameter(name=name, value=value) for name, value in values.items()]
-        )
-        future = client.call_async(request)
-        self.wait_until(future.done, "answer of the parameter service")
-        result = future.result().result
-        return result.successful, result.reason
-
-    def get_double(self, name: str) -> float:
-        client = self.create_client(GetParameters, "facemesh/get_parameters")
-        self.wait_until(client.service_is_ready, "parameter service")
-        future = client.call_async(GetParameters.Request(names=[name]))
-        self.wait_until(future.done, "answer of the parameter service")
-        return float(future.result().values[0].double_value)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_network() -> Iterator[None]:
-    """A domain of this test run's own, and shared memory, here and in the nodes it starts."""
-    environment = {
-        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        **shared_memory_environment(),
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        rclpy.init()
-        yield
-        rclpy.try_shutdown()
-
-
-@pytest.fixture
-def robot() -> Iterator[Robot]:
-    robot = Robot()
-    yield robot
-    robot.executor_of_test.shutdown()
-    robot.destroy_node()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
-    started: list[NodeProcess] = []
-
-    def start_node(*arguments: str) -> NodeProcess:
-        node = NodeProcess(tmp_path / f"node_{len(started)}.log", *arguments)
-        started.append(node)
-        return node
-
-    yield start_node
-    codes = [node.stop() if node.process.poll() is None else 0 for node in started]
-    assert codes == [0] * len(started)
-    for node in started:
-        assert "Traceback" not in node.output()
-
-
-@pytest.fixture(scope="module")
-def astronaut() -> Picture:
-    return np.asarray(data.astronaut(), np.uint8)
-
-
-def image_message(
-    picture: Picture, encoding: str = "rgb8", stamp: tuple[int, int] = (7, 8)
-) -> Image:
-    height, width = picture.shape[:2]
-    message = Image(height=height, width=width, encoding=encoding, step=width * 3)
-    message.header.stamp.sec, message.header.stamp.nanosec = stamp
-    message.header.frame_id = "left_eye"
-    message.data = array("B", picture.tobytes())
-    return message
-
-
-def double(value: float) -> ParameterValue:
-    return ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
-
-
-def integer(value: int) -> ParameterValue:
-    return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
+pytest_plugins = ["running_node"]
 
 
 def test_a_face_comes_back_under_the_pictures_own_header(
-    start: Callable[..., NodeProcess], robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Picture
 ) -> None:
     start()
     robot.wait_for_node()
@@ -197,7 +50,7 @@ def test_a_face_comes_back_under_the_pictures_own_header(
 
 
 def test_bgr8_and_padded_rows_give_the_same_faces(
-    start: Callable[..., NodeProcess], robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Picture
 ) -> None:
     start("tracking:=false")
     robot.wait_for_node()
@@ -211,9 +64,7 @@ def test_bgr8_and_padded_rows_give_the_same_faces(
         np.testing.assert_array_equal(answer.faces[0].points, rgb.faces[0].points)
 
 
-def test_a_picture_without_a_face_is_answered_too(
-    start: Callable[..., NodeProcess], robot: Robot
-) -> None:
+def test_a_picture_without_a_face_is_answered_too(start: StartNode, robot: Robot) -> None:
     start()
     robot.wait_for_node()
 
@@ -223,9 +74,7 @@ def test_a_picture_without_a_face_is_answered_too(
     assert answer.header.frame_id == "left_eye"
 
 
-def test_parameters_do_what_they_say(
-    start: Callable[..., NodeProcess], robot: Robot, astronaut: Picture
-) -> None:
+def test_parameters_do_what_they_say(start: StartNode, robot: Robot, astronaut: Picture) -> None:
     two = np.concatenate([astronaut, cv2.resize(astronaut, (256, 256))[:, :256].repeat(2, 0)], 1)
     two[256:, 512:] = 0
     start("landmarks_num:=68", "landmarks_rel:=true", "landmarks_abs:=false", "max_face_num:=1")
@@ -241,7 +90,7 @@ def test_parameters_do_what_they_say(
 
 
 def test_thresholds_change_at_run_time_and_a_bad_set_is_refused_whole(
-    start: Callable[..., NodeProcess], robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Picture
 ) -> None:
     start("tracking:=false")
     robot.wait_for_node()
@@ -264,7 +113,7 @@ def test_thresholds_change_at_run_time_and_a_bad_set_is_refused_whole(
 
 
 def test_bad_pictures_are_named_and_the_next_good_one_is_answered(
-    start: Callable[..., NodeProcess], robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Picture
 ) -> None:
     node = start()
     robot.wait_for_node()
@@ -280,14 +129,14 @@ def test_bad_pictures_are_named_and_the_next_good_one_is_answered(
     assert node.process.poll() is None
 
 
-def test_a_wait_is_not_silent(start: Callable[..., NodeProcess], robot: Robot) -> None:
+def test_a_wait_is_not_silent(start: StartNode, robot: Robot) -> None:
     node = start()
     robot.wait_until(lambda: "no image on /image_raw" in node.output(), "warning")
     assert "1 publishers, /robot with sensor_msgs/msg/Image RELIABLE" in node.output()
 
 
 def test_a_video_file_is_answered_picture_for_picture_until_it_ends(
-    start: Callable[..., NodeProcess], robot: Robot, astronaut: Picture, tmp_path: Path
+    start: StartNode, robot: Robot, astronaut: Picture, tmp_path: Path
 ) -> None:
     video = tmp_path / "face.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (512, 512))
@@ -322,14 +171,14 @@ def test_a_video_file_is_answered_picture_for_picture_until_it_ends(
     ],
 )
 def test_a_wrong_start_is_one_clear_line(
-    start: Callable[..., NodeProcess], arguments: tuple[str, ...], message: str
+    start: StartNode, arguments: tuple[str, ...], message: str
 ) -> None:
     node = start(*arguments)
     assert node.process.wait(timeout=TIMEOUT) == 1
     assert message in node.output()
 
 
-def test_a_misspelt_parameter_is_named(start: Callable[..., NodeProcess], robot: Robot) -> None:
+def test_a_misspelt_parameter_is_named(start: StartNode, robot: Robot) -> None:
     node = start("detect_conf:=0.7")
     robot.wait_for_node()
     assert "no parameter 'detect_conf': do you mean 'detect_conf_th'?" in node.output()
@@ -337,7 +186,7 @@ def test_a_misspelt_parameter_is_named(start: Callable[..., NodeProcess], robot:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_cleanly_in_the_middle_of_its_work(
-    start: Callable[..., NodeProcess], robot: Robot, astronaut: Picture, how: signal.Signals
+    start: StartNode, robot: Robot, astronaut: Picture, how: signal.Signals
 ) -> None:
     node = start()
     robot.wait_for_node()
@@ -381,7 +230,7 @@ def test_two_nodes_with_two_cameras_do_not_mix(robot: Robot, astronaut: Picture)
 
 
 def test_qos_of_faces_is_reliable_and_of_pictures_best_effort(
-    start: Callable[..., NodeProcess], robot: Robot
+    start: StartNode, robot: Robot
 ) -> None:
     start()
     robot.wait_for_node()

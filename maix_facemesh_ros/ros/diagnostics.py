@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
@@ -37,11 +38,13 @@ class Diagnostics:
         self._reasons: Counter[str] = Counter()
         self._seconds: list[npt.NDArray[np.float64]] = []
         self._faces = 0
+        self._trouble = ""
         self._reported_at = time.monotonic()
         self._publisher = node.create_publisher(
             DiagnosticArray, "/diagnostics", QoSProfile(depth=10)
         )
-        node.create_timer(INTERVAL, self._report)
+        # Not the node's clock: that stands still while a simulation or a bag is paused.
+        node.create_timer(INTERVAL, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def arrived(self, *, replaced_another: bool) -> None:
         """Count a picture that came in, and whether one that waited was given up for it."""
@@ -61,6 +64,10 @@ class Diagnostics:
         self._count("not answered")
         with self._lock:
             self._reasons[reason] += 1
+
+    def trouble(self, text: str) -> None:
+        """Say what is wrong with the source of the pictures; empty when nothing is any more."""
+        self._trouble = text
 
     def total(self, what: str) -> int:
         """How many were "arrived", "answered" or "not answered" since the start."""
@@ -95,7 +102,7 @@ class Diagnostics:
                 **{f"pictures {what}": str(count) for what, count in self._total.items()},
                 **{f"not answered: {reason}": str(n) for reason, n in self._reasons.items()},
             }
-        level, text = _judge(rates)
+        level, text = _judge(rates, self._trouble)
         return DiagnosticStatus(
             level=level,
             name=f"{self._node.get_fully_qualified_name()}: faces",
@@ -104,7 +111,9 @@ class Diagnostics:
         )
 
 
-def _judge(rates: dict[str, float]) -> tuple[bytes, str]:
+def _judge(rates: dict[str, float], trouble: str) -> tuple[bytes, str]:
+    if trouble:
+        return DiagnosticStatus.ERROR, trouble
     if rates.get("arrived", 0.0) == 0.0:
         return DiagnosticStatus.STALE, "no pictures arrive"
     if rates.get("not answered", 0.0) > 0.0:

@@ -7,6 +7,7 @@ finds its faces and publishes them under the picture's own header.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -18,14 +19,17 @@ import numpy as np
 import rclpy
 import rclpy.logging
 import rclpy.utilities
+from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import uninstall_signal_handlers
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -37,7 +41,12 @@ from maix_facemesh_ros.latest import LatestSlot
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError, parameters_of
-from maix_facemesh_ros.picture_sources import PictureSource, SourceError
+from maix_facemesh_ros.picture_sources import (
+    PictureSource,
+    SourceError,
+    SourceNotice,
+    open_source,
+)
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.ros.messages import face_array
@@ -45,6 +54,9 @@ from maix_facemesh_ros.ros.node_parameters import declare_parameters
 
 #: Seconds without a picture after which the node says so, again and again.
 SILENCE = 5.0
+
+#: Seconds that a camera or URL may take to end its last read when the node stops.
+READER_TIMEOUT = 0.5
 
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 5.0
@@ -82,11 +94,15 @@ class FaceMeshNode(Node):
         self._slot: LatestSlot[bytes | ImageMessage] = LatestSlot()
         self._closing = threading.Event()
         self._source: PictureSource | None = None
+        self._reader: threading.Thread | None = None
         if parameters.source:
-            self._source = PictureSource(parameters.source, loop=parameters.source_loop)
+            self._source = open_source(
+                parameters.source, loop=parameters.source_loop, report=self._on_source_notice
+            )
+            origin = self._source.name
         else:
             self._subscribe(parameters.image_transport)
-        origin = parameters.source or self._subscription.topic_name
+            origin = self._subscription.topic_name
         self._diagnostics = Diagnostics(self, {**self._mesh.facts, "pictures from": origin})
         self.get_logger().info(
             f"backend {self._mesh.backend_name}, detector {parameters.detector}; "
@@ -111,7 +127,9 @@ class FaceMeshNode(Node):
             raw=True,
         )
         self._arrived_at_last_check = 0
-        self.create_timer(SILENCE, self._warn_of_silence)
+        # Not the node's clock: with use_sim_time it may be the clock that is missing.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(SILENCE, self._warn_of_silence, clock=steady)
 
     def _on_image(self, message: bytes) -> None:
         self._diagnostics.arrived(replaced_another=self._slot.put(message))
@@ -129,14 +147,17 @@ class FaceMeshNode(Node):
 
     def _pictures(self) -> Iterator[bytes | ImageMessage]:
         """Give what is to be answered: all of a file, the latest of anything live."""
-        if self._source is not None and not self._source.is_camera:
+        if self._source is not None and not self._source.is_live:
             for image in self._source_pictures(self._source):
                 self._diagnostics.arrived(replaced_another=False)
                 yield image
             self._say_ended()
             return
         if self._source is not None:
-            threading.Thread(target=self._read_camera, args=(self._source,), daemon=True).start()
+            self._reader = threading.Thread(
+                target=self._read_live, args=(self._source,), name="source reader", daemon=True
+            )
+            self._reader.start()
         while (item := self._slot.take()) is not None:
             yield item
 
@@ -173,9 +194,15 @@ class FaceMeshNode(Node):
         for picture in source.pictures():
             if self._stopping():
                 return
-            age = Duration(seconds=time.monotonic() - picture.taken_at)
-            stamp = (self.get_clock().now() - age).to_msg()
+            stamp = self._stamp(picture.taken_at)
             yield ImageMessage(stamp, self._frame_id, picture.bgr, bgr=True)
+
+    def _stamp(self, taken_at: float) -> Time:
+        """Return the node's time at a moment of `time.monotonic`'s clock."""
+        age = round(1e9 * (time.monotonic() - taken_at))
+        # Simulated time is zero until the first message on /clock.
+        nanoseconds = max(0, self.get_clock().now().nanoseconds - age)
+        return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
     def _say_ended(self) -> None:
         """Say that the source has ended, and let its last faces arrive before the node goes."""
@@ -192,14 +219,18 @@ class FaceMeshNode(Node):
         """Whether the node is on its way out; rclpy's signal handler ends the context at once."""
         return self._closing.is_set() or not self.context.ok()
 
-    def _read_camera(self, source: PictureSource) -> None:
-        try:
-            for image in self._source_pictures(source):
-                self._diagnostics.arrived(replaced_another=self._slot.put(image))
-        except SourceError as error:
-            self.failed = True
-            self.get_logger().error(str(error))
-            self._slot.close()
+    def _read_live(self, source: PictureSource) -> None:
+        for image in self._source_pictures(source):
+            self._diagnostics.arrived(replaced_another=self._slot.put(image))
+
+    def _on_source_notice(self, notice: SourceNotice) -> None:
+        if self._stopping():
+            return
+        self._diagnostics.trouble(notice.text if notice.warning else "")
+        if notice.warning:
+            self.get_logger().warning(notice.text)
+        else:
+            self.get_logger().info(notice.text)
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         names = {parameter.name for parameter in parameters_of(NodeParameters)}
@@ -231,12 +262,19 @@ class FaceMeshNode(Node):
     def stop(self) -> None:
         """Answer the picture in hand, then stop the worker and free the backend and the source."""
         self._closing.set()
-        self._slot.close()
-        self._worker.join()
         if self._source is not None:
             self._source.close()
+        self._slot.close()
+        self._worker.join()
+        if self._reader is not None:
+            self._reader.join(READER_TIMEOUT)
         self._mesh.close()
         self.destroy_node()
+
+    @property
+    def source_blocks(self) -> bool:
+        """Whether, after `stop`, a camera or URL is still being opened or read."""
+        return self._reader is not None and self._reader.is_alive()
 
 
 def _describe(publisher: TopicEndpointInfo) -> str:
@@ -250,21 +288,65 @@ def _describe(publisher: TopicEndpointInfo) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is stopped or its source ends; returns the exit code."""
     _have_a_log_folder()
-    rclpy.init(args=arguments)
     node: FaceMeshNode | None = None
     try:
+        rclpy.init(args=arguments)
+        # Made first: a source may have ended, and the context with it, before the node spins.
+        executor = rclpy.get_global_executor()
         node = FaceMeshNode()
-        rclpy.spin(node)
+        _spin(node, executor)
     except START_ERRORS as error:
         rclpy.logging.get_logger("facemesh").fatal(str(error))
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual ways to stop a node
+    except Exception:
+        # rclpy's signal handler ends the context at once, also under a node that is being made.
+        if rclpy.ok():
+            raise
     finally:
+        _end_signal_handling()
         if node is not None:
             node.stop()
         rclpy.utilities.try_shutdown()
-    return 1 if node is not None and node.failed else 0
+    code = 1 if node is not None and node.failed else 0
+    if node is not None and node.source_blocks:
+        # Nothing ends a read in OpenCV early, and one that comes back while Python takes itself
+        # down aborts the process: its thread is ended in a C++ function that may not throw.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _spin(node: FaceMeshNode, executor: Executor) -> None:
+    """Run the node's callbacks until it is stopped; a fault in one is named and passed over.
+
+    One that does occur: rclpy's parameter services raise on a value of a type that does not exist.
+    """
+    executor.add_node(node)
+    while rclpy.ok():
+        try:
+            executor.spin_once()
+        except ExternalShutdownException:
+            return
+        except Exception:
+            if rclpy.ok():
+                node.get_logger().error(
+                    f"a callback failed: {traceback.format_exc()}",
+                    throttle_duration_sec=WARNING_INTERVAL,
+                )
+
+
+def _end_signal_handling() -> None:
+    """Wait for rclpy's signal handler to finish, and let nothing interrupt the way out.
+
+    The handler works in a thread of its own: it ends the context, which wakes this one, and then
+    goes on to objects that are freed here. Once in some hundred stops that was a crash.
+    """
+    uninstall_signal_handlers()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _have_a_log_folder() -> None:

@@ -46,7 +46,7 @@ def read_image(message: bytes) -> ImageMessage:
 
     encoding = ENCODINGS.get(name)
     if encoding is None:
-        raise PictureError(f"the encoding is {name!r}: known are {', '.join(ENCODINGS)}")
+        raise PictureError(f"the encoding is {name[:40]!r}: known are {', '.join(ENCODINGS)}")
     if width == 0 or height == 0:
         raise PictureError(f"the picture is {width}x{height}: it has no pixels")
     row_bytes = width * encoding.bytes_per_pixel
@@ -76,10 +76,13 @@ def read_compressed_image(message: bytes) -> ImageMessage:
     name = reader.string()
     data = reader.byte_sequence()
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+    except cv2.error:  # larger than OpenCV's own limit
+        picture = None
     if picture is None:
         raise PictureError(
-            f"{len(data)} bytes of format {name!r} cannot be decoded: known are JPEG and PNG"
+            f"{len(data)} bytes of format {name[:40]!r} cannot be decoded: known are JPEG and PNG"
         )
     return ImageMessage(stamp, frame_id, np.asarray(picture, np.uint8), bgr=True)
 

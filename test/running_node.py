@@ -1,0 +1,230 @@
+"""A `facemesh_node` in a process of its own, and the robot that sends it pictures: over real DDS.
+
+A test module takes the fixtures with `pytest_plugins = ["running_node"]`. PYTEST_DONT_REWRITE: it
+has then been imported already, for its functions.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from maix_facemesh_ros.msg import FaceArray
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import GetParameters, SetParametersAtomically
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.ros.transport import shared_memory_environment
+
+TIMEOUT = 20.0
+
+#: (seconds, nanoseconds) of the pictures that only find out whether the node is there.
+HELLO = (0, 1)
+
+
+class NodeProcess:
+    """A running facemesh_node and what it has printed."""
+
+    def __init__(self, log: Path, *parameters: str, remaps: Sequence[str] = ()) -> None:
+        """Start it.
+
+        Args:
+            log: file for its output.
+            *parameters: such as "max_face_num:=1".
+            remaps: such as "faces:=other".
+        """
+        self._log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node", "--ros-args"]
+                + [part for parameter in parameters for part in ("-p", parameter)]
+                + [part for remap in remaps for part in ("-r", remap)],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def output(self) -> str:
+        return self._log.read_text()
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(timeout=TIMEOUT)
+
+    def memory(self) -> int:
+        """Bytes of memory that are this process's own and in RAM, without what it shares."""
+        return 1024 * int(self._status("RssAnon").split()[0])
+
+    def handles_sigterm(self) -> bool:
+        """Whether rclpy's signal handlers are installed, so that main() has begun."""
+        caught = int(self._status("SigCgt"), 16)
+        return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+    def _status(self, field: str) -> str:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (value,) = (line.split(":")[1] for line in status.splitlines() if line.startswith(field))
+        return value.strip()
+
+
+class StartNode(Protocol):
+    """Starts a node with these parameters and remaps; the fixture `start` stops it."""
+
+    def __call__(self, *parameters: str, remaps: Sequence[str] = ()) -> NodeProcess: ...
+
+
+class Robot(Node):
+    """Sends pictures, collects faces and what the node says of itself."""
+
+    def __init__(self) -> None:
+        super().__init__("robot")
+        self.answers: list[FaceArray] = []
+        self.images = self.create_publisher(Image, "image_raw", QoSProfile(depth=10))
+        self.create_subscription(FaceArray, "faces", self.answers.append, QoSProfile(depth=100))
+        #: Key and value of each message on /diagnostics.
+        self.diagnostics: list[dict[str, str]] = []
+        self.create_subscription(
+            DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10)
+        )
+        self.executor_of_test = SingleThreadedExecutor()
+        self.executor_of_test.add_node(self)
+        self._parameter_clients: dict[str, Any] = {}
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        (status,) = message.status
+        self.diagnostics.append({value.key: value.value for value in status.values})
+
+    def spin_for(self, seconds: float) -> None:
+        """Take what arrives for so long."""
+        end = time.monotonic() + seconds
+        while (rest := end - time.monotonic()) > 0:
+            self.executor_of_test.spin_once(timeout_sec=rest)
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + TIMEOUT
+        while not condition():
+            assert time.monotonic() < end, f"no {what} within {TIMEOUT:.0f} s"
+            self.executor_of_test.spin_once(timeout_sec=0.05)
+
+    def wait_for_node(self) -> None:
+        """Send empty pictures until the two processes have found each other both ways."""
+        empty = image_message(np.zeros((8, 8, 3), np.uint8), stamp=HELLO)
+        end = time.monotonic() + TIMEOUT
+        while not self.answers:
+            assert time.monotonic() < end, f"no answer of the node within {TIMEOUT:.0f} s"
+            self.images.publish(empty)
+            self.executor_of_test.spin_once(timeout_sec=0.2)
+
+    def ask(self, message: Image) -> FaceArray:
+        """Send one picture and return its answer."""
+        self.answers.clear()
+        self.images.publish(message)
+        stamp = message.header.stamp
+        self.wait_until(lambda: any(a.header.stamp == stamp for a in self.answers), "answer")
+        return next(answer for answer in self.answers if answer.header.stamp == stamp)
+
+    def next_diagnostics(self) -> dict[str, str]:
+        """Wait for a message that the node sends from now on, and return its values."""
+        self.diagnostics.clear()
+        self.wait_until(lambda: bool(self.diagnostics), "message on /diagnostics")
+        return self.diagnostics[-1]
+
+    def set_parameters(self, **values: ParameterValue) -> tuple[bool, str]:
+        request = SetParametersAtomically.Request(
+            parameters=[Parameter(name=name, value=value) for name, value in values.items()]
+        )
+        result = self.call("set_parameters_atomically", SetParametersAtomically, request).result
+        return result.successful, result.reason
+
+    def get_double(self, name: str) -> float:
+        response = self.call("get_parameters", GetParameters, GetParameters.Request(names=[name]))
+        return float(response.values[0].double_value)
+
+    def call(self, service: str, service_type: type, request: Any) -> Any:
+        """Call one of the node's parameter services and return its response."""
+        if service not in self._parameter_clients:
+            self._parameter_clients[service] = self.create_client(
+                service_type, f"facemesh/{service}"
+            )
+        client = self._parameter_clients[service]
+        self.wait_until(client.service_is_ready, "parameter service")
+        future = client.call_async(request)
+        self.wait_until(future.done, "answer of the parameter service")
+        return future.result()
+
+
+@pytest.fixture(scope="module")
+def own_network() -> Iterator[None]:
+    """A domain of this test run's own, and shared memory, here and in the nodes it starts."""
+    environment = {
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        **shared_memory_environment(),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        rclpy.init()
+        yield
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def robot(own_network: None) -> Iterator[Robot]:  # noqa: ARG001
+    robot = Robot()
+    yield robot
+    robot.executor_of_test.shutdown()
+    robot.destroy_node()
+
+
+@pytest.fixture
+def start(own_network: None, tmp_path: Path) -> Iterator[StartNode]:  # noqa: ARG001
+    started: list[NodeProcess] = []
+
+    def start_node(*parameters: str, remaps: Sequence[str] = ()) -> NodeProcess:
+        node = NodeProcess(tmp_path / f"node_{len(started)}.log", *parameters, remaps=remaps)
+        started.append(node)
+        return node
+
+    yield start_node
+    codes = [node.stop() if node.process.poll() is None else 0 for node in started]
+    outputs = "\n".join(node.output() for node in started)
+    assert codes == [0] * len(started), f"exit codes {codes}: {outputs}"
+    assert "Traceback" not in outputs, outputs
+
+
+def image_message(
+    picture: Picture, encoding: str = "rgb8", stamp: tuple[int, int] = (7, 8)
+) -> Image:
+    height, width = picture.shape[:2]
+    message = Image(height=height, width=width, encoding=encoding, step=width * 3)
+    message.header.stamp.sec, message.header.stamp.nanosec = stamp
+    message.header.frame_id = "left_eye"
+    message.data = array("B", picture.tobytes())
+    return message
+
+
+def stamp_of(answer: FaceArray) -> tuple[int, int]:
+    """Return an answer's stamp as (seconds, nanoseconds)."""
+    return answer.header.stamp.sec, answer.header.stamp.nanosec
+
+
+def double(value: float) -> ParameterValue:
+    return ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+
+
+def integer(value: int) -> ParameterValue:
+    return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)

@@ -1,0 +1,169 @@
+"""The node with a source of its own: a network camera, a folder, and what is no source."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.picture_sources import OPEN_TIMEOUT
+from mjpeg_server import MjpegServer
+from running_node import NodeProcess, Robot, StartNode
+
+pytest_plugins = ["running_node"]
+
+PASSWORD = "not-for-logs"
+
+
+@pytest.fixture
+def face(astronaut: Picture) -> Picture:
+    """256x256, channels blue, green, red."""
+    return np.ascontiguousarray(astronaut[:256, 100:356, ::-1])
+
+
+@pytest.fixture
+def camera(face: Picture) -> Iterator[MjpegServer]:
+    """A network camera that is still switched off."""
+    camera = MjpegServer(face, password=PASSWORD)
+    yield camera
+    camera.server_close()
+
+
+def url_of(camera: MjpegServer) -> str:
+    """Return the camera's URL with its password."""
+    return camera.url.replace("://", f"://robot:{PASSWORD}@")
+
+
+def wait_for_faces(robot: Robot, count: int = 5) -> None:
+    robot.answers.clear()
+    robot.wait_until(
+        lambda: sum(len(answer.faces) == 1 for answer in robot.answers) >= count, "faces"
+    )
+
+
+def wait_for_words(robot: Robot, node: NodeProcess, words: str) -> None:
+    robot.wait_until(lambda: words in node.output(), f"{words!r} in {node.output()}")
+
+
+def test_a_network_camera_that_stops_and_comes_back(
+    start: StartNode, robot: Robot, camera: MjpegServer, face: Picture
+) -> None:
+    before = time.time()
+    node = start(f"source:={url_of(camera)}", "frame_id:=door")
+    camera.start()
+    wait_for_faces(robot)
+    answer = robot.answers[-1]
+    assert answer.header.frame_id == "door"
+    assert (answer.image_width, answer.image_height) == (256, 256)
+    assert before <= answer.header.stamp.sec + answer.header.stamp.nanosec / 1e9 <= time.time()
+
+    camera.switch_off()
+    wait_for_words(robot, node, "has ended after")
+    again = MjpegServer(face, port=camera.server_port, password=PASSWORD)
+    again.start()
+    wait_for_faces(robot)
+    wait_for_words(robot, node, "gives pictures again, after")
+
+    assert "127.0.0.1" in robot.next_diagnostics()["pictures from"]
+    assert PASSWORD not in str(robot.diagnostics)
+    assert node.process.poll() is None
+    assert node.stop() == 0
+    again.switch_off()
+    assert node.output().count("has ended after") == 1
+    assert node.output().count("gives pictures again") == 1
+    assert PASSWORD not in node.output()
+
+
+def test_a_network_camera_that_stalls_and_goes_on(
+    start: StartNode, robot: Robot, camera: MjpegServer
+) -> None:
+    camera.start()
+    node = start(f"source:={url_of(camera)}")
+    wait_for_faces(robot)
+    camera.streaming.clear()
+    wait_for_words(robot, node, "has given no picture for 3.")
+    camera.streaming.set()
+    wait_for_faces(robot)
+    wait_for_words(robot, node, "gives pictures again, after")
+    assert node.output().count("has given no picture") == 1
+    camera.switch_off()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_while_a_network_camera_does_not_answer(
+    start: StartNode, robot: Robot, camera: MjpegServer, how: signal.Signals
+) -> None:
+    """OpenCV waits `OPEN_TIMEOUT` for it, and nothing ends that: the node must not wait too."""
+    camera.streaming.clear()
+    camera.start()
+    node = start(f"source:={url_of(camera)}")
+    wait_for_words(robot, node, "has given no picture for 3.")
+    begin = time.monotonic()
+    assert node.stop(how) == 0
+    assert time.monotonic() - begin < OPEN_TIMEOUT / 2
+    assert PASSWORD not in node.output()
+    camera.switch_off()
+
+
+def test_a_folder_is_answered_picture_for_picture_until_it_ends(
+    start: StartNode, robot: Robot, face: Picture, tmp_path: Path
+) -> None:
+    """Picture n is 256 + n pixels wide, so that each answer tells which picture it belongs to."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(1, 91):
+        wider = cv2.copyMakeBorder(face, 0, 0, 0, number, cv2.BORDER_REPLICATE)
+        assert cv2.imwrite(str(folder / f"face{number}.jpg"), wider)
+    (folder / "face50.jpg").write_bytes(b"no picture")
+    node = start(f"source:={folder}")
+
+    robot.wait_until(lambda: node.process.poll() is not None, "end of the node")
+
+    assert node.process.returncode == 0
+    assert "face50.jpg' is passed over: it is no picture" in node.output()
+    assert "source ended after 89 pictures" in node.output()
+    # The first pictures may be gone before the two processes have found each other.
+    numbers = [answer.image_width - 256 for answer in robot.answers]
+    assert len(numbers) > 10
+    assert numbers == [n for n in range(numbers[0], 91) if n != 50]
+    assert all(len(answer.faces) == 1 for answer in robot.answers)
+    stamps = [a.header.stamp.sec + a.header.stamp.nanosec / 1e9 for a in robot.answers]
+    np.testing.assert_allclose(np.diff(stamps), 1 / 30, atol=0.002)
+
+
+def test_a_folder_in_a_loop_starts_again(
+    start: StartNode, robot: Robot, face: Picture, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        wider = cv2.copyMakeBorder(face, 0, 0, 0, number, cv2.BORDER_REPLICATE)
+        assert cv2.imwrite(str(tmp_path / f"{number}.png"), wider)
+    node = start(f"source:={tmp_path}", "source_loop:=true")
+    wait_for_faces(robot, count=6)
+    assert {answer.image_width for answer in robot.answers} == {257, 258}
+    assert node.stop() == 0
+    assert "source ended" not in node.output()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("987", "source '987' cannot be opened: is the camera there"),
+        ("/dev/video987", "source '/dev/video987' cannot be opened: is the camera there"),
+        ("/", "source '/' is a folder without a picture in it"),
+        (
+            f"rstp://me:{PASSWORD}@door/1",
+            "source 'rstp://***@door/1' starts with rstp://: known are rtsp",
+        ),
+    ],
+)
+def test_what_is_no_source_is_one_clear_line(start: StartNode, source: str, message: str) -> None:
+    node = start(f"source:={source}")
+    assert node.process.wait(timeout=20.0) == 1
+    assert message in node.output()
+    assert PASSWORD not in node.output()
