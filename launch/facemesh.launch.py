@@ -9,6 +9,7 @@ from launch.launch_context import LaunchContext
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from maix_facemesh_ros.ros.transport import shared_memory_environment
@@ -17,15 +18,27 @@ SHARE = FindPackageShare("maix_facemesh_ros")
 
 ARGUMENTS = (
     ("params_file", PathJoinSubstitution([SHARE, "config", "facemesh.yaml"]), "Parameters, YAML."),
-    ("backend", "auto", "Where faces are computed: auto or onnx."),
-    ("source", "", "Camera or file to read; empty: the topic `image`."),
-    ("image", "image_raw", "Topic with the pictures."),
+    ("backend", "", "Where faces are computed: auto or onnx. Empty: as params_file says."),
+    (
+        "source",
+        "",
+        "Camera, file, folder or URL to read instead of the topic. Empty: as params_file says.",
+    ),
+    ("image", "image_raw", "Topic with the pictures; compressed ones on IMAGE/compressed."),
     ("faces", "faces", "Topic for the faces."),
     ("namespace", "", "Namespace of the node and its topics, one for each camera."),
-    ("use_sim_time", "false", "Take the time from /clock, as when a bag is played with --clock."),
+    (
+        "use_sim_time",
+        "",
+        "true: take the time from /clock, as when a bag is played with --clock. "
+        "Empty: as params_file says.",
+    ),
     ("log_level", "info", "debug, info, warn, error or fatal."),
-    ("rviz", "false", "Start RViz beside the node."),
+    ("rviz", "false", "true: start RViz beside the node."),
 )
+
+#: Arguments that are parameters of the node, with their types.
+PARAMETERS = {"backend": str, "source": str, "use_sim_time": bool}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -55,18 +68,25 @@ def generate_launch_description() -> LaunchDescription:
 
 def _node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the node, with those arguments that were given laid over the parameter file."""
-    given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
-    overrides = {name: given[name] for name, default, _ in ARGUMENTS[1:3] if given[name] != default}
-    overrides["use_sim_time"] = given["use_sim_time"].lower() == "true"
+    given = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+        for name, value_type in PARAMETERS.items()
+        if LaunchConfiguration(name).perform(context)
+    }
+    image = LaunchConfiguration("image")
     return [
         Node(
             package="maix_facemesh_ros",
             executable="facemesh_node",
             name="facemesh",
-            namespace=given["namespace"],
-            parameters=[given["params_file"], overrides],
-            remappings=[("image_raw", given["image"]), ("faces", given["faces"])],
-            arguments=["--ros-args", "--log-level", given["log_level"]],
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("params_file"), given],
+            remappings=[
+                ("image_raw", image),
+                ("image_raw/compressed", [image, "/compressed"]),
+                ("faces", LaunchConfiguration("faces")),
+            ],
+            arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
             output="screen",
         )
     ]
