@@ -89,6 +89,7 @@ with FaceMesh() as mesh:
 SHARED_FILES = (
     "config",
     "launch/facemesh.launch.py",
+    "launch/two_cameras.launch.py",
     "models/README.md",
     "models/face_landmarks.onnx",
     "msg/FaceArray.msg",
