@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
@@ -25,6 +27,7 @@ ARGUMENTS = (
         "Camera, file, folder or URL to read instead of the topic. Empty: as params_file says.",
     ),
     ("image", "image_raw", "Topic with the pictures; compressed ones on IMAGE/compressed."),
+    ("camera_info", "", "Topic with the camera's calibration. Empty: camera_info beside image."),
     ("faces", "faces", "Topic for the faces."),
     ("namespace", "", "Namespace of the node and its topics, one for each camera."),
     (
@@ -74,6 +77,8 @@ def _node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if LaunchConfiguration(name).perform(context)
     }
     image = LaunchConfiguration("image")
+    beside_image = str(PurePosixPath(image.perform(context)).parent / "camera_info")
+    camera_info = LaunchConfiguration("camera_info").perform(context) or beside_image
     return [
         Node(
             package="maix_facemesh_ros",
@@ -84,6 +89,7 @@ def _node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             remappings=[
                 ("image_raw", image),
                 ("image_raw/compressed", [image, "/compressed"]),
+                ("camera_info", camera_info),
                 ("faces", LaunchConfiguration("faces")),
             ],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],

@@ -13,6 +13,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -182,28 +183,45 @@ def own_network() -> Iterator[None]:
         rclpy.try_shutdown()
 
 
+@contextmanager
+def new_robot() -> Iterator[Robot]:
+    robot = Robot()
+    try:
+        yield robot
+    finally:
+        robot.executor_of_test.shutdown()
+        robot.destroy_node()
+
+
+@contextmanager
+def starting_in(folder: Path) -> Iterator[StartNode]:
+    """Give what starts nodes, with logs in the folder; at the end they stop as they should."""
+    started: list[NodeProcess] = []
+
+    def start_node(*parameters: str, remaps: Sequence[str] = ()) -> NodeProcess:
+        node = NodeProcess(folder / f"node_{len(started)}.log", *parameters, remaps=remaps)
+        started.append(node)
+        return node
+
+    try:
+        yield start_node
+    finally:
+        codes = [node.stop() if node.process.poll() is None else 0 for node in started]
+    outputs = "\n".join(node.output() for node in started)
+    assert codes == [0] * len(started), f"exit codes {codes}: {outputs}"
+    assert "Traceback" not in outputs, outputs
+
+
 @pytest.fixture
 def robot(own_network: None) -> Iterator[Robot]:  # noqa: ARG001
-    robot = Robot()
-    yield robot
-    robot.executor_of_test.shutdown()
-    robot.destroy_node()
+    with new_robot() as robot:
+        yield robot
 
 
 @pytest.fixture
 def start(own_network: None, tmp_path: Path) -> Iterator[StartNode]:  # noqa: ARG001
-    started: list[NodeProcess] = []
-
-    def start_node(*parameters: str, remaps: Sequence[str] = ()) -> NodeProcess:
-        node = NodeProcess(tmp_path / f"node_{len(started)}.log", *parameters, remaps=remaps)
-        started.append(node)
-        return node
-
-    yield start_node
-    codes = [node.stop() if node.process.poll() is None else 0 for node in started]
-    outputs = "\n".join(node.output() for node in started)
-    assert codes == [0] * len(started), f"exit codes {codes}: {outputs}"
-    assert "Traceback" not in outputs, outputs
+    with starting_in(tmp_path) as start_node:
+        yield start_node
 
 
 def image_message(

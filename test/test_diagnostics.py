@@ -21,11 +21,14 @@ class Listener:
     """A node that speaks, and the messages that it has sent."""
 
     def __init__(self, node: Node, facts: dict[str, str]) -> None:
-        self.diagnostics = Diagnostics(node, facts)
+        self.diagnostics = Diagnostics(node, lambda: facts)
         self.received: list[DiagnosticArray] = []
         node.create_subscription(DiagnosticArray, "/diagnostics", self.received.append, 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
+
+    def close(self) -> None:
+        self._executor.shutdown()
 
     def next(self) -> DiagnosticStatus:
         """Wait for the next message; it holds what has been counted before the call."""
@@ -43,7 +46,9 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
     rclpy.init()
     node = Node("watched", namespace="robot")
-    yield Listener(node, {"backend": "onnx"})
+    listener = Listener(node, {"backend": "onnx"})
+    yield listener
+    listener.close()
     node.destroy_node()
     rclpy.shutdown()
 

@@ -61,7 +61,7 @@ def test_it_imports_launch_and_nothing_that_loads_networks(name: str) -> None:
         if isinstance(node, ast.ImportFrom)
     }
     others = {module for module in modules if module.split(".")[0] not in ("launch", "launch_ros")}
-    assert others <= {"__future__", "maix_facemesh_ros.ros.transport"}
+    assert others <= {"__future__", "pathlib", "maix_facemesh_ros.ros.transport"}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,12 @@ STEPS = ("read the message", "find faces", "publish")
 class Diagnostics:
     """Counts what happens to pictures, from any thread, and publishes it from the node's timer."""
 
-    def __init__(self, node: Node, facts: dict[str, str]) -> None:
+    def __init__(self, node: Node, facts: Callable[[], dict[str, str]]) -> None:
         """Start publishing.
 
         Args:
             node: the node that this speaks for.
-            facts: what does not change while it runs, such as the backend.
+            facts: gives what else is to be said, such as the backend, by name.
         """
         self._node = node
         self._facts = facts
@@ -94,7 +95,7 @@ class Diagnostics:
             self._since_report.clear()
             self._seconds.clear()
             values = {
-                **self._facts,
+                **self._facts(),
                 "faces": str(self._faces),
                 "rate in": f"{rates.get('arrived', 0.0):.1f} Hz",
                 "rate out": f"{rates.get('answered', 0.0):.1f} Hz",

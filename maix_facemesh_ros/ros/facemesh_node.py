@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from types import FrameType
 
 import numpy as np
 import rclpy
@@ -47,6 +48,7 @@ from maix_facemesh_ros.picture_sources import (
     SourceNotice,
     open_source,
 )
+from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.ros.messages import face_array
@@ -103,7 +105,15 @@ class FaceMeshNode(Node):
         else:
             self._subscribe(parameters.image_transport)
             origin = self._subscription.topic_name
-        self._diagnostics = Diagnostics(self, {**self._mesh.facts, "pictures from": origin})
+        self._calibration = Calibration(self)
+        self._diagnostics = Diagnostics(
+            self,
+            lambda: {
+                **self._mesh.facts,
+                "pictures from": origin,
+                "calibration": self._calibration.state(),
+            },
+        )
         self.get_logger().info(
             f"backend {self._mesh.backend_name}, detector {parameters.detector}; "
             f"pictures from {origin}, faces on {self._faces.topic_name}"
@@ -171,6 +181,7 @@ class FaceMeshNode(Node):
             faces = self._mesh.process(image.picture, seconds, bgr=image.bgr)
             times.append(time.perf_counter())
             height, width = image.picture.shape[:2]
+            self._calibration.picture_size_is(width, height)
             header = Header(stamp=image.stamp, frame_id=image.frame_id)
             self._faces.publish(face_array(header, (width, height), faces))
             times.append(time.perf_counter())
@@ -290,7 +301,7 @@ def main(arguments: list[str] | None = None) -> int:
     _have_a_log_folder()
     node: FaceMeshNode | None = None
     try:
-        rclpy.init(args=arguments)
+        _start_ros(arguments)
         # Made first: a source may have ended, and the context with it, before the node spins.
         executor = rclpy.get_global_executor()
         node = FaceMeshNode()
@@ -317,6 +328,24 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _start_ros(arguments: list[str] | None) -> None:
+    """Initialize rclpy; from then on SIGINT does no more than SIGTERM: rclpy ends the context.
+
+    Python's KeyboardInterrupt would come up anywhere as well. onnxruntime, when it is just being
+    imported, takes it for an error of its own, and Python may then end with the signal in place of
+    the exit code.
+    """
+    started = threading.Event()
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        if not started.is_set():
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    rclpy.init(args=arguments)
+    started.set()
 
 
 def _spin(node: FaceMeshNode, executor: Executor) -> None:
