@@ -119,10 +119,17 @@ def test_without_reliability_every_picture_is_answered_once_too(
     start()
     robot.wait_for_node()
     recording = Camera(robot, camera_picture, qos_profile_sensor_data).run(6, CAMERA_RATE)
-    _check_that_none_is_lost(robot, recording, "best effort")
+    _check_that_none_is_lost(robot, recording, "best effort", unseen=len(recording.sent) // 20)
 
 
-def _check_that_none_is_lost(robot: Robot, recording: Recording, title: str) -> None:
+def _check_that_none_is_lost(
+    robot: Robot, recording: Recording, title: str, unseen: int = 0
+) -> None:
+    """Check that every picture is answered once.
+
+    Args:
+        unseen: pictures that the middleware may lose before the node sees them.
+    """
     diagnostics = robot.next_diagnostics()
     answered, sent = recording.answered, list(recording.sent)
     dropped = int(diagnostics.get("pictures not answered", 0))
@@ -133,9 +140,9 @@ def _check_that_none_is_lost(robot: Robot, recording: Recording, title: str) -> 
         + ", ".join(f"{key} {diagnostics[key]}" for key in diagnostics if "median" in key)
     )
     assert answered == sorted(set(answered)), "none twice, and in their order"
-    # None is lost, unless the machine was so busy that the node said it could not keep up.
-    assert len(sent) - len(answered) <= dropped
-    assert dropped <= len(sent) / 100
+    # On a machine that is busy with something else the node may not keep up, but it says so.
+    assert len(sent) - len(answered) <= dropped + unseen
+    assert dropped <= len(sent) / 10
 
 
 def test_what_the_node_adds_is_little_beside_the_inference(

@@ -6,31 +6,22 @@ finds its faces and publishes them under the picture's own header.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Iterator
-from types import FrameType
 
 import numpy as np
-import rclpy
-import rclpy.logging
-import rclpy.utilities
 from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
-from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.signals import uninstall_signal_handlers
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -53,6 +44,7 @@ from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.ros.messages import face_array
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
+from maix_facemesh_ros.ros.node_process import run_node
 
 #: Seconds without a picture after which the node says so, again and again.
 SILENCE = 5.0
@@ -62,6 +54,10 @@ READER_TIMEOUT = 0.5
 
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 5.0
+
+#: Messages the middleware keeps until this process takes them. With one, a picture that comes
+#: while the processor is busy elsewhere would be lost uncounted; the slot has the latest anyway.
+QUEUED_MESSAGES = 5
 
 #: image_transport: the topic, its type, and what reads its messages.
 TRANSPORTS = {
@@ -128,7 +124,7 @@ class FaceMeshNode(Node):
             topic,
             self._on_image,
             QoSProfile(
-                depth=1,
+                depth=QUEUED_MESSAGES,
                 reliability=qos_profile_sensor_data.reliability,
                 durability=qos_profile_sensor_data.durability,
             ),
@@ -298,90 +294,7 @@ def _describe(publisher: TopicEndpointInfo) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is stopped or its source ends; returns the exit code."""
-    _have_a_log_folder()
-    node: FaceMeshNode | None = None
-    try:
-        _start_ros(arguments)
-        # Made first: a source may have ended, and the context with it, before the node spins.
-        executor = rclpy.get_global_executor()
-        node = FaceMeshNode()
-        _spin(node, executor)
-    except START_ERRORS as error:
-        rclpy.logging.get_logger("facemesh").fatal(str(error))
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the usual ways to stop a node
-    except Exception:
-        # rclpy's signal handler ends the context at once, also under a node that is being made.
-        if rclpy.ok():
-            raise
-    finally:
-        _end_signal_handling()
-        if node is not None:
-            node.stop()
-        rclpy.utilities.try_shutdown()
-    code = 1 if node is not None and node.failed else 0
-    if node is not None and node.source_blocks:
-        # Nothing ends a read in OpenCV early, and one that comes back while Python takes itself
-        # down aborts the process: its thread is ended in a C++ function that may not throw.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
-
-
-def _start_ros(arguments: list[str] | None) -> None:
-    """Initialize rclpy; from then on SIGINT does no more than SIGTERM: rclpy ends the context.
-
-    Python's KeyboardInterrupt would come up anywhere as well. onnxruntime, when it is just being
-    imported, takes it for an error of its own, and Python may then end with the signal in place of
-    the exit code.
-    """
-    started = threading.Event()
-
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-        if not started.is_set():
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    rclpy.init(args=arguments)
-    started.set()
-
-
-def _spin(node: FaceMeshNode, executor: Executor) -> None:
-    """Run the node's callbacks until it is stopped; a fault in one is named and passed over.
-
-    One that does occur: rclpy's parameter services raise on a value of a type that does not exist.
-    """
-    executor.add_node(node)
-    while rclpy.ok():
-        try:
-            executor.spin_once()
-        except ExternalShutdownException:
-            return
-        except Exception:
-            if rclpy.ok():
-                node.get_logger().error(
-                    f"a callback failed: {traceback.format_exc()}",
-                    throttle_duration_sec=WARNING_INTERVAL,
-                )
-
-
-def _end_signal_handling() -> None:
-    """Wait for rclpy's signal handler to finish, and let nothing interrupt the way out.
-
-    The handler works in a thread of its own: it ends the context, which wakes this one, and then
-    goes on to objects that are freed here. Once in some hundred stops that was a crash.
-    """
-    uninstall_signal_handlers()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _have_a_log_folder() -> None:
-    """Let ROS log to the temporary folder where it has no home to log to, as in a bare service."""
-    if not any(name in os.environ for name in ("ROS_LOG_DIR", "ROS_HOME", "HOME")):
-        os.environ["ROS_LOG_DIR"] = tempfile.gettempdir()
+    return run_node(FaceMeshNode, START_ERRORS, arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+"""A node as a process: started, spun, and stopped cleanly whatever comes in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Protocol
+
+import rclpy
+import rclpy.logging
+import rclpy.utilities
+from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.signals import uninstall_signal_handlers
+
+#: Seconds between two messages about callbacks that fail.
+WARNING_INTERVAL = 5.0
+
+
+class NodeOfAProcess(Protocol):
+    """What a node, beside being one of rclpy's, must offer to be run here."""
+
+    #: Something has gone wrong for which the process shall end with 1.
+    failed: bool
+
+    @property
+    def source_blocks(self) -> bool:
+        """Whether, after `stop`, a thread is still in a call that nothing can end."""
+        ...
+
+    def stop(self) -> None:
+        """Finish what is in hand and free everything."""
+        ...
+
+
+def run_node(
+    make_node: Callable[[], NodeOfAProcess],
+    start_errors: tuple[type[Exception], ...],
+    arguments: list[str] | None,
+) -> int:
+    """Run a node until it is stopped or ends the context itself.
+
+    Args:
+        make_node: makes it, once rclpy is initialized.
+        start_errors: what can be wrong at the start, and is said in one line without a traceback.
+        arguments: the command line; None for the process's own.
+
+    Returns:
+        the exit code.
+    """
+    _have_a_log_folder()
+    node: NodeOfAProcess | None = None
+    try:
+        _start_ros(arguments)
+        # Made first: a source may have ended, and the context with it, before the node spins.
+        executor = rclpy.get_global_executor()
+        node = make_node()
+        _spin(node, executor)
+    except start_errors as error:
+        rclpy.logging.get_logger("facemesh").fatal(str(error))
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # the usual ways to stop a node
+    except Exception:
+        # rclpy's signal handler ends the context at once, also under a node that is being made.
+        if rclpy.ok():
+            raise
+    finally:
+        _end_signal_handling()
+        if node is not None:
+            node.stop()
+        rclpy.utilities.try_shutdown()
+    code = 1 if node is not None and node.failed else 0
+    if node is not None and node.source_blocks:
+        # Nothing ends a read in OpenCV early, and one that comes back while Python takes itself
+        # down aborts the process: its thread is ended in a C++ function that may not throw.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _start_ros(arguments: list[str] | None) -> None:
+    """Initialize rclpy; from then on SIGINT does no more than SIGTERM: rclpy ends the context.
+
+    Python's KeyboardInterrupt would come up anywhere as well. onnxruntime, when it is just being
+    imported, takes it for an error of its own, and Python may then end with the signal in place of
+    the exit code.
+    """
+    started = threading.Event()
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        if not started.is_set():
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    rclpy.init(args=arguments)
+    started.set()
+
+
+def _spin(node: NodeOfAProcess, executor: Executor) -> None:
+    """Run the node's callbacks until it is stopped; a fault in one is named and passed over.
+
+    One that does occur: rclpy's parameter services raise on a value of a type that does not exist.
+    """
+    executor.add_node(node)
+    while rclpy.ok():
+        try:
+            executor.spin_once()
+        except ExternalShutdownException:
+            return
+        except Exception:
+            if rclpy.ok():
+                rclpy.logging.get_logger("facemesh").error(
+                    f"a callback failed: {traceback.format_exc()}",
+                    throttle_duration_sec=WARNING_INTERVAL,
+                )
+
+
+def _end_signal_handling() -> None:
+    """Wait for rclpy's signal handler to finish, and let nothing interrupt the way out.
+
+    The handler works in a thread of its own: it ends the context, which wakes this one, and then
+    goes on to objects that are freed here. Once in some hundred stops that was a crash.
+    """
+    uninstall_signal_handlers()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _have_a_log_folder() -> None:
+    """Let ROS log to the temporary folder where it has no home to log to, as in a bare service."""
+    if not any(name in os.environ for name in ("ROS_LOG_DIR", "ROS_HOME", "HOME")):
+        os.environ["ROS_LOG_DIR"] = tempfile.gettempdir()
