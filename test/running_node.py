@@ -63,8 +63,13 @@ class NodeProcess:
         return self._log.read_text()
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        """Return the exit code; one that does not stop is killed, and counts as -SIGKILL."""
         self.process.send_signal(how)
-        return self.process.wait(timeout=TIMEOUT)
+        try:
+            return self.process.wait(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
     def memory(self) -> int:
         """Bytes of memory that are this process's own and in RAM, without what it shares."""

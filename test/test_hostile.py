@@ -40,9 +40,9 @@ pytest_plugins = ["running_node"]
 RAW, COMPRESSED = 7000, 3000
 PARAMETER_SETS = 1000
 
-#: What memory may grow by after the first half when it is flat. Keeping every message would be six
-#: times as much of the compressed ones, and ten times of the raw ones.
-MEMORY_SLACK = 6 * 2**20
+#: What memory may grow by after the first half when it is flat: several times of what is seen.
+#: Keeping every message would be more than twice as much.
+MEMORY_SLACK = 4 * 2**20
 
 #: The log takes one line of a kind in so many seconds, and none longer than this.
 WARNING_INTERVAL = 5.0
@@ -184,7 +184,7 @@ def _compressed(data: bytes, name: str = "jpeg") -> bytes:
 
 def _encoded(extension: str) -> bytes:
     pixels: Picture = np.frombuffer(_PIXELS, np.uint8).reshape(64, 96, 3)
-    return bytes(cv2.imencode(extension, cv2.blur(pixels, (9, 9)))[1].tobytes())
+    return bytes(cv2.imencode(extension, pixels)[1].tobytes())
 
 
 def _some_other(data: bytes, random: Random, first: int = 0) -> bytes:
@@ -322,7 +322,7 @@ def test_a_node_under_hostile_messages_lives_and_answers_the_next_good_picture(
     robot.spin_for(1.0)
     warm = node.memory()
     send(count - count // 2)
-    robot.wait_until(lambda: _settled(robot, count), f"sign of all {count} messages")
+    robot.wait_until(lambda: _settled(robot, count), f"sign of {count} messages")
     grown = node.memory() - warm
     seconds = time.monotonic() - began
 
@@ -337,14 +337,18 @@ def test_a_node_under_hostile_messages_lives_and_answers_the_next_good_picture(
 
 
 def _settled(robot: Robot, count: int) -> bool:
-    """Whether every message has arrived, and has been answered or refused."""
-    if not robot.diagnostics:
+    """Whether next to every message has arrived, and each has been answered or refused.
+
+    Even a reliable publisher drops its oldest when the node cannot take 500 at once.
+    """
+    if len(robot.diagnostics) < 2:
         return False
-    values = robot.diagnostics[-1]
     arrived, answered, not_answered = (
-        int(values.get(f"pictures {what}", 0)) for what in ("arrived", "answered", "not answered")
+        int(robot.diagnostics[-1].get(f"pictures {what}", 0))
+        for what in ("arrived", "answered", "not answered")
     )
-    return arrived == count == answered + not_answered
+    at_rest = str(arrived) == robot.diagnostics[-2].get("pictures arrived")
+    return at_rest and arrived > 0.9 * count and arrived == answered + not_answered
 
 
 def _check_what_the_node_says(
