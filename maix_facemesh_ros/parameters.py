@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -43,7 +44,9 @@ class Parameter:
         """
         value = self._in_type(value)
         if self.choices and value not in self.choices:
-            raise ParameterError(f"{self.name} is {value!r}: give {_one_of(self.choices)}")
+            raise ParameterError(
+                f"{self.name} is {reprlib.repr(value)}: give {_one_of(self.choices)}"
+            )
         if self.minimum is not None and value < self.minimum:
             raise ParameterError(f"{self.name} is {value}: give {self._range()}")
         if self.maximum is not None and value > self.maximum:
@@ -81,17 +84,21 @@ class Parameter:
         if wanted in (bool, str) and isinstance(value, wanted):
             return value
         raise ParameterError(
-            f"{self.name} is {value!r}, a {type(value).__name__}: give {self.type_name}"
+            f"{self.name} is {reprlib.repr(value)}, a {type(value).__name__}: give {self.type_name}"
             + (f", such as {self.default!r}" if self.default != "" else "")
         )
 
     def _index_tuple(self, value: Any) -> tuple[int, ...]:
         if isinstance(value, str) or not isinstance(value, Iterable):
-            raise ParameterError(f"{self.name} is {value!r}: give {self.type_name}")
+            raise ParameterError(f"{self.name} is {reprlib.repr(value)}: give {self.type_name}")
         items = tuple(value)
+        if len(items) > LANDMARKS:
+            raise ParameterError(f"{self.name} has {len(items)} entries: give at most {LANDMARKS}")
         for item in items:
             if isinstance(item, bool) or not hasattr(item, "__index__"):
-                raise ParameterError(f"{self.name} has {item!r} in it: give {self.type_name}")
+                raise ParameterError(
+                    f"{self.name} has {reprlib.repr(item)} in it: give {self.type_name}"
+                )
             if not 0 <= item < LANDMARKS:
                 raise ParameterError(
                     f"{self.name} has {item} in it: mesh indices are 0 to {LANDMARKS - 1}"

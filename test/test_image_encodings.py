@@ -6,6 +6,7 @@ is tested makes its own test: not OpenCV's conversions, not the table of encodin
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.ros.compressed_size import declared_size
 from maix_facemesh_ros.ros.image_encodings import ENCODINGS
 from maix_facemesh_ros.ros.image_message import (
     ImageMessage,
@@ -180,6 +182,26 @@ def test_colours_of_compressed_pictures(extension: str) -> None:
 )
 def test_grey_and_transparent_pngs_have_three_channels_too(make: Callable[[], bytes]) -> None:
     assert read_compressed_image(compressed(make())).picture.shape == CHART.shape
+
+
+def test_a_few_bytes_that_declare_a_huge_picture_are_not_decoded() -> None:
+    png = bytearray(encoded(".png"))
+    png[16:24] = struct.pack(">II", 20_000, 20_000)
+    jpeg = bytearray(encoded(".jpg"))
+    at = jpeg.index(b"\xff\xc0")
+    jpeg[at + 5 : at + 9] = struct.pack(">HH", 20_000, 20_000)
+    for data in (png, jpeg):
+        with pytest.raises(PictureError, match="declare a picture of 20000x20000"):
+            read_compressed_image(compressed(bytes(data)))
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_the_declared_size_is_the_picture_s(extension: str) -> None:
+    data = encoded(extension)
+    assert declared_size(data) == (48, 32)
+    progressive = cv2.imencode(".jpg", BGR_CHART, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert declared_size(progressive) == (48, 32)
+    assert {declared_size(data[:length]) for length in range(len(data))} <= {None, (48, 32)}
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"not a picture", bytes(5000)])

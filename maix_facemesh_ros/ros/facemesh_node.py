@@ -97,22 +97,22 @@ class FaceMeshNode(Node):
             self._source = open_source(
                 parameters.source, loop=parameters.source_loop, report=self._on_source_notice
             )
-            origin = self._source.name
+            self._origin = self._source.name
         else:
             self._subscribe(parameters.image_transport)
-            origin = self._subscription.topic_name
+            self._origin = self._subscription.topic_name
         self._calibration = Calibration(self)
         self._diagnostics = Diagnostics(
             self,
             lambda: {
                 **self._mesh.facts,
-                "pictures from": origin,
+                "pictures from": self._origin,
                 "calibration": self._calibration.state(),
             },
         )
         self.get_logger().info(
             f"backend {self._mesh.backend_name}, detector {parameters.detector}; "
-            f"pictures from {origin}, faces on {self._faces.topic_name}"
+            f"pictures from {self._origin}, faces on {self._faces.topic_name}"
         )
         self._worker = threading.Thread(target=self._work, name="facemesh worker")
         self._worker.start()
@@ -185,7 +185,7 @@ class FaceMeshNode(Node):
         except PictureError as error:
             self._diagnostics.lost("a picture that cannot be used")
             self.get_logger().warning(
-                f"picture on {self._subscription.topic_name} not used: {error}",
+                f"picture on {self._origin} not used: {error}",
                 throttle_duration_sec=WARNING_INTERVAL,
             )
         except Exception:

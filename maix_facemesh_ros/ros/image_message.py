@@ -16,7 +16,11 @@ import numpy as np
 from builtin_interfaces.msg import Time
 
 from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.ros.compressed_size import declared_size
 from maix_facemesh_ros.ros.image_encodings import ENCODINGS, to_picture
+
+#: Pixels of a compressed picture at most: more than any camera has, and 200 MB when decoded.
+LARGEST_COMPRESSED = 64_000_000
 
 
 class ImageMessage(NamedTuple):
@@ -64,22 +68,25 @@ def read_image(message: bytes) -> ImageMessage:
 
 
 def read_compressed_image(message: bytes) -> ImageMessage:
-    """Read a serialized sensor_msgs/CompressedImage: JPEG, PNG, or what else OpenCV knows.
+    """Read a serialized sensor_msgs/CompressedImage: JPEG or PNG.
 
     A camera's orientation tag is not followed: landmarks are places in the picture as it was sent.
 
     Raises:
-        PictureError: cut short, or nothing that OpenCV can decode.
+        PictureError: neither JPEG nor PNG, damaged, or too large.
     """
     reader = _CdrReader(message)
     stamp, frame_id = reader.header()
     name = reader.string()
     data = reader.byte_sequence()
+    width, height = declared_size(data) or (0, 0)
+    if width * height > LARGEST_COMPRESSED:
+        raise PictureError(
+            f"{len(data)} bytes declare a picture of {width}x{height}: "
+            f"{LARGEST_COMPRESSED} pixels are the most that is decoded"
+        )
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
-    except cv2.error:  # larger than OpenCV's own limit
-        picture = None
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if width * height else None
     if picture is None:
         raise PictureError(
             f"{len(data)} bytes of format {name[:40]!r} cannot be decoded: known are JPEG and PNG"
