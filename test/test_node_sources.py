@@ -117,21 +117,22 @@ def test_a_folder_is_answered_picture_for_picture_until_it_ends(
     """Picture n is 256 + n pixels wide, so that each answer tells which picture it belongs to."""
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for number in range(1, 91):
+    for number in range(1, 181):
         wider = cv2.copyMakeBorder(face, 0, 0, 0, number, cv2.BORDER_REPLICATE)
         assert cv2.imwrite(str(folder / f"face{number}.jpg"), wider)
-    (folder / "face50.jpg").write_bytes(b"no picture")
+    (folder / "face150.jpg").write_bytes(b"no picture")
     node = start(f"source:={folder}")
 
     robot.wait_until(lambda: node.process.poll() is not None, "end of the node")
 
     assert node.process.returncode == 0
-    assert "face50.jpg' is passed over: it is no picture" in node.output()
-    assert "source ended after 89 pictures" in node.output()
-    # The first pictures may be gone before the two processes have found each other.
+    assert "face150.jpg' is passed over: it is no picture" in node.output()
+    assert "source ended after 179 pictures" in node.output()
+    # The first pictures are gone before the two processes have found each other, which may take
+    # them some seconds.
     numbers = [answer.image_width - 256 for answer in robot.answers]
     assert len(numbers) > 10
-    assert numbers == [n for n in range(numbers[0], 91) if n != 50]
+    assert numbers == [n for n in range(numbers[0], 181) if n != 150]
     assert all(len(answer.faces) == 1 for answer in robot.answers)
     stamps = [a.header.stamp.sec + a.header.stamp.nanosec / 1e9 for a in robot.answers]
     np.testing.assert_allclose(np.diff(stamps), 1 / 30, atol=0.002)

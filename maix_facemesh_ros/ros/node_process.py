@@ -16,7 +16,11 @@ import rclpy
 import rclpy.logging
 import rclpy.utilities
 from rclpy.executors import Executor, ExternalShutdownException
-from rclpy.signals import uninstall_signal_handlers
+from rclpy.signals import (
+    SignalHandlerOptions,
+    install_signal_handlers,
+    uninstall_signal_handlers,
+)
 
 #: Seconds between two messages about callbacks that fail.
 WARNING_INTERVAL = 5.0
@@ -56,11 +60,13 @@ def run_node(
     _have_a_log_folder()
     node: NodeOfAProcess | None = None
     try:
-        _start_ros(arguments)
+        asked_to_stop = _start_ros(arguments)
         # Made first: a source may have ended, and the context with it, before the node spins.
         executor = rclpy.get_global_executor()
         node = make_node()
-        _spin(node, executor)
+        install_signal_handlers(SignalHandlerOptions.ALL)
+        if not asked_to_stop.is_set():
+            _spin(node, executor)
     except start_errors as error:
         rclpy.logging.get_logger("facemesh").fatal(str(error))
         return 1
@@ -85,22 +91,23 @@ def run_node(
     return code
 
 
-def _start_ros(arguments: list[str] | None) -> None:
-    """Initialize rclpy; from then on SIGINT does no more than SIGTERM: rclpy ends the context.
+def _start_ros(arguments: list[str] | None) -> threading.Event:
+    """Initialize rclpy; returns what SIGINT and SIGTERM set from now on.
 
-    Python's KeyboardInterrupt would come up anywhere as well. onnxruntime, when it is just being
-    imported, takes it for an error of its own, and Python may then end with the signal in place of
-    the exit code.
+    rclpy's own handlers wait until the node is made: they end the context at once, and under a node
+    that is being made this was an error anywhere, and once in some hundred starts a crash. Python's
+    KeyboardInterrupt would come up anywhere as well; onnxruntime, when it is just being imported,
+    takes it for an error of its own.
     """
-    started = threading.Event()
+    asked_to_stop = threading.Event()
 
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-        if not started.is_set():
-            raise KeyboardInterrupt
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        asked_to_stop.set()
 
-    signal.signal(signal.SIGINT, on_interrupt)
-    rclpy.init(args=arguments)
-    started.set()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    return asked_to_stop
 
 
 def _spin(node: NodeOfAProcess, executor: Executor) -> None:
