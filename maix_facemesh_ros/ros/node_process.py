@@ -73,7 +73,7 @@ def run_node(
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual ways to stop a node
     except Exception:
-        # rclpy's signal handler ends the context at once, also under a node that is being made.
+        # A short file as source may end, and the context with it, while the node is being made.
         if rclpy.ok():
             raise
     finally:

@@ -68,10 +68,6 @@ class Network:
         self.path = path
         self.input_name: str = self._session.get_inputs()[0].name
         self.input_shape: list[int | str | None] = self._session.get_inputs()[0].shape
-        self.output_names: list[str] = [output.name for output in self._session.get_outputs()]
-        self.output_shapes: list[list[int | str | None]] = [
-            output.shape for output in self._session.get_outputs()
-        ]
         self.provider: str = self._session.get_providers()[0]
 
     def run(self, tensor: FloatArray) -> list[FloatArray]:
