@@ -1,0 +1,606 @@
+"""Serves faces and pictures to hosts, each at its own pace, from a thread of its own.
+
+The main thread calls `FaceServer`'s public methods; all the rest runs in the server's thread, on
+asyncio. In order: the server, its door (who may try the token), a host, what the hosts together
+want, the log, and what is made before the server starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from maixcam_shared import link
+from maixcam_shared.maix_face import Thresholds
+
+if TYPE_CHECKING:
+    import ssl
+
+#: Connections that may be without a right token yet, from one address and in all; others are closed
+#: at once. Strangers cost no more memory than that.
+STRANGERS_PER_ADDRESS = 4
+STRANGERS = 16
+
+#: Seconds that a wrong token keeps its connection's place, also if the other side leaves. With the
+#: limits above that makes `STRANGERS_PER_ADDRESS` attempts a second, and a right token never waits.
+WRONG_TOKEN_DELAY = 1.0
+
+#: Seconds that the last words to a host may take.
+FAREWELL_TIMEOUT = 0.5
+
+#: How often a host is asked for within `link.SILENCE`.
+_LOOKS = 6
+
+#: Bytes that the system holds for a host that reads slowly (Linux takes twice the number): some
+#: frames of two faces. More would only make older what such a host gets.
+SEND_BUFFER = 32 << 10
+
+#: Bytes that are read ahead of a host; its largest message has 256.
+READ_BUFFER = 1024
+
+#: Seconds by which a picture may come late and the next still counts from when it was due. So a
+#: camera that is not quite even loses no pictures.
+PICTURE_DELAY = 0.05
+
+#: Seconds between two lines of the log about the same matter.
+LOG_INTERVAL = 10.0
+
+#: Seconds until connections are taken again after the system could not give one.
+ACCEPT_RETRY = 0.2
+
+
+class ServerError(OSError):
+    """Nobody can connect; the message says why."""
+
+
+class FaceServer:
+    """The device's side of the link."""
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        token: str,
+        clock: Callable[[], int],
+        *,
+        facts: dict[str, str],
+        tls: ssl.SSLContext | None = None,
+        max_hosts: int = 4,
+        report: Callable[[str], None] = print,
+    ) -> None:
+        """Prepare a server; `start` lets hosts connect.
+
+        Args:
+            address: where to listen; 0.0.0.0 is everywhere.
+            port: where to listen; 0: any free port.
+            token: what a host must know.
+            clock: returns the microseconds of the device's clock.
+            facts: what hosts are told of this device.
+            tls: None: nothing is encrypted.
+            max_hosts: hosts at the same time.
+            report: takes lines of the log, in the server's thread.
+        """
+        self._address = address
+        self._port = port
+        self._token = token
+        self._clock = clock
+        self._facts = facts
+        self._tls = tls
+        self._max_hosts = max_hosts
+        self._log = _Log(report)
+        self._door = _Door()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+        self._connections: set[asyncio.Task[None]] = set()
+        # Replaced as a whole by the server's thread, so that the main one needs no lock. In the
+        # order in which they sent their settings: who spoke last is last.
+        self._hosts: tuple[_Host, ...] = ()
+        self._thresholds = Thresholds()
+        self._waking = False
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on, once it is started."""
+        return self._port
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The addresses of the hosts that are connected."""
+        return tuple(host.name for host in self._hosts)
+
+    def start(self) -> None:
+        """Let hosts connect from now on.
+
+        Raises:
+            ServerError: the address or the port cannot be used.
+        """
+        listening = _listen(self._address, self._port)
+        self._port = listening.getsockname()[1]
+        self._stopping = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._loop, listening), name="face server", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close all connections and end the thread."""
+        if self._thread is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+            self._thread = self._loop = None
+
+    def wanted(self) -> Thresholds:
+        """Return thresholds that are good enough for every host; the defaults without one."""
+        return self._thresholds
+
+    def publish(self, faces: link.Faces) -> None:
+        """Send faces to every host; they take the place of those that still wait to be sent."""
+        hosts = self._hosts
+        if hosts:
+            message = link.encode_faces(faces)
+            for host in hosts:
+                host.faces.append(message)
+            self._wake_hosts()
+
+    def picture_due(self) -> int:
+        """Return the highest JPEG quality that a host wants a picture in now, 0 for no picture."""
+        return max((host.pictures.quality for host in self._due_hosts()), default=0)
+
+    def publish_picture(self, picture: link.JpegPicture) -> None:
+        """Send a picture to the hosts that are due for one."""
+        due = self._due_hosts()
+        if not due:
+            return
+        message = link.encode_picture(picture)
+        fits = len(message) <= link.LARGEST[link.Kind.PICTURE]
+        for host in due:
+            host.pictures.taken()
+            if fits:
+                host.picture.append(message)
+        if fits:
+            self._wake_hosts()
+        elif self._loop is not None:
+            text = f"a picture of {len(message)} bytes is too large for the link"
+            self._loop.call_soon_threadsafe(self._log.say, "large pictures", text)
+
+    def _due_hosts(self) -> list[_Host]:
+        return [host for host in self._hosts if host.pictures.due()]
+
+    def _wake_hosts(self) -> None:
+        # One call at a time: the server's thread may be kept from running for a while.
+        if not self._waking and self._loop is not None:
+            self._waking = True
+            self._loop.call_soon_threadsafe(self._wake_hosts_now)
+
+    # From here on in the server's thread.
+
+    def _wake_hosts_now(self) -> None:
+        self._waking = False
+        for host in self._hosts:
+            host.something_to_send.set()
+
+    def _run(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
+        asyncio.set_event_loop(loop)
+        loop.set_exception_handler(self._unexpected)
+        try:
+            loop.run_until_complete(self._serve(listening))
+        finally:
+            listening.close()
+            loop.close()
+
+    async def _serve(self, listening: socket.socket) -> None:
+        """Take connections and serve them until `stop`."""
+        accepting = asyncio.create_task(self._accept(listening))
+        await self._stopping.wait()
+        accepting.cancel()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(accepting, *self._connections, return_exceptions=True)
+        self._log.close()
+        # Transports close their sockets in the next round of the loop.
+        await asyncio.sleep(0)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        """Take connections as they come."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listening)
+            except OSError as error:
+                self._log.say("connections", f"no connection can be taken: {error}")
+                await asyncio.sleep(ACCEPT_RETRY)
+                continue
+            name = str(address[0])
+            place = self._door.enter(name)
+            if place is None:
+                connection.close()
+                self._log.say("too many attempts", f"{name} is turned away: too many attempts")
+                continue
+            task = loop.create_task(self._attend(connection, place))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+    async def _attend(self, connection: socket.socket, place: _Place) -> None:
+        """Serve one connection from its first to its last byte."""
+        writer: asyncio.StreamWriter | None = None
+        try:
+            reader, writer = await self._open(connection)
+            host = await self._admit(reader, writer, place)
+            if host is not None:
+                await self._talk(host, reader)
+        except link.LinkError as error:
+            self._log.say("wrong messages", f"{place.name} is cut off: {error}")
+        except asyncio.IncompleteReadError:
+            pass  # A stranger has left, as strangers do.
+        except OSError as error:
+            self._log.say("lost connections", f"the connection to {place.name} is lost: {error}")
+        finally:
+            place.leave()
+            if writer is not None:
+                writer.transport.abort()
+            connection.close()
+
+    async def _open(
+        self, connection: socket.socket
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return the two streams of a connection, after the handshake of TLS."""
+        loop = asyncio.get_running_loop()
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        reader = asyncio.StreamReader(limit=READ_BUFFER)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol,
+            connection,
+            ssl=self._tls,
+            ssl_handshake_timeout=link.HANDSHAKE_TIMEOUT if self._tls else None,
+        )
+        # `drain` then waits until all has gone to the system. With TLS, asyncio's layer below holds
+        # up to 64 KiB more, and with a limit of 0 it would wait for ever.
+        transport.set_write_buffer_limits(high=1, low=0)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    async def _admit(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: _Place
+    ) -> _Host | None:
+        """Ask for the token; returns None for one who is refused."""
+        hello = link.Hello(link.VERSION, link.new_nonce())
+        writer.write(link.encode_hello(hello))
+        proof = await self._read_proof(reader, writer, place.name)
+        if proof.version != link.VERSION:
+            spoken = f"version {link.VERSION} of the link, the host version {proof.version}"
+            text = f"this device speaks {spoken}"
+            await self._refuse(writer, place, link.Reason.VERSION, text)
+            return None
+        nonces = (hello.nonce, proof.nonce)
+        if not link.same_proof(proof.proof, link.host_proof(self._token, *nonces)):
+            self._log.say("wrong tokens", f"{place.name} has a wrong token")
+            await asyncio.sleep(WRONG_TOKEN_DELAY)
+            text = "the token is wrong: the right one is on the device's screen"
+            await self._refuse(writer, place, link.Reason.TOKEN, text)
+            return None
+        if len(self._hosts) >= self._max_hosts:
+            text = f"the device has {len(self._hosts)} hosts already, as many as it may"
+            await self._refuse(writer, place, link.Reason.BUSY, text)
+            return None
+        place.leave()
+        proved = link.device_proof(self._token, *nonces)
+        writer.write(link.encode_welcome(link.Welcome(proved, self._facts)))
+        return _Host(place.name, writer)
+
+    async def _read_proof(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
+    ) -> link.Proof:
+        def too_late() -> None:
+            self._log.say("late proofs", f"{name} has not shown that it knows the token in time")
+            writer.transport.abort()
+
+        deadline = asyncio.get_running_loop().call_later(link.HANDSHAKE_TIMEOUT, too_late)
+        try:
+            _, payload = await link.read_message(reader, [link.Kind.PROOF])
+        finally:
+            deadline.cancel()
+        return link.decode_proof(payload)
+
+    async def _refuse(
+        self, writer: asyncio.StreamWriter, place: _Place, reason: link.Reason, text: str
+    ) -> None:
+        """Say why, and wait until that has gone out."""
+        if reason != link.Reason.TOKEN:
+            self._log.say(f"refused: {reason.name}", f"{place.name} is refused: {text}")
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_later(FAREWELL_TIMEOUT, writer.transport.abort)
+        try:
+            writer.write(link.encode_refused(link.Refusal(reason, text)))
+            writer.close()
+            await writer.wait_closed()
+        finally:
+            deadline.cancel()
+
+    async def _talk(self, host: _Host, reader: asyncio.StreamReader) -> None:
+        """Serve a host until either side has enough."""
+        self._log.say(f"{host.name} connected", f"{host.name} is connected")
+        self._hosts = (*self._hosts, host)
+        sending = asyncio.create_task(self._send(host))
+        host.watch()
+        try:
+            await self._listen_to(host, reader)
+        except (link.LinkError, OSError) as error:
+            host.why_gone = f": {error}"
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            host.close()
+            self._hosts = tuple(other for other in self._hosts if other is not host)
+            self._thresholds = _good_enough_for(self._hosts)
+            self._log.say(f"{host.name} gone", f"{host.name} is gone{host.why_gone}")
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _listen_to(self, host: _Host, reader: asyncio.StreamReader) -> None:
+        while True:
+            kind, payload = await link.read_message(reader, [link.Kind.PING, link.Kind.SETTINGS])
+            came = self._clock()
+            host.is_heard()
+            if kind == link.Kind.PING:
+                host.pongs.append((link.decode_ping(payload), came))
+                host.send_pong(self._clock)
+            else:
+                host.apply(link.decode_settings(payload))
+                others = [other for other in self._hosts if other is not host]
+                self._hosts = (*others, host)
+                self._thresholds = _good_enough_for(self._hosts)
+
+    async def _send(self, host: _Host) -> None:
+        """Send what is newest whenever the host has taken what was sent before."""
+        try:
+            while True:
+                await host.something_to_send.wait()
+                host.something_to_send.clear()
+                await host.writer.drain()
+                while host.send_next(self._clock):
+                    await host.writer.drain()
+        except OSError:
+            # `_listen_to` sees the same end of the connection.
+            host.writer.transport.abort()
+
+    def _unexpected(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Report what asyncio would print at length, each time."""
+        error = context.get("exception")
+        words = f"{type(error).__name__}: {error}" if error else ""
+        self._log.say("errors", f"{context.get('message')} {words}".strip())
+
+
+class _Door:
+    """Knows the connections that have not shown a right token."""
+
+    def __init__(self) -> None:
+        self._strangers: list[_Place] = []
+
+    def enter(self, name: str) -> _Place | None:
+        """Give a place to one more from this address; None if there is none left."""
+        of_this_address = sum(place.name == name for place in self._strangers)
+        if len(self._strangers) >= STRANGERS or of_this_address >= STRANGERS_PER_ADDRESS:
+            return None
+        place = _Place(name, self._strangers)
+        self._strangers.append(place)
+        return place
+
+
+class _Place:
+    """The place at the door of one connection."""
+
+    def __init__(self, name: str, strangers: list[_Place]) -> None:
+        #: Where the connection comes from.
+        self.name = name
+        self._strangers = strangers
+
+    def leave(self) -> None:
+        """Give the place back, if that has not been done."""
+        if self in self._strangers:
+            self._strangers.remove(self)
+
+
+class _Host:
+    """One host, and what waits to be sent to it: one of each kind, the newest."""
+
+    def __init__(self, name: str, writer: asyncio.StreamWriter) -> None:
+        self.name = name
+        self.writer = writer
+        #: None until the host has sent some.
+        self.settings: link.Settings | None = None
+        self.pictures = _PictureRate(link.Settings())
+        # Of length one: a newer message takes the place of the older, in any thread.
+        self.faces: deque[bytes] = deque(maxlen=1)
+        self.picture: deque[bytes] = deque(maxlen=1)
+        #: The host's time of a PING, and the device's time when it came.
+        self.pongs: deque[tuple[int, int]] = deque(maxlen=1)
+        self.something_to_send = asyncio.Event()
+        self.why_gone = ""
+        self._silent_looks = 0
+        self._watch: asyncio.TimerHandle | None = None
+
+    def apply(self, settings: link.Settings) -> None:
+        """Do what the host wants from now on."""
+        before = self.settings or link.Settings()
+        if (settings.picture_rate, settings.picture_quality) != before[1:]:
+            self.pictures = _PictureRate(settings)
+        self.settings = settings
+
+    def send_pong(self, clock: Callable[[], int]) -> None:
+        """Answer a PING: at once, or as soon as the host has taken what was sent before."""
+        # Behind other messages it would be late, and a host that pings and does not read would make
+        # the waiting ones grow.
+        if self.writer.transport.get_write_buffer_size():
+            self.something_to_send.set()
+        else:
+            self._send_pong(clock)
+
+    def send_next(self, clock: Callable[[], int]) -> bool:
+        """Send one of what waits: clock before faces before pictures. Returns False for nothing."""
+        if self.pongs:
+            self._send_pong(clock)
+        elif self.faces:
+            self.writer.write(self.faces.popleft())
+        elif self.picture:
+            self.writer.write(self.picture.popleft())
+        else:
+            return False
+        return True
+
+    def is_heard(self) -> None:
+        """Note that the host has said something."""
+        self._silent_looks = 0
+
+    def watch(self) -> None:
+        """End the connection when the host has not said anything for `link.SILENCE`."""
+        # Looks are counted, and no clock is read: if this thread was kept from running for long,
+        # that is no silence of the host.
+        self._silent_looks += 1
+        if self._silent_looks > _LOOKS:
+            self.why_gone = f": it was silent for {link.SILENCE:g} s"
+            self.writer.transport.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(link.SILENCE / _LOOKS, self.watch)
+
+    def close(self) -> None:
+        """Watch it no more."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _send_pong(self, clock: Callable[[], int]) -> None:
+        sent, came = self.pongs.popleft()
+        self.writer.write(link.encode_pong(link.Times(sent, came, clock())))
+
+
+class _PictureRate:
+    """When a host is due for its next picture."""
+
+    def __init__(self, settings: link.Settings) -> None:
+        self.quality = settings.picture_quality
+        self._interval = 1 / settings.picture_rate if settings.picture_rate else None
+        self._due_at = 0.0
+
+    def due(self) -> bool:
+        """Tell if it is due now."""
+        return self._interval is not None and monotonic() >= self._due_at
+
+    def taken(self) -> None:
+        """Count the next picture from when this one was due."""
+        if self._interval is not None:
+            self._due_at = max(self._due_at, monotonic() - PICTURE_DELAY) + self._interval
+
+
+def _good_enough_for(hosts: Iterable[_Host]) -> Thresholds:
+    """Return thresholds that leave out nothing that one of the hosts wants.
+
+    Each host leaves out itself what is below its own thresholds. Of overlapping boxes only one is
+    kept, so for `detect_iou_th` there is no such value: the host that spoke last has it.
+    """
+    wishes = [host.settings.thresholds for host in hosts if host.settings is not None]
+    if not wishes:
+        return Thresholds()
+    limits = [wish.max_face_num for wish in wishes]
+    # The largest faces are the same ones for all only if all mean the same by a face; otherwise
+    # those that one host leaves out could take the places of those that it wants.
+    same_faces = len({wish._replace(max_face_num=0) for wish in wishes}) == 1
+    return Thresholds(
+        detect_conf_th=min(wish.detect_conf_th for wish in wishes),
+        detect_iou_th=wishes[-1].detect_iou_th,
+        landmarks_conf_th=min(wish.landmarks_conf_th for wish in wishes),
+        max_face_num=max(limits) if same_faces and min(limits) > 0 else 0,
+        require_landmarks=all(wish.require_landmarks for wish in wishes),
+    )
+
+
+class _Log:
+    """Says one line about a matter at a time, and later how many more there were."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        #: By matter: the lines that were left out since the last one, and when to say how many.
+        self._left_out: Counter[str] = Counter()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def say(self, matter: str, text: str) -> None:
+        """Say a line now, or count it if there was one about the same matter just before."""
+        if matter in self._timers:
+            self._left_out[matter] += 1
+        else:
+            self._report(text)
+            self._pause(matter)
+
+    def close(self) -> None:
+        """Say nothing more later."""
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _pause(self, matter: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers[matter] = loop.call_later(LOG_INTERVAL, self._say_how_many, matter)
+
+    def _say_how_many(self, matter: str) -> None:
+        del self._timers[matter]
+        count = self._left_out.pop(matter, 0)
+        if count:
+            self._report(f"{matter}: {count} more in {LOG_INTERVAL:g} s")
+            self._pause(matter)
+
+
+def tls_context(certificate: str, key: str) -> ssl.SSLContext:
+    """Return what encrypts the connections.
+
+    Args:
+        certificate: PEM file.
+        key: PEM file of its key, without a password.
+
+    Raises:
+        ServerError: a file cannot be used, or this device's Python has no TLS.
+    """
+    try:
+        import ssl
+    except ImportError as error:
+        raise ServerError(f"Python has no TLS on this device: {error}") from error
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # With a password for the key; without, Python would ask for one on the console.
+        context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        raise ServerError(
+            f"{certificate} and {key} cannot be used for TLS: {error}. They must be a certificate "
+            "and its key without a password, in PEM format"
+        ) from error
+    return context
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """Return a socket that listens, without anybody to take connections yet."""
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, where = found[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ServerError(f"{address} is no address to listen on: {error}") from error
+    try:
+        # Or else the port would be taken for a minute after this app was restarted.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setblocking(False)
+        listening.bind(where)
+        listening.listen(STRANGERS)
+    except OSError as error:
+        listening.close()
+        raise ServerError(
+            f"{address} port {port} cannot be listened on ({error}): is the address one of this "
+            "device's, and does no other program use the port?"
+        ) from error
+    return listening

@@ -1,0 +1,341 @@
+"""Finds faces on a MaixCAM and serves them to hosts: the app's main program.
+
+The loop takes a picture, lets the NPU find the faces in it and hands both to the server, which
+sends them from a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import maix
+from maix import app, camera, display, image, sys, time
+
+from face_server import FaceServer, ServerError, tls_context
+from maixcam_shared import link
+from maixcam_shared.npu_faces import NpuError, NpuFaces
+from settings import Settings, SettingsError, read_settings, read_token
+
+if TYPE_CHECKING:
+    import ssl
+
+#: Microseconds that the server's thread has for itself after each picture, at least: MaixPy keeps
+#: all other threads waiting in its calls.
+SHORTEST_REST = 1000
+
+#: Microseconds before the next picture is due when the loop begins to wait for it.
+AHEAD = 4000
+
+#: Failures of the camera in a row after which it is opened again, and the milliseconds between
+#: two attempts to open it.
+FAILURES_UNTIL_REOPENED = 5
+REOPEN_INTERVAL = 500
+
+#: Microseconds between two lines about the same trouble; so long the screen shows the last one.
+TROUBLE_INTERVAL = 10_000_000
+
+#: Microseconds between two looks at addresses, hosts and rate.
+STATUS_INTERVAL = 1_000_000
+
+#: Pixels of a letter and of a line in MaixPy's own font at scale 1, and of the edge around them.
+LETTER_WIDTH = 10
+LINE_HEIGHT = 20
+EDGE = 6
+
+#: Pictures at least so many pixels wide have larger letters.
+WIDE = 480
+LARGE_LETTERS = 1.5
+
+
+def main() -> None:
+    """Run until the user ends the app; what keeps it from running is shown until then."""
+    screen = Screen()
+    try:
+        serve_faces(screen)
+    except (SettingsError, NpuError, ServerError) as error:
+        show_until_exit(screen, str(error))
+    except Exception as error:
+        traceback.print_exc()
+        show_until_exit(screen, f"a fault in this app: {type(error).__name__}: {error}")
+
+
+def serve_faces(screen: Screen) -> None:
+    """Find and serve faces until the user ends the app.
+
+    Raises:
+        SettingsError: the settings or the token cannot be used.
+        NpuError: the networks cannot be used.
+        ServerError: no host could connect.
+    """
+    folder = Path(app.get_app_data_path()).resolve()
+    settings = read_settings(folder)
+    token = read_token(folder)
+    npu = NpuFaces(maix, settings.detector_model, settings.landmarks_model)
+    server = FaceServer(
+        settings.address,
+        settings.port,
+        token,
+        time.ticks_us,
+        facts=npu.facts,
+        tls=_tls(settings),
+        max_hosts=settings.max_hosts,
+        report=say,
+    )
+    trouble = Trouble()
+    pictures = Pictures(settings, npu, trouble)
+    status = Status(server, token, trouble)
+    server.start()
+    try:
+        while not app.need_exit():
+            taken = pictures.read()
+            if taken is not None:
+                # Without anybody to look, the NPU rests and the device stays cool.
+                if server.hosts or settings.draw_landmarks:
+                    find_and_send(taken, npu, server, trouble, draw=settings.draw_landmarks)
+                if settings.draw_landmarks:
+                    screen.show(taken.picture, status.lines)
+            if status.refresh(pictures.number) and (taken is None or not settings.draw_landmarks):
+                screen.show_text(status.lines)
+    finally:
+        server.stop()
+        pictures.close()
+
+
+def find_and_send(
+    taken: Taken, npu: NpuFaces, server: FaceServer, trouble: Trouble, *, draw: bool
+) -> None:
+    """Find the faces of a picture and send them, then the picture to hosts that are due for one.
+
+    Args:
+        draw: draw the landmarks into the picture, after it has been sent.
+    """
+    picture, number, taken_at = taken
+    try:
+        faces = npu.find(picture, server.wanted())
+        size = (picture.width(), picture.height())
+        server.publish(link.Faces(number, taken_at, *size, *npu.crop_size, faces=faces))
+        quality = server.picture_due()
+        if quality:
+            jpeg = picture.to_jpeg(quality).to_bytes()
+            server.publish_picture(link.JpegPicture(number, taken_at, jpeg))
+        if draw:
+            npu.draw(picture, faces)
+    except RuntimeError as error:
+        # MaixPy's only kind of error. The next picture may do.
+        trouble.say("a picture is left out", error)
+
+
+class Taken(NamedTuple):
+    """A picture of the camera."""
+
+    picture: Any
+    #: Counts the pictures from 1.
+    number: int
+    #: Microseconds of the device's clock when the camera handed it over.
+    taken_at: int
+
+
+class Pictures:
+    """The camera; it is opened again if it fails for long."""
+
+    def __init__(self, settings: Settings, npu: NpuFaces, trouble: Trouble) -> None:
+        """Prepare the camera; the first `read` opens it."""
+        #: How many there were so far.
+        self.number = 0
+        self._settings = settings
+        self._size = (settings.camera_width, settings.camera_height)
+        if not settings.camera_width:
+            self._size = npu.detector_size
+        self._format = npu.picture_format
+        self._trouble = trouble
+        self._camera: Any = None
+        self._failures = 0
+        #: Microseconds between two pictures, and when the next is due by the device's clock.
+        self._interval = 0.0
+        self._due_at = 0.0
+
+    def read(self) -> Taken | None:
+        """Return the next picture, None if there is none; the server's thread runs meanwhile."""
+        self._rest()
+        try:
+            if self._camera is None:
+                self._open()
+            picture = self._camera.read()
+            taken_at = time.ticks_us()
+        except RuntimeError as error:
+            self._fail(error)
+            return None
+        if picture is None:
+            return None
+        self._failures = 0
+        self._due_at = taken_at + self._interval
+        self.number += 1
+        return Taken(picture, self.number, taken_at)
+
+    def close(self) -> None:
+        """Free the camera."""
+        if self._camera is not None:
+            with contextlib.suppress(RuntimeError):
+                self._camera.close()
+            self._camera = None
+
+    def _rest(self) -> None:
+        """Wait until shortly before the next picture is due, as Python waits: others can run."""
+        wait = max(SHORTEST_REST, min(self._due_at - AHEAD - time.ticks_us(), self._interval))
+        time.sleep_us(int(wait))
+
+    def _open(self) -> None:
+        settings = self._settings
+        width, height = self._size
+        opened = camera.Camera(width, height, self._format, fps=settings.camera_fps or -1)
+        if settings.mirror:
+            opened.hmirror(1)
+        if settings.flip:
+            opened.vflip(1)
+        rate = opened.fps()
+        self._interval = 1_000_000 / rate if rate > 0 else 0.0
+        self._camera = opened
+
+    def _fail(self, error: RuntimeError) -> None:
+        self._failures += 1
+        if self._camera is None:
+            self._trouble.say("the camera cannot be opened", error)
+            time.sleep_ms(REOPEN_INTERVAL)
+            return
+        self._trouble.say("the camera gives no picture", error)
+        if self._failures >= FAILURES_UNTIL_REOPENED:
+            self._failures = 0
+            self.close()
+
+
+class Trouble:
+    """What goes wrong while the app runs and does not end it."""
+
+    def __init__(self) -> None:
+        #: What the screen shows of it.
+        self.text = ""
+        self._said_at: dict[str, int] = {}
+
+    def say(self, what: str, error: RuntimeError) -> None:
+        """Say it, unless the same has been said just before."""
+        now = time.ticks_us()
+        if what not in self._said_at or now - self._said_at[what] >= TROUBLE_INTERVAL:
+            self.text = f"{what}: {words_of(error)}"
+            self._said_at[what] = now
+            say(self.text)
+
+    def forget(self) -> None:
+        """Show no more what is long ago."""
+        now = time.ticks_us()
+        if all(now - said_at >= TROUBLE_INTERVAL for said_at in self._said_at.values()):
+            self.text = ""
+
+
+class Status:
+    """The lines on the screen: where to connect, with which token, who is, and how it goes."""
+
+    def __init__(self, server: FaceServer, token: str, trouble: Trouble) -> None:
+        self.lines: list[str] = []
+        self._server = server
+        self._token = token
+        self._trouble = trouble
+        self._addresses: list[str] = []
+        self._number = 0
+        self._refreshed_at = 0
+        # The console as well as the screen is the user's own.
+        say(f"token {token}")
+
+    def refresh(self, number: int) -> bool:
+        """Look again if it is time to; returns True if it was.
+
+        Args:
+            number: how many pictures there were so far.
+        """
+        now = time.ticks_us()
+        if self.lines and now - self._refreshed_at < STATUS_INTERVAL:
+            return False
+        rate = (number - self._number) * 1_000_000 / max(1, now - self._refreshed_at)
+        self._number, self._refreshed_at = number, now
+        self._trouble.forget()
+        hosts = self._server.hosts
+        self.lines = [
+            *self._look_up_addresses(),
+            f"token {self._token}",
+            f"hosts {len(hosts)} {' '.join(sorted(set(hosts)))}",
+            f"{rate:.1f} pictures a second",
+            self._trouble.text,
+        ]
+        return True
+
+    def _look_up_addresses(self) -> list[str]:
+        """Return where to connect; it changes when the Wi-Fi comes or goes."""
+        port = self._server.port
+        addresses = [f"{address} port {port}" for address in sys.ip_address().values()]
+        addresses.append(sys.host_domain())
+        if addresses != self._addresses:
+            self._addresses = addresses
+            say(f"hosts can connect to {' or '.join(addresses)}")
+        return addresses
+
+
+class Screen:
+    """The device's screen, if it has one."""
+
+    def __init__(self) -> None:
+        self._display: Any = None
+        try:
+            self._display = display.Display()
+        except RuntimeError as error:
+            say(f"there is no screen: {words_of(error)}")
+
+    def show(self, picture: Any, lines: Sequence[str]) -> None:
+        """Show a picture with text written into it."""
+        if self._display is None:
+            return
+        scale = LARGE_LETTERS if picture.width() >= WIDE else 1
+        columns = int((picture.width() - 2 * EDGE) / (LETTER_WIDTH * scale))
+        rows = [row for line in lines for row in textwrap.wrap(line, columns)]
+        for index, row in enumerate(rows):
+            y = EDGE + int(index * LINE_HEIGHT * scale)
+            picture.draw_string(EDGE, y, row, image.COLOR_WHITE, scale)
+        with contextlib.suppress(RuntimeError):
+            self._display.show(picture)
+
+    def show_text(self, lines: Sequence[str]) -> None:
+        """Show text alone."""
+        if self._display is not None:
+            width, height = self._display.width(), self._display.height()
+            self.show(image.Image(width, height, bg=image.COLOR_BLACK), lines)
+
+
+def show_until_exit(screen: Screen, text: str) -> None:
+    """Show why the app cannot run, until the user ends it."""
+    say(text)
+    screen.show_text([text])
+    while not app.need_exit():
+        time.sleep_ms(100)
+
+
+def say(text: str) -> None:
+    """Write a line on the console, which MaixVision shows."""
+    print(text, flush=True)
+
+
+def words_of(error: RuntimeError) -> str:
+    """Return MaixPy's words without the colon before them and the line break after them."""
+    return " ".join(str(error).split()).lstrip(" :")
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.certificate:
+        return None
+    return tls_context(settings.certificate, settings.certificate_key)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What MaixPy says of one face: whole numbers, as it gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+#: What MaixPy gives for a key point that it does not see, as x and y.
+NOT_SEEN = -1
+
+
+class Crop(NamedTuple):
+    """The square that was cut out of the picture for the landmarks of one face."""
+
+    #: Pixels of the picture.
+    center_x: int
+    center_y: int
+    #: Length of a side in pixels of the picture.
+    side: int
+    #: Radians, from x (right) towards y (down).
+    angle: float
+
+
+class MaixFace(NamedTuple):
+    """One face with its landmarks; pixels are those of the picture where not said otherwise."""
+
+    #: The detector's box, cut off at the picture's edge.
+    x: int
+    y: int
+    width: int
+    height: int
+    #: The detector's confidence, 0..1.
+    score: float
+    #: x0, y0, .. of the eye on the picture's left, the other eye, nose, the corner of the mouth on
+    #: the picture's left, the other corner; `NOT_SEEN` twice for one that is not seen.
+    keypoints: Sequence[int]
+    #: Presence of a face in the crop, 0..1.
+    landmarks_score: float
+    crop: Crop
+    #: x0, y0, ..; empty when `landmarks_score` is below its threshold.
+    points: Sequence[int]
+    #: x0, y0, .. in pixels of the landmark network's input; empty like `points`.
+    points_rel: Sequence[int]
+    #: Depth in pixels of the landmark network's input, larger = closer; empty like `points`.
+    points_z: Sequence[int]
+
+
+class Thresholds(NamedTuple):
+    """What is a face, under the names that MaixPy's examples use."""
+
+    detect_conf_th: float = 0.5
+    detect_iou_th: float = 0.45
+    landmarks_conf_th: float = 0.5
+    #: At most so many faces, the largest; 0 or less: no limit.
+    max_face_num: int = 2
+    #: Leave out faces without landmarks.
+    require_landmarks: bool = True
