@@ -60,3 +60,25 @@ class Face:
     pose: npt.NDArray[np.float64] | None = None
     #: (N, 3) landmarks in the camera's optical frame, metres.
     points_3d: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceFrame:
+    """The faces of a picture that another machine took and looked at."""
+
+    #: Seconds on this machine's `time.monotonic` clock.
+    taken_at: float
+    #: Pixels of the picture.
+    width: int
+    height: int
+    #: Largest first, with all their landmarks.
+    faces: list[Face]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JpegFrame:
+    """A picture of another machine, as it came; it follows the `FaceFrame` of the same time."""
+
+    #: Seconds on this machine's `time.monotonic` clock.
+    taken_at: float
+    jpeg: bytes

@@ -5,22 +5,19 @@ from __future__ import annotations
 import inspect
 import math
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from maix_facemesh_ros.backends import open_backend
+from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import Face, Picture, PictureError
-from maix_facemesh_ros.one_euro import LandmarkSmoother
 from maix_facemesh_ros.parameters import (
     FaceMeshParameters,
     ParameterError,
     parameters_of,
     unknown_parameter,
 )
-
-if TYPE_CHECKING:
-    from maix_facemesh_ros.backends.onnx.blendshapes import BlendshapesNetwork
 
 #: Time between two pictures when the caller gives no stamps, in seconds.
 ASSUMED_INTERVAL = 1 / 30
@@ -63,13 +60,13 @@ class FaceMesh:
         elif values:
             raise ParameterError("give FaceMesh either one parameters object or keywords, not both")
         self._parameters = parameters
-        self.backend_name, self._backend = open_backend(parameters)
-        self._smoother = LandmarkSmoother()
+        opened = open_backend(parameters)
+        self.backend_name = opened.name
+        self._backend = opened.detector
+        self._backend_description = opened.description
+        self._enrichment = Enrichment(parameters)
         self._stamp: float | None = None
         self._closed = False
-        self._blendshapes: BlendshapesNetwork | None = None
-        if parameters.blendshapes:
-            self._load_blendshapes()
 
     @property
     def parameters(self) -> FaceMeshParameters:
@@ -79,7 +76,7 @@ class FaceMesh:
     @property
     def facts(self) -> dict[str, str]:
         """The backend and what it runs, by name, for people to read."""
-        return {"backend": self.backend_name, **self._backend.facts}
+        return {"backend": self._backend_description, **self._backend.facts}
 
     def change(self, **changes: Any) -> None:
         """Change parameters between two pictures: all of them, or with a bad one none.
@@ -115,14 +112,7 @@ class FaceMesh:
         stamp = self._next_stamp(stamp)
         parameters = self._parameters
         faces = self._backend.detect(picture, parameters, bgr=bgr)
-        if parameters.tracking and parameters.smoothing == "one_euro":
-            self._smoother.smooth(faces, stamp)
-        if parameters.blendshapes:
-            network = self._load_blendshapes()
-            for face in faces:
-                face.blendshapes = network.score(face.points) if len(face.points) else None
-        for face in faces:
-            _keep_wanted_points(face, parameters)
+        self._enrichment.enrich(faces, stamp, parameters)
         return faces
 
     def close(self) -> None:
@@ -148,18 +138,9 @@ class FaceMesh:
             raise ValueError(f"stamp is {stamp}: give the picture's time in seconds")
         if self._stamp is not None and stamp < self._stamp:
             self._backend.forget()
-            self._smoother.forget()
+            self._enrichment.forget()
         self._stamp = stamp
         return stamp
-
-    def _load_blendshapes(self) -> BlendshapesNetwork:
-        if self._blendshapes is None:
-            # Loaded when it is first wanted, and from the onnx backend's module, the home of
-            # onnxruntime.
-            from maix_facemesh_ros.backends.onnx.blendshapes import BlendshapesNetwork
-
-            self._blendshapes = BlendshapesNetwork()
-        return self._blendshapes
 
 
 # help() and editors show the parameters by name, though they are declared in one place only.
@@ -184,16 +165,3 @@ def check_picture(picture: Picture) -> None:
         raise PictureError(
             f"the picture has shape {picture.shape}: its sides can be {LARGEST_SIDE} at most"
         )
-
-
-def _keep_wanted_points(face: Face, parameters: FaceMeshParameters) -> None:
-    wanted = parameters.landmark_indices
-    if wanted is not None and len(face.points):
-        face.indices = np.array(wanted, np.uint16)
-        face.points = face.points[face.indices]
-        face.points_z = face.points_z[face.indices]
-        face.points_rel = face.points_rel[face.indices]
-    if not parameters.landmarks_abs:
-        face.points = face.points[:0]
-    if not parameters.landmarks_rel:
-        face.points_rel = face.points_rel[:0]

@@ -158,18 +158,25 @@ class FaceMeshParameters:
 
     backend: str = _parameter(
         "auto",
-        "Where faces are computed. auto: what this machine can run; so far that is onnx.",
-        choices=("auto", "onnx"),
+        "Where faces are computed. onnx: on this machine's processor. maix: on the NPU of the "
+        "MaixCAM that this runs on. auto: maix on a MaixCAM, elsewhere onnx.",
+        choices=("auto", "onnx", "maix"),
     )
     detector: str = _parameter(
         "full_range",
-        "The face detector. full_range: MediaPipe's, near and far; short_range: MediaPipe's, to "
-        "about 2 m, cheapest; yolov8_face and yunet: your own ONNX file, named by detector_model.",
+        "With backend onnx: the face detector. full_range: MediaPipe's, near and far; short_range: "
+        "MediaPipe's, to about 2 m, cheapest; yolov8_face and yunet: your own ONNX file, named by "
+        "detector_model. A MaixCAM has MaixPy's.",
         choices=("full_range", "short_range", "yolov8_face", "yunet"),
     )
     detector_model: str = _parameter(
         "",
-        "Path of the ONNX file for detector yolov8_face or yunet; empty for the other detectors.",
+        "Path of the ONNX file for detector yolov8_face or yunet, or with backend maix of a face "
+        "detector's .mud file; empty for the other detectors and for MaixPy's own.",
+    )
+    landmarks_model: str = _parameter(
+        "",
+        "With backend maix: path of the landmarks' .mud file; empty for MaixPy's own.",
     )
     detect_conf_th: float = _parameter(
         0.5, "Least confidence of the detector.", minimum=0.0, maximum=1.0, changeable=True
@@ -261,7 +268,7 @@ class FaceMeshParameters:
             raise ParameterError("; ".join(wrong))
 
     def _contradictions(self) -> list[str]:
-        own_file = self.detector in ("yolov8_face", "yunet")
+        own_file = self.detector in ("yolov8_face", "yunet") and self.backend != "maix"
         checks = (
             (
                 not self.landmarks_abs and not self.landmarks_rel,
@@ -272,9 +279,14 @@ class FaceMeshParameters:
                 f"detector {self.detector!r} needs detector_model, the path of your ONNX file",
             ),
             (
-                not own_file and self.detector_model != "",
+                not own_file and self.detector_model != "" and self.backend != "maix",
                 f"detector_model is {self.detector_model!r}, but detector {self.detector!r} brings "
                 "its own: set detector to yolov8_face or yunet, or leave detector_model empty",
+            ),
+            (
+                self.landmarks_model != "" and self.backend != "maix",
+                f"landmarks_model is {self.landmarks_model!r}, but backend is {self.backend!r}: "
+                "only maix takes one",
             ),
         )
         return [message for broken, message in checks if broken]
@@ -317,14 +329,20 @@ class NodeParameters(FaceMeshParameters):
     A node sees a stream, so `tracking` is on unless it is switched off.
     """
 
+    backend: str = _parameter(
+        "auto",
+        _description(FaceMeshParameters, "backend")
+        + " maixcam: on a MaixCAM beside this machine, see maixcam_address.",
+        choices=("auto", "onnx", "maix", "maixcam"),
+    )
     tracking: bool = _parameter(
         True, _description(FaceMeshParameters, "tracking"), changeable=False
     )
     source: str = _parameter(
         "",
         "Where pictures come from. Empty: the topic image_raw; else a camera (0, /dev/video0), a "
-        "picture or video file, a folder of pictures, or the URL of a live stream (rtsp://, "
-        "http://, udp:// and more).",
+        "picture or video file, a folder of pictures, the URL of a live stream (rtsp://, http://, "
+        "udp:// and more), or on a MaixCAM maix, its own camera.",
     )
     image_transport: str = _parameter(
         "raw",
@@ -337,7 +355,59 @@ class NodeParameters(FaceMeshParameters):
     )
     frame_id: str = _parameter(
         "camera_optical_frame",
-        "Frame of the faces when the node reads source itself; pictures on a topic bring theirs.",
+        "Frame of the faces when the node reads source itself or the faces come from a MaixCAM; "
+        "pictures on a topic bring theirs.",
+    )
+    camera_delay: float = _parameter(
+        0.0,
+        "Seconds from a picture's exposure until source or a MaixCAM's camera hands it over, taken "
+        "off its stamp. Pictures on a topic bring their stamp.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    calibration_file: str = _parameter(
+        "",
+        "YAML file of camera_calibration for the camera that is source or of a MaixCAM: it is "
+        "published as camera_info with every picture. Pictures on a topic bring theirs.",
+    )
+    maixcam_address: str = _parameter(
+        "",
+        "With backend maixcam: name or address of the device and, unless it is 5478, its port, "
+        "such as maixcam-1a2b.local or 10.131.167.1:5478.",
+    )
+    maixcam_token_file: str = _parameter(
+        "",
+        "With backend maixcam: a file that holds the token which the device shows on its screen.",
+    )
+    maixcam_token: str = _parameter(
+        "",
+        "With backend maixcam, instead of a file: the token itself. Everyone on this robot can "
+        "read it with ros2 param get.",
+    )
+    maixcam_certificate: str = _parameter(
+        "",
+        "With backend maixcam: the device's certificate (PEM), for an encrypted link; empty: not "
+        "encrypted.",
+    )
+    maixcam_jpeg: bool = _parameter(
+        False,
+        "With backend maixcam: publish the device's pictures on image_raw/compressed.",
+        changeable=True,
+    )
+    maixcam_jpeg_rate: float = _parameter(
+        10.0,
+        "With maixcam_jpeg: pictures a second at most.",
+        minimum=0.1,
+        maximum=120.0,
+        changeable=True,
+    )
+    maixcam_jpeg_quality: int = _parameter(
+        80, "With maixcam_jpeg: quality of the JPEG.", minimum=1, maximum=100, changeable=True
+    )
+    maixcam_reconnect: bool = _parameter(
+        True,
+        "With backend maixcam: try again until the device is there. Off: the node stops with an "
+        "error when the device is not there or is lost.",
     )
 
     def __post_init__(self) -> None:
@@ -346,6 +416,26 @@ class NodeParameters(FaceMeshParameters):
         if isinstance(source, int) and not isinstance(source, bool):
             object.__setattr__(self, "source", str(source))
         super().__post_init__()
+
+    def _contradictions(self) -> list[str]:
+        from_maixcam = self.backend == "maixcam"
+        checks = (
+            (
+                from_maixcam and not self.maixcam_address,
+                "backend 'maixcam' needs maixcam_address, such as 'maixcam-1a2b.local'",
+            ),
+            (
+                from_maixcam and (self.maixcam_token == "") == (self.maixcam_token_file == ""),
+                "backend 'maixcam' needs the device's token: give either maixcam_token_file or "
+                "maixcam_token",
+            ),
+            (
+                from_maixcam and self.source != "",
+                f"source is {self.source!r}, but the pictures of backend 'maixcam' are those of "
+                "the device's camera: leave source empty",
+            ),
+        )
+        return super()._contradictions() + [message for broken, message in checks if broken]
 
 
 def parameters_of(table: type[FaceMeshParameters]) -> tuple[Parameter, ...]:

@@ -54,11 +54,18 @@ class SourceError(RuntimeError):
 class SourcePicture:
     """One picture of a source."""
 
-    #: uint8 (H, W, 3), channels blue, green, red.
-    bgr: Picture
+    #: uint8 (H, W, 3).
+    picture: Picture
     #: Seconds on `time.monotonic`'s clock: when a live source's picture was read, when a file's is
     #: due.
     taken_at: float
+    #: Channels are blue, green, red; otherwise red, green, blue.
+    is_bgr: bool = True
+
+    @property
+    def bgr(self) -> Picture:
+        """The picture with its channels as blue, green, red."""
+        return self.picture if self.is_bgr else self.picture[:, :, ::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ def open_source(
 
     Args:
         source: number or path of a camera (`0`, `/dev/video0`), URL, path of a picture or video
-            file, or of a folder of pictures.
+            file, or of a folder of pictures; `maix`: the camera of the MaixCAM that this runs on.
         loop: start a file or folder again at its end.
         report: is told of what goes wrong while the source runs, and when it is right again; called
             from the source's threads.
@@ -109,6 +116,11 @@ def open_source(
     Raises:
         SourceError: there is no such source, or nothing in it that can be read.
     """
+    if source == "maix":
+        # Imported here, because a MaixCAM is the only place where this can be.
+        from maix_facemesh_ros.backends.maix.camera import MaixCamera
+
+        return MaixCamera(report)
     if url := _URL.match(source):
         _check_scheme(source, url.group(1).lower())
         return LiveSource(source, report)
@@ -310,7 +322,7 @@ class LiveSource:
         self._source = source
         self._is_url = _URL.match(source) is not None
         self._closing = threading.Event()
-        self._watchdog = _Watchdog(self.name, report)
+        self._watchdog = Watchdog(self.name, report)
         self._opened: cv2.VideoCapture | None = None
         if not self._is_url:
             self._opened = self._open()
@@ -396,7 +408,7 @@ def _open_url(url: str) -> cv2.VideoCapture:
     return cv2.VideoCapture(url, cv2.CAP_FFMPEG, parameters)
 
 
-class _Watchdog:
+class Watchdog:
     """Says once when a live source gives no more pictures, and once when it does again."""
 
     #: Seconds between two looks.

@@ -29,6 +29,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from running_node import HELLO, TIMEOUT, NodeProcess, Robot, StartNode, image_message, stamp_of
 from scenes import paste_head
@@ -182,6 +183,7 @@ def _time_pictures(
     """Return the seconds of 150 pictures at camera rate: on their whole way, and in `process`."""
     inference: list[float] = []
     published = threading.Event()
+    assert isinstance(node._mesh, FaceMesh)
     process, publish = node._mesh.process, node._faces.publish
 
     def timed_process(*arguments: Any, **keywords: Any) -> list[Face]:

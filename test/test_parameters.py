@@ -187,3 +187,46 @@ def test_landmarks_to_give() -> None:
     assert FaceMeshParameters(landmarks_num=5).landmark_indices == SUB_5
     own = FaceMeshParameters(landmarks_num=5, landmarks_indices=[9, 3])  # type: ignore[arg-type]
     assert own.landmark_indices == (9, 3)
+
+
+MAIXCAM: dict[str, Any] = {
+    "backend": "maixcam",
+    "maixcam_address": "10.131.167.1",
+    "maixcam_token": "ABCD-EFGH",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"maixcam_address": ""}, "needs maixcam_address, such as"),
+        ({"maixcam_token": ""}, "give either maixcam_token_file or maixcam_token"),
+        ({"maixcam_token_file": "token"}, "give either maixcam_token_file or maixcam_token"),
+        ({"source": "0"}, "leave source empty"),
+        ({"detector_model": "face.mud"}, "leave detector_model empty"),
+        ({"landmarks_model": "face.mud"}, "only maix takes one"),
+        ({"maixcam_jpeg_rate": 0.0}, "0.1 to 120"),
+        ({"maixcam_jpeg_quality": 101}, "1 to 100"),
+    ],
+)
+def test_what_does_not_go_with_a_maixcam_is_refused(changes: dict[str, Any], advice: str) -> None:
+    NodeParameters(**MAIXCAM)
+    with pytest.raises(ParameterError, match=advice):
+        NodeParameters(**{**MAIXCAM, **changes})
+
+
+def test_the_token_is_in_no_error() -> None:
+    with pytest.raises(ParameterError) as caught:
+        NodeParameters(**{**MAIXCAM, "maixcam_token_file": "token", "maixcam_address": ""})
+    assert "ABCD" not in str(caught.value)
+
+
+def test_backend_maix_takes_models_of_its_own() -> None:
+    parameters = FaceMeshParameters(backend="maix", detector_model="a.mud", landmarks_model="b.mud")
+    assert (parameters.detector_model, parameters.landmarks_model) == ("a.mud", "b.mud")
+    FaceMeshParameters(backend="maix", detector="yunet")
+
+
+def test_face_mesh_takes_no_backend_that_takes_no_pictures() -> None:
+    with pytest.raises(ParameterError, match="'onnx', 'maix'"):
+        FaceMeshParameters(backend="maixcam")

@@ -47,6 +47,7 @@ PACKAGE_PARTS = (
     "config",
     "launch",
     "maix_facemesh_ros",
+    "maixcam_app",
     "models",
     "msg",
     "package.xml",
