@@ -1,0 +1,309 @@
+"""The maixcam backend: faces of a MaixCAM beside this machine, over the link.
+
+One frame's way: `connection.Connection` reads it → `_take_faces` → `frames` gives it. The link runs
+in a thread of its own, so that the clock is measured whatever the robot does with the faces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import math
+import re
+import ssl
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from maix_facemesh_ros.backends.maix_faces import face_of
+from maix_facemesh_ros.backends.maixcam.connection import (
+    Address,
+    Connection,
+    DeviceLostError,
+    resolve,
+)
+from maix_facemesh_ros.face import FaceFrame, JpegFrame
+from maix_facemesh_ros.maixcam_shared import link
+from maix_facemesh_ros.maixcam_shared.maix_face import MaixFace, Thresholds
+from maix_facemesh_ros.parameters import LANDMARKS, NodeParameters
+from maix_facemesh_ros.picture_sources import Report, SourceError, SourceNotice
+
+#: Seconds until the next attempt, after the first failure in a row, the second and so on; the last
+#: one stays. So a device that is back has its host within half a second.
+WAITS = (0.1, 0.2, 0.4, 0.5)
+
+#: Seconds that `close` waits for the link's thread.
+CLOSE_TIMEOUT = 2.0
+
+
+class MaixCamFaceSource:
+    """Faces, and if wanted pictures, of one MaixCAM."""
+
+    def __init__(self, parameters: NodeParameters, report: Report) -> None:
+        """Start to connect.
+
+        Args:
+            parameters: all `maixcam_...`, the thresholds and `max_face_num`.
+            report: is told of what goes wrong on the way, and when it is right again, in the link's
+                thread.
+
+        Raises:
+            SourceError: an address, a certificate or a file that cannot be right.
+        """
+        self._parameters = parameters
+        self._report = report
+        self._address = _address_of(parameters.maixcam_address)
+        self._tls = _tls(parameters.maixcam_certificate)
+        self.name = f"MaixCAM {self._address}"
+        self._frames = _LatestFrames()
+        self._connection: Connection | None = None
+        self._device_facts: dict[str, str] = {}
+        self._connections = 0
+        self._trouble = "connecting"
+        self._said: set[str] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="maixcam link", daemon=True)
+        self._thread.start()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `backends.FaceSource`."""
+        connection = self._connection
+        return {
+            **self._device_facts,
+            "link": "connected" if connection else self._trouble,
+            "encrypted": "yes" if self._tls else "no",
+            "connections": str(self._connections),
+            "frames replaced by later ones": str(self._frames.replaced),
+            **(connection.facts if connection else {}),
+        }
+
+    def frames(self) -> Iterator[FaceFrame | JpegFrame]:
+        """See `backends.FaceSource`."""
+        while (frame := self._frames.take()) is not None:
+            yield frame
+
+    def change(self, parameters: NodeParameters) -> None:
+        """See `backends.FaceSource`."""
+        self._parameters = parameters
+        self._loop.call_soon_threadsafe(self._send_settings)
+
+    def close(self) -> None:
+        """See `backends.FaceSource`."""
+        self._frames.close()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._thread.join(CLOSE_TIMEOUT)
+
+    # From here on in the link's thread.
+
+    def _run(self) -> None:
+        self._task = self._loop.create_task(self._serve())
+        try:
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        """Connect, and connect again, until the source is closed."""
+        failures = 0
+        while True:
+            try:
+                await self._talk()
+            except DeviceLostError as error:
+                if self._connection is not None:
+                    failures = 0
+                self._connection = None
+                if not self._parameters.maixcam_reconnect:
+                    self._frames.close(SourceError(f"{self.name} {error}"))
+                    return
+                self._say_once(str(error))
+                wait = error.wait or WAITS[min(failures, len(WAITS) - 1)]
+                failures += 1
+            await asyncio.sleep(wait)
+
+    async def _talk(self) -> None:
+        """Hold one connection for as long as it goes.
+
+        Raises:
+            DeviceLostError: always, at its end.
+        """
+        token = self._token()
+        connection = await Connection.open(await resolve(self._address), self._tls)
+        try:
+            self._device_facts = await connection.enter(token)
+            self._connection = connection
+            self._connections += 1
+            self._said.clear()
+            self._report(SourceNotice(f"{self.name} is connected", warning=False))
+            self._send_settings()
+            await connection.read(self._take_faces, self._take_picture)
+        finally:
+            connection.close()
+
+    def _token(self) -> str:
+        file = self._parameters.maixcam_token_file
+        if not file:
+            return self._parameters.maixcam_token
+        # Read for each attempt, so that a token that is put right is taken at once.
+        path = Path(file).expanduser()
+        try:
+            token = path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeviceLostError(f"needs its token: {path} cannot be read ({error})") from error
+        if not token:
+            raise DeviceLostError(
+                f"needs its token: {path} is empty; write the device's token into it"
+            )
+        return token
+
+    def _say_once(self, text: str) -> None:
+        """Say what is wrong, unless it has been said since the device was there last."""
+        self._trouble = text
+        if text not in self._said:
+            self._said.add(text)
+            self._report(SourceNotice(f"{self.name} {text}", warning=True))
+
+    def _send_settings(self) -> None:
+        if self._connection is not None:
+            parameters = self._parameters
+            self._connection.send_settings(
+                link.Settings(
+                    Thresholds(
+                        parameters.detect_conf_th,
+                        parameters.detect_iou_th,
+                        parameters.landmarks_conf_th,
+                        parameters.max_face_num,
+                        parameters.require_landmarks,
+                    ),
+                    parameters.maixcam_jpeg_rate if parameters.maixcam_jpeg else 0.0,
+                    parameters.maixcam_jpeg_quality,
+                )
+            )
+
+    def _take_faces(self, taken_at: float, message: link.Faces) -> None:
+        _check(message)
+        crop_size = (message.crop_width, message.crop_height)
+        faces = [face_of(face, crop_size) for face in _wanted(message.faces, self._parameters)]
+        self._frames.put(FaceFrame(taken_at, message.width, message.height, faces))
+
+    def _take_picture(self, taken_at: float, message: link.JpegPicture) -> None:
+        if self._parameters.maixcam_jpeg:
+            self._frames.put(JpegFrame(taken_at, message.jpeg))
+
+
+def _check(message: link.Faces) -> None:
+    """Check what the link itself leaves open.
+
+    Raises:
+        LinkError: faces that nothing could be made of.
+    """
+    sizes = (message.width, message.height, message.crop_width, message.crop_height)
+    if 0 in sizes or not all(math.isfinite(face.crop.angle) for face in message.faces):
+        raise link.LinkError("it sends faces without a size or direction")
+    for face in message.faces:
+        if face.points and len(face.points_z) != LANDMARKS:
+            raise link.LinkError(
+                f"it sends {len(face.points_z)} landmarks instead of {LANDMARKS}: leave its "
+                "landmarks_model empty"
+            )
+
+
+def _wanted(faces: Sequence[MaixFace], parameters: NodeParameters) -> list[MaixFace]:
+    """Leave out what only another host of the device wants, or this one no longer."""
+    wanted = []
+    for face in faces:
+        # Written so that a score that is no number counts as none.
+        if not face.landmarks_score >= parameters.landmarks_conf_th:
+            face = face._replace(points=(), points_rel=(), points_z=())
+        has_landmarks = len(face.points) > 0 or not parameters.require_landmarks
+        if face.score >= parameters.detect_conf_th and has_landmarks:
+            wanted.append(face)
+    return wanted[: parameters.max_face_num] if parameters.max_face_num > 0 else wanted
+
+
+class _LatestFrames:
+    """Hands frames from the link's thread to another, the latest of each kind."""
+
+    def __init__(self) -> None:
+        #: Frames that nobody took in time.
+        self.replaced = 0
+        self._condition = threading.Condition()
+        self._waiting: dict[type, FaceFrame | JpegFrame] = {}
+        self._closed = False
+        self._error: SourceError | None = None
+
+    def put(self, frame: FaceFrame | JpegFrame) -> None:
+        with self._condition:
+            self.replaced += type(frame) in self._waiting
+            self._waiting[type(frame)] = frame
+            self._condition.notify()
+
+    def take(self) -> FaceFrame | JpegFrame | None:
+        """Wait for a frame, faces before pictures; None once it is closed.
+
+        Raises:
+            SourceError: it was closed with one.
+        """
+        with self._condition:
+            self._condition.wait_for(lambda: self._waiting or self._closed)
+            if self._error is not None:
+                raise self._error
+            if self._closed:
+                return None
+            kind = FaceFrame if FaceFrame in self._waiting else JpegFrame
+            return self._waiting.pop(kind)
+
+    def close(self, error: SourceError | None = None) -> None:
+        with self._condition:
+            self._closed = True
+            self._error = error
+            self._condition.notify_all()
+
+
+_WITH_PORT = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
+
+
+def _address_of(text: str) -> Address:
+    """Read name, name:port, [IPv6]:port or IPv6.
+
+    Raises:
+        SourceError: it is none of them.
+    """
+    with contextlib.suppress(ValueError):
+        return Address(str(ipaddress.IPv6Address(text.strip())), link.DEFAULT_PORT)
+    found = _WITH_PORT.fullmatch(text.strip())
+    port = int(found["port"] or link.DEFAULT_PORT) if found else 0
+    if found is None or not 1 <= port <= 65535:
+        raise SourceError(
+            f"maixcam_address is {text!r}: give a name or address and, if it is not "
+            f"{link.DEFAULT_PORT}, the port, such as maixcam-1a2b.local or 10.131.167.1:5478"
+        )
+    return Address(found["six"] or found["name"], port)
+
+
+def _tls(certificate: str) -> ssl.SSLContext | None:
+    """Return what trusts this one certificate; None without one.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    if not certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # It is this very certificate that counts, whatever name or issuer stands in it.
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    path = Path(certificate).expanduser()
+    try:
+        context.load_verify_locations(cafile=path)
+    except OSError as error:
+        raise SourceError(
+            f"maixcam_certificate {str(path)!r} cannot be used: {error}. Give the device's "
+            "certificate in PEM format"
+        ) from error
+    return context

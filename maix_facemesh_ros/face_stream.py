@@ -1,0 +1,100 @@
+"""`FaceStream`: the faces that another machine finds, enriched as those of `FaceMesh` are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from maix_facemesh_ros.backends import open_face_source
+from maix_facemesh_ros.enrichment import Enrichment
+from maix_facemesh_ros.face import FaceFrame, JpegFrame
+from maix_facemesh_ros.parameters import NodeParameters
+from maix_facemesh_ros.picture_sources import Report
+
+
+class FaceStream:
+    """Gives the faces of a MaixCAM, frame by frame.
+
+    Without ROS::
+
+        parameters = NodeParameters(
+            backend="maixcam", maixcam_address="maixcam-1a2b.local", maixcam_token="ABCD-..."
+        )
+        with FaceStream(parameters) as stream:
+            for frame in stream.frames():
+                ...
+    """
+
+    def __init__(
+        self,
+        parameters: NodeParameters,
+        report: Report = lambda _notice: None,
+    ) -> None:
+        """Start to connect.
+
+        Args:
+            parameters: with a `backend` that is a face source.
+            report: is told of what goes wrong on the way, and when it is right again.
+
+        Raises:
+            BackendError: the backend cannot run here.
+            SourceError: an address or file that cannot be right.
+            ModelError: a model file is missing or damaged.
+        """
+        self._parameters = parameters
+        self.backend_name = parameters.backend
+        self._source = open_face_source(parameters, report)
+        self._enrichment = Enrichment(parameters)
+        self._taken_at = float("-inf")
+
+    @property
+    def name(self) -> str:
+        """Where the faces come from."""
+        return self._source.name
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The backend, what it runs and how well it is connected, by name, for people to read."""
+        return {"backend": self.backend_name, **self._source.facts}
+
+    def change(self, **changes: Any) -> None:
+        """Change parameters while running: all of them, or with a bad one none.
+
+        Raises:
+            ParameterError: an unknown name, a bad value, or a parameter that is fixed at the start.
+        """
+        self._parameters = self._parameters.changed(**changes)
+        self._source.change(self._parameters)
+
+    def frames(self) -> Iterator[FaceFrame | JpegFrame]:
+        """Give frames as they come until the stream is closed; always the latest.
+
+        Raises:
+            SourceError: the source is lost, and `maixcam_reconnect` is off.
+        """
+        for frame in self._source.frames():
+            if isinstance(frame, FaceFrame):
+                self._enrich(frame)
+            yield frame
+
+    def close(self) -> None:
+        """Give no more frames, from any thread."""
+        self._source.close()
+
+    def __enter__(self) -> FaceStream:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _enrich(self, frame: FaceFrame) -> None:
+        if frame.taken_at < self._taken_at:
+            self._enrichment.forget()
+        self._taken_at = frame.taken_at
+        self._enrichment.enrich(frame.faces, frame.taken_at, self._parameters)
