@@ -20,11 +20,30 @@ SHARE = FindPackageShare("maix_facemesh_ros")
 
 ARGUMENTS = (
     ("params_file", PathJoinSubstitution([SHARE, "config", "facemesh.yaml"]), "Parameters, YAML."),
-    ("backend", "", "Where faces are computed: auto or onnx. Empty: as params_file says."),
+    (
+        "backend",
+        "",
+        "Where faces are computed: auto, onnx, maix or maixcam. Empty: as params_file says.",
+    ),
     (
         "source",
         "",
         "Camera, file, folder or URL to read instead of the topic. Empty: as params_file says.",
+    ),
+    (
+        "maixcam_address",
+        "",
+        "With backend maixcam: the device, such as maixcam-1a2b.local. Empty: as params_file says.",
+    ),
+    (
+        "maixcam_token_file",
+        "",
+        "With backend maixcam: file with the device's token. Empty: as params_file says.",
+    ),
+    (
+        "maixcam_jpeg",
+        "",
+        "true: publish the MaixCAM's pictures on IMAGE/compressed. Empty: as params_file says.",
     ),
     ("image", "image_raw", "Topic with the pictures; compressed ones on IMAGE/compressed."),
     ("camera_info", "", "Topic with the camera's calibration. Empty: camera_info beside image."),
@@ -41,7 +60,14 @@ ARGUMENTS = (
 )
 
 #: Arguments that are parameters of the node, with their types.
-PARAMETERS = {"backend": str, "source": str, "use_sim_time": bool}
+PARAMETERS = {
+    "backend": str,
+    "source": str,
+    "maixcam_address": str,
+    "maixcam_token_file": str,
+    "maixcam_jpeg": bool,
+    "use_sim_time": bool,
+}
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
-from maix_facemesh_ros.ros.calibration import Calibration
+from maix_facemesh_ros.parameters import ParameterError
+from maix_facemesh_ros.ros.calibration import Calibration, read_calibration
 
 TIMEOUT = 10.0
 
@@ -21,7 +24,7 @@ class Camera:
 
     def __init__(self) -> None:
         self.node = Node("listener", namespace="eye")
-        self.calibration = Calibration(self.node)
+        self.calibration = Calibration(self.node, "", own_camera=False)
         self._publisher = self.node.create_publisher(CameraInfo, "camera_info", 1)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
@@ -30,6 +33,9 @@ class Camera:
         self._executor.shutdown()
         self.node.destroy_node()
 
+    def spin_once(self) -> None:
+        self._executor.spin_once(timeout_sec=0.1)
+
     def says(self, message: CameraInfo) -> str:
         """Send a calibration and return what is then said of it."""
         before = self.calibration.state()
@@ -37,7 +43,7 @@ class Camera:
         while self.calibration.state() == before:
             assert time.monotonic() < end, "the calibration does not arrive"
             self._publisher.publish(message)
-            self._executor.spin_once(timeout_sec=0.1)
+            self.spin_once()
         return self.calibration.state()
 
 
@@ -62,7 +68,7 @@ def test_without_calibration_the_topic_is_named(camera: Camera) -> None:
 
 
 def test_a_calibration_that_fits_is_described(camera: Camera) -> None:
-    camera.calibration.picture_size_is(640, 480)
+    camera.calibration.picture_is(Header(), (640, 480))
     assert camera.says(calibration_of(640, 480)) == (
         "640x480, focal length 525.0 and 530.0 pixels, plumb_bob"
     )
@@ -71,7 +77,7 @@ def test_a_calibration_that_fits_is_described(camera: Camera) -> None:
 def test_a_calibration_for_other_pictures_is_told(
     camera: Camera, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    camera.calibration.picture_size_is(640, 480)
+    camera.calibration.picture_is(Header(), (640, 480))
     assert camera.says(calibration_of(1280, 720)).endswith("; does not fit the pictures of 640x480")
     assert (
         "/eye/camera_info is for pictures of 1280x720, but these are 640x480"
@@ -80,7 +86,7 @@ def test_a_calibration_for_other_pictures_is_told(
 
 
 def test_binning_and_a_region_of_interest_are_minded(camera: Camera) -> None:
-    camera.calibration.picture_size_is(320, 240)
+    camera.calibration.picture_is(Header(), (320, 240))
     binned = calibration_of(1280, 960)
     binned.binning_x = binned.binning_y = 2
     binned.roi.width, binned.roi.height = 640, 480
@@ -90,3 +96,91 @@ def test_binning_and_a_region_of_interest_are_minded(camera: Camera) -> None:
 
 def test_an_uncalibrated_camera_says_so(camera: Camera) -> None:
     assert camera.says(CameraInfo(width=640, height=480)).endswith("says that it is not calibrated")
+
+
+#: As cameracalibrator of camera_calibration writes it.
+CALIBRATION = """
+image_width: 640
+image_height: 480
+camera_name: narrow_stereo
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [525., 0., 320., 0., 530., 240., 0., 0., 1.]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [0.1, -0.2, 0.001, 0.002, 0]
+rectification_matrix:
+  rows: 3
+  cols: 3
+  data: [1., 0., 0., 0., 1., 0., 0., 0., 1.]
+projection_matrix:
+  rows: 3
+  cols: 4
+  data: [520., 0., 319., 0., 0., 528., 241., 0., 0., 0., 1., 0.]
+"""
+
+
+@pytest.fixture
+def calibration_file(tmp_path: Path) -> Path:
+    file = tmp_path / "camera.yaml"
+    file.write_text(CALIBRATION)
+    return file
+
+
+def test_a_calibration_file_is_read(calibration_file: Path) -> None:
+    message = read_calibration(str(calibration_file))
+    assert (message.width, message.height) == (640, 480)
+    assert message.distortion_model == "plumb_bob"
+    assert list(message.d) == [0.1, -0.2, 0.001, 0.002, 0.0]
+    assert list(message.k) == [525.0, 0.0, 320.0, 0.0, 530.0, 240.0, 0.0, 0.0, 1.0]
+    assert list(message.r) == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    assert list(message.p)[:4] == [520.0, 0.0, 319.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[1, 2]",
+        "not: [closed",
+        CALIBRATION.replace("image_width: 640", "image_width: wide"),
+        CALIBRATION.replace("image_width: 640", "image_width: -640"),
+        CALIBRATION.replace("[525., 0., 320.,", "["),
+        CALIBRATION.replace("525.", "far"),
+        CALIBRATION.replace("camera_matrix", "matrix"),
+        CALIBRATION.replace("plumb_bob", "5"),
+        "\0\1\2",
+    ],
+)
+def test_a_file_that_is_no_calibration_is_refused_by_name(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "camera.yaml"
+    file.write_text(content)
+    with pytest.raises(ParameterError, match=r"camera\.yaml.* no calibration"):
+        read_calibration(str(file))
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"nowhere.*cannot be read: No such file"):
+        read_calibration(str(tmp_path / "nowhere"))
+
+
+def test_the_own_camera_s_calibration_is_published_with_every_picture(
+    camera: Camera, calibration_file: Path
+) -> None:
+    received: list[CameraInfo] = []
+    camera.node.create_subscription(CameraInfo, "camera_info", received.append, 1)
+    own = Calibration(camera.node, str(calibration_file), own_camera=True)
+    assert own.state().startswith("640x480, focal length 525.0 and 530.0 pixels")
+    header = Header(frame_id="eye")
+    end = time.monotonic() + TIMEOUT
+    while not received:
+        assert time.monotonic() < end, "no calibration arrives"
+        header.stamp.sec += 1
+        own.picture_is(header, (640, 480))
+        camera.spin_once()
+    assert received[0].header.frame_id == "eye"
+    assert 1 <= received[0].header.stamp.sec <= header.stamp.sec
+    assert received[0].k[0] == 525.0

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "maix_facemesh_ros"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+#: Runs on a MaixCAM as well, in another place: so its modules import each other relatively.
+SHARED_WITH_THE_DEVICE = "maixcam_shared/"
+SHARED = sorted((PACKAGE / SHARED_WITH_THE_DEVICE).glob("*.py"))
+MODULES = sorted({*PACKAGE.rglob("*.py"), *SHARED})
+APP = sorted((PACKAGE.parent / "maixcam_app").glob("*.py"))
 
 #: ROS 2: client library, messages, launch, package index, bags.
 ROS_NAMES = {
@@ -32,7 +36,7 @@ ROS_ENDINGS = ("_msgs", "_interfaces", "_srvs")
 #: Name: the only places in the package that may import it.
 ONLY_IN = {
     "onnxruntime": ("backends/onnx/network.py",),
-    "maix": ("backends/maix/", "backends/maix.py"),
+    "maix": ("backends/maix/",),
 }
 
 
@@ -42,7 +46,7 @@ def imported(module: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} imports relatively"
+            assert node.level == 0 or module in SHARED, f"{module} imports relatively"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -64,10 +68,21 @@ def test_imports_stay_inside_the_walls(module: Path) -> None:
         assert allowed is None or place(module).startswith(allowed), name
 
 
+@pytest.mark.parametrize("module", SHARED + APP, ids=lambda module: module.name)
+def test_the_device_needs_the_standard_library_and_maix_only(module: Path) -> None:
+    beside = {other.stem for other in (SHARED if module in SHARED else APP)}
+    known = {*sys.stdlib_module_names, *beside}
+    known |= set() if module in SHARED else {"maix", "maixcam_shared"}
+    assert {name.split(".")[0] for name in imported(module)} <= known
+
+
 def test_the_walls_see_what_they_should() -> None:
     ros_part = [module for module in MODULES if place(module).startswith("ros/")]
     assert any(is_ros(name) for module in ros_part for name in imported(module))
     assert "onnxruntime" in set(imported(PACKAGE / "backends/onnx/network.py"))
+    assert {"link.py", "npu_faces.py"} <= {module.name for module in SHARED}
+    assert "main.py" in {module.name for module in APP}
+    assert any(name.startswith("maix.") for module in APP for name in imported(module))
 
 
 def test_import_alone_loads_no_ros_no_network_and_no_device() -> None:

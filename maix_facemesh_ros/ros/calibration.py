@@ -1,28 +1,60 @@
-"""The camera's calibration, from `camera_info` beside the pictures."""
+"""The camera's calibration, from `camera_info` beside the pictures or from a file."""
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from maix_facemesh_ros.parameters import ParameterError
 
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 30.0
 
+#: What a calibration file may leave out: the camera looks where it looks.
+IDENTITY = {"data": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
+
 
 class Calibration:
-    """Listens to `camera_info` and tells whether the calibration is the pictures' own.
+    """Knows the calibration and tells whether it is the pictures' own.
 
     A calibration for another picture size gives wrong directions without anything looking wrong, so
     it is said on the log and on /diagnostics.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, file: str, *, own_camera: bool) -> None:
+        """Read the file or listen to `camera_info`.
+
+        Args:
+            node: its log and topics.
+            file: of camera_calibration; empty: the calibration comes on the topic.
+            own_camera: the pictures come from no topic, so the file's calibration is published with
+                each.
+
+        Raises:
+            ParameterError: the file cannot be read, or is no calibration.
+        """
         self._node = node
         self._latest: CameraInfo | None = None
         self._picture_size: tuple[int, int] | None = None
-        self.topic: str = node.create_subscription(
+        self._publisher: Publisher | None = None
+        if file:
+            self._latest = read_calibration(file)
+            self.origin = file
+            if own_camera:
+                self._publisher = node.create_publisher(
+                    CameraInfo, "camera_info", QoSProfile(depth=2)
+                )
+            return
+        self.origin = node.create_subscription(
             CameraInfo,
             "camera_info",
             self._on_camera_info,
@@ -30,16 +62,21 @@ class Calibration:
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         ).topic_name
 
-    def picture_size_is(self, width: int, height: int) -> None:
-        """Take note of the size of the pictures, in pixels."""
-        self._picture_size = (width, height)
+    def picture_is(self, header: Header, size: tuple[int, int]) -> None:
+        """Take note of a picture: its header and its width and height in pixels."""
+        if self._picture_size != size:
+            self._picture_size = size
+            self._check_size()
+        if self._publisher is not None and self._latest is not None:
+            self._latest.header = header
+            self._publisher.publish(self._latest)
 
     def state(self) -> str:
         """What is known, in words."""
         if self._latest is None:
-            return f"none on {self.topic}"
+            return f"none on {self.origin}"
         if self._latest.k[0] == 0.0:
-            return f"the camera on {self.topic} says that it is not calibrated"
+            return f"the camera on {self.origin} says that it is not calibrated"
         width, height = _calibrated_size(self._latest)
         fits = self._picture_size in (None, (width, height))
         return (
@@ -50,13 +87,68 @@ class Calibration:
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._latest = message
-        size = _calibrated_size(message)
-        if self._picture_size is not None and message.k[0] != 0.0 and size != self._picture_size:
+        self._check_size()
+
+    def _check_size(self) -> None:
+        if self._latest is None or self._picture_size is None or self._latest.k[0] == 0.0:
+            return
+        size = _calibrated_size(self._latest)
+        if size != self._picture_size:
             self._node.get_logger().warning(
-                f"{self.topic} is for pictures of {_text(size)}, but these are "
+                f"{self.origin} is for pictures of {_text(size)}, but these are "
                 f"{_text(self._picture_size)}: use the calibration of this camera and resolution",
                 throttle_duration_sec=WARNING_INTERVAL,
             )
+
+
+def read_calibration(file: str) -> CameraInfo:
+    """Read a calibration as camera_calibration writes it (camera_calibration_parsers, YAML).
+
+    Raises:
+        ParameterError: the file cannot be read, or is no calibration.
+    """
+    try:
+        with Path(file).open("rb") as stream:
+            content = yaml.safe_load(stream)
+        return CameraInfo(
+            width=_size(content["image_width"]),
+            height=_size(content["image_height"]),
+            distortion_model=_name(content["distortion_model"]),
+            d=_numbers(content["distortion_coefficients"]),
+            k=_numbers(content["camera_matrix"], 9),
+            r=_numbers(content.get("rectification_matrix", IDENTITY), 9),
+            p=_numbers(content["projection_matrix"], 12),
+        )
+    except OSError as error:
+        raise ParameterError(
+            f"calibration_file is {file!r}, which cannot be read: {error.strerror}"
+        ) from error
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ParameterError(
+            f"calibration_file is {file!r}, which is no calibration of camera_calibration "
+            f"({type(error).__name__}: {reprlib.repr(str(error))}): it holds image_width, "
+            "image_height, camera_matrix, distortion_model, distortion_coefficients and "
+            "projection_matrix"
+        ) from error
+
+
+def _size(pixels: object) -> int:
+    if not isinstance(pixels, int) or pixels <= 0:
+        raise ValueError(f"a size is {pixels!r}")
+    return pixels
+
+
+def _name(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"distortion_model is {text!r}")
+    return text
+
+
+def _numbers(matrix: Mapping[str, Sequence[float]], count: int | None = None) -> list[float]:
+    numbers = [float(number) for number in matrix["data"]]
+    if count is not None and len(numbers) != count:
+        raise ValueError(f"a matrix has {len(numbers)} numbers where it needs {count}")
+    return numbers
 
 
 def _calibrated_size(message: CameraInfo) -> tuple[int, int]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from statistics import median
 
-import numpy as np
-import numpy.typing as npt
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -16,9 +15,6 @@ from rclpy.qos import QoSProfile
 
 #: Seconds between two messages (REP-107).
 INTERVAL = 1.0
-
-#: What the node does with each picture, in order.
-STEPS = ("read the message", "find faces", "publish")
 
 
 class Diagnostics:
@@ -37,7 +33,7 @@ class Diagnostics:
         self._total: Counter[str] = Counter()
         self._since_report: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
-        self._seconds: list[npt.NDArray[np.float64]] = []
+        self._seconds: defaultdict[str, list[float]] = defaultdict(list)
         self._faces = 0
         self._trouble = ""
         self._reported_at = time.monotonic()
@@ -53,12 +49,16 @@ class Diagnostics:
         if replaced_another:
             self.lost("a newer picture came before it was its turn")
 
-    def answered(self, faces: int, seconds: npt.NDArray[np.float64]) -> None:
-        """Count a picture whose faces were published, and the time that each of `STEPS` took."""
+    def answered(self, faces: int) -> None:
+        """Count a picture whose faces were published."""
         self._count("answered")
+        self._faces = faces
+
+    def took(self, seconds: Mapping[str, float]) -> None:
+        """Note the time that each step with a picture took, by its name."""
         with self._lock:
-            self._faces = faces
-            self._seconds.append(seconds)
+            for step, duration in seconds.items():
+                self._seconds[step].append(duration)
 
     def lost(self, reason: str) -> None:
         """Count a picture that is not answered, for one of a few reasons."""
@@ -90,8 +90,7 @@ class Diagnostics:
         with self._lock:
             elapsed, self._reported_at = now - self._reported_at, now
             rates = {what: count / elapsed for what, count in self._since_report.items()}
-            medians = 1e3 * np.median(self._seconds, axis=0) if self._seconds else ()
-            steps = dict(zip(STEPS, medians, strict=False))
+            steps = {step: 1e3 * median(seconds) for step, seconds in self._seconds.items()}
             self._since_report.clear()
             self._seconds.clear()
             values = {

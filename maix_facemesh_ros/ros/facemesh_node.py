@@ -1,7 +1,8 @@
 """`facemesh_node`: pictures from a topic or a source in, `faces` out.
 
 One picture's way: `_on_image` puts the message into the slot → `_work` takes the latest → `_answer`
-finds its faces and publishes them under the picture's own header.
+finds its faces → `_publish` sends them under the picture's own header. With a MaixCAM, `_pass_on`
+stands in the place of `_answer`: the faces have been found on the way.
 """
 
 from __future__ import annotations
@@ -10,25 +11,23 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from maix_facemesh_ros.backends import BackendError
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
+from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.face_stream import FaceStream
 from maix_facemesh_ros.latest import LatestSlot
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.msg import FaceArray
@@ -45,9 +44,8 @@ from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_im
 from maix_facemesh_ros.ros.messages import face_array
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
 from maix_facemesh_ros.ros.node_process import run_node
-
-#: Seconds without a picture after which the node says so, again and again.
-SILENCE = 5.0
+from maix_facemesh_ros.ros.own_stamps import OwnStamps
+from maix_facemesh_ros.ros.topic_watch import TopicWatch
 
 #: Seconds that a camera or URL may take to end its last read when the node stops.
 READER_TIMEOUT = 0.5
@@ -80,28 +78,10 @@ class FaceMeshNode(Node):
         super().__init__("facemesh")
         self.failed = False
         parameters = declare_parameters(self)
-        self._mesh = FaceMesh(parameters)
-        self.add_on_set_parameters_callback(self._on_parameters)
-        self._faces = self.create_publisher(
-            FaceArray,
-            "faces",
-            QoSProfile(depth=10),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
-        self._frame_id = parameters.frame_id
-        self._slot: LatestSlot[bytes | ImageMessage] = LatestSlot()
         self._closing = threading.Event()
-        self._source: PictureSource | None = None
-        self._reader: threading.Thread | None = None
-        if parameters.source:
-            self._source = open_source(
-                parameters.source, loop=parameters.source_loop, report=self._on_source_notice
-            )
-            self._origin = self._source.name
-        else:
-            self._subscribe(parameters.image_transport)
-            self._origin = self._subscription.topic_name
-        self._calibration = Calibration(self)
+        self._frame_id = parameters.frame_id
+        self._stamps = OwnStamps(self, parameters.camera_delay)
+        self._slot: LatestSlot[bytes | ImageMessage] = LatestSlot()
         self._diagnostics = Diagnostics(
             self,
             lambda: {
@@ -110,40 +90,70 @@ class FaceMeshNode(Node):
                 "calibration": self._calibration.state(),
             },
         )
+        own_camera = parameters.source != "" or parameters.backend in FACE_SOURCES
+        self._calibration = Calibration(self, parameters.calibration_file, own_camera=own_camera)
+        self._faces = self.create_publisher(
+            FaceArray,
+            "faces",
+            QoSProfile(depth=10),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._mesh: FaceMesh | FaceStream
+        self._source: PictureSource | None = None
+        self._reader: threading.Thread | None = None
+        if parameters.backend in FACE_SOURCES:
+            self._mesh = FaceStream(parameters, self._on_source_notice)
+            self._pictures_out = self.create_publisher(
+                CompressedImage, "image_raw/compressed", QoSProfile(depth=2)
+            )
+            self._origin = self._mesh.name
+        else:
+            self._mesh = FaceMesh(parameters)
+            self._origin = self._take_pictures_from(parameters)
+        self.add_on_set_parameters_callback(self._on_parameters)
         self.get_logger().info(
-            f"backend {self._mesh.backend_name}, detector {parameters.detector}; "
-            f"pictures from {self._origin}, faces on {self._faces.topic_name}"
+            f"backend {self._mesh.facts['backend']}; pictures from {self._origin}, "
+            f"faces on {self._faces.topic_name}"
         )
         self._worker = threading.Thread(target=self._work, name="facemesh worker")
         self._worker.start()
 
-    def _subscribe(self, transport: str) -> None:
-        topic, message_type, self._read = TRANSPORTS[transport]
-        self._subscription = self.create_subscription(
-            message_type,
-            topic,
-            self._on_image,
-            QoSProfile(
-                depth=QUEUED_MESSAGES,
-                reliability=qos_profile_sensor_data.reliability,
-                durability=qos_profile_sensor_data.durability,
-            ),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            raw=True,
+    def _take_pictures_from(self, parameters: NodeParameters) -> str:
+        """Open the source or subscribe to the topic; returns its name."""
+        if parameters.source:
+            self._source = open_source(
+                parameters.source, loop=parameters.source_loop, report=self._on_source_notice
+            )
+            return self._source.name
+        topic, message_type, self._read = TRANSPORTS[parameters.image_transport]
+        watch = TopicWatch(
+            self, self.resolve_topic_name(topic), lambda: self._diagnostics.total("arrived")
         )
-        self._arrived_at_last_check = 0
-        # Not the node's clock: with use_sim_time it may be the clock that is missing.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(SILENCE, self._warn_of_silence, clock=steady)
+        return str(
+            self.create_subscription(
+                message_type,
+                topic,
+                self._on_image,
+                QoSProfile(
+                    depth=QUEUED_MESSAGES,
+                    reliability=qos_profile_sensor_data.reliability,
+                    durability=qos_profile_sensor_data.durability,
+                ),
+                event_callbacks=SubscriptionEventCallbacks(
+                    incompatible_qos=watch.on_incompatible_qos
+                ),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                raw=True,
+            ).topic_name
+        )
 
     def _on_image(self, message: bytes) -> None:
         self._diagnostics.arrived(replaced_another=self._slot.put(message))
 
     def _work(self) -> None:
         try:
-            for item in self._pictures():
-                self._answer(item)
+            for item in self._items():
+                self._handle(item)
         except SourceError as error:
             self.failed = True
             self.get_logger().error(str(error))
@@ -151,8 +161,11 @@ class FaceMeshNode(Node):
             # A source has ended (or the node is on its way out): let the executor return.
             self.context.try_shutdown()
 
-    def _pictures(self) -> Iterator[bytes | ImageMessage]:
+    def _items(self) -> Iterator[bytes | ImageMessage | FaceFrame | JpegFrame]:
         """Give what is to be answered: all of a file, the latest of anything live."""
+        if isinstance(self._mesh, FaceStream):
+            yield from self._mesh.frames()
+            return
         if self._source is not None and not self._source.is_live:
             for image in self._source_pictures(self._source):
                 self._diagnostics.arrived(replaced_another=False)
@@ -167,21 +180,15 @@ class FaceMeshNode(Node):
         while (item := self._slot.take()) is not None:
             yield item
 
-    def _answer(self, item: bytes | ImageMessage) -> None:
-        """Find the faces of one picture and publish them; a bad one is named and passed over."""
-        times = [time.perf_counter()]
+    def _handle(self, item: bytes | ImageMessage | FaceFrame | JpegFrame) -> None:
+        """Answer one item; a bad one is named and passed over."""
         try:
-            image = self._read(item) if isinstance(item, bytes) else item
-            times.append(time.perf_counter())
-            seconds = image.stamp.sec + image.stamp.nanosec * 1e-9
-            faces = self._mesh.process(image.picture, seconds, bgr=image.bgr)
-            times.append(time.perf_counter())
-            height, width = image.picture.shape[:2]
-            self._calibration.picture_size_is(width, height)
-            header = Header(stamp=image.stamp, frame_id=image.frame_id)
-            self._faces.publish(face_array(header, (width, height), faces))
-            times.append(time.perf_counter())
-            self._diagnostics.answered(len(faces), np.diff(times))
+            if isinstance(item, FaceFrame):
+                self._pass_on(item)
+            elif isinstance(item, JpegFrame):
+                self._publish_picture(item)
+            else:
+                self._answer(item)
         except PictureError as error:
             self._diagnostics.lost("a picture that cannot be used")
             self.get_logger().warning(
@@ -197,19 +204,45 @@ class FaceMeshNode(Node):
                     throttle_duration_sec=WARNING_INTERVAL,
                 )
 
+    def _answer(self, item: bytes | ImageMessage) -> None:
+        """Find the faces of one picture and publish them."""
+        assert isinstance(self._mesh, FaceMesh)
+        started = time.perf_counter()
+        image = self._read(item) if isinstance(item, bytes) else item
+        read = time.perf_counter()
+        seconds = image.stamp.sec + image.stamp.nanosec * 1e-9
+        faces = self._mesh.process(image.picture, seconds, bgr=image.bgr)
+        found = time.perf_counter()
+        height, width = image.picture.shape[:2]
+        header = Header(stamp=image.stamp, frame_id=image.frame_id)
+        self._publish(header, (width, height), faces)
+        self._diagnostics.took({"read the message": read - started, "find faces": found - read})
+
+    def _pass_on(self, frame: FaceFrame) -> None:
+        """Publish the faces that a MaixCAM has found in one picture."""
+        self._diagnostics.arrived(replaced_another=False)
+        header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
+        self._publish(header, (frame.width, frame.height), frame.faces)
+
+    def _publish(self, header: Header, size: tuple[int, int], faces: Sequence[Face]) -> None:
+        started = time.perf_counter()
+        self._calibration.picture_is(header, size)
+        self._faces.publish(face_array(header, size, faces))
+        self._diagnostics.answered(len(faces))
+        self._diagnostics.took({"publish": time.perf_counter() - started})
+
+    def _publish_picture(self, frame: JpegFrame) -> None:
+        header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
+        self._pictures_out.publish(
+            CompressedImage(header=header, format="jpeg", data=array("B", frame.jpeg))
+        )
+
     def _source_pictures(self, source: PictureSource) -> Iterator[ImageMessage]:
         for picture in source.pictures():
             if self._stopping():
                 return
-            stamp = self._stamp(picture.taken_at)
-            yield ImageMessage(stamp, self._frame_id, picture.bgr, bgr=True)
-
-    def _stamp(self, taken_at: float) -> Time:
-        """Return the node's time at a moment of `time.monotonic`'s clock."""
-        age = round(1e9 * (time.monotonic() - taken_at))
-        # Simulated time is zero until the first message on /clock.
-        nanoseconds = max(0, self.get_clock().now().nanoseconds - age)
-        return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+            stamp = self._stamps.at(picture.taken_at)
+            yield ImageMessage(stamp, self._frame_id, picture.picture, bgr=picture.is_bgr)
 
     def _say_ended(self) -> None:
         """Say that the source has ended, and let its last faces arrive before the node goes."""
@@ -248,29 +281,13 @@ class FaceMeshNode(Node):
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _warn_of_silence(self) -> None:
-        arrived = self._diagnostics.total("arrived")
-        if arrived == self._arrived_at_last_check:
-            topic = self._subscription.topic_name
-            publishers = self.get_publishers_info_by_topic(topic)
-            self.get_logger().warning(
-                f"no image on {topic} for {SILENCE:.0f} s: {len(publishers)} publishers"
-                + "".join(f", {_describe(publisher)}" for publisher in publishers)
-            )
-        self._arrived_at_last_check = arrived
-
-    def _on_incompatible_qos(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
-        self.get_logger().warning(
-            f"a publisher of {self._subscription.topic_name} offers a quality of service that this "
-            f"node does not accept ({event.last_policy_kind.name}): nothing of it arrives. Change "
-            "the publisher, or this node's qos_overrides parameters"
-        )
-
     def stop(self) -> None:
         """Answer the picture in hand, then stop the worker and free the backend and the source."""
         self._closing.set()
         if self._source is not None:
             self._source.close()
+        if isinstance(self._mesh, FaceStream):
+            self._mesh.close()
         self._slot.close()
         self._worker.join()
         if self._reader is not None:
@@ -282,14 +299,6 @@ class FaceMeshNode(Node):
     def source_blocks(self) -> bool:
         """Whether, after `stop`, a camera or URL is still being opened or read."""
         return self._reader is not None and self._reader.is_alive()
-
-
-def _describe(publisher: TopicEndpointInfo) -> str:
-    quality = publisher.qos_profile
-    return (
-        f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name} with {publisher.topic_type} "
-        f"{quality.reliability.name} {quality.durability.name}"
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

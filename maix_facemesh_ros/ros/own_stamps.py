@@ -1,0 +1,42 @@
+"""Stamps for pictures that no topic brings: the node's time at the moment of their capture."""
+
+from __future__ import annotations
+
+import time
+
+from builtin_interfaces.msg import Time
+from rclpy.node import Node
+
+#: Moments whose stamps are remembered: the faces of a picture and the picture itself come one after
+#: the other, with those of later ones in between, and are to have the same stamp.
+REMEMBERED = 32
+
+
+class OwnStamps:
+    """Turns moments of `time.monotonic` into times of the node's clock."""
+
+    def __init__(self, node: Node, camera_delay: float) -> None:
+        """Start.
+
+        Args:
+            node: its clock counts, simulated or not.
+            camera_delay: seconds from exposure until the camera hands a picture over.
+        """
+        self._node = node
+        self._camera_delay = camera_delay
+        self._given: dict[float, Time] = {}
+
+    def at(self, taken_at: float) -> Time:
+        """Return the stamp of what the camera handed over at this moment; always the same one."""
+        stamp = self._given.get(taken_at)
+        if stamp is None:
+            stamp = self._given[taken_at] = self._now_back_to(taken_at - self._camera_delay)
+            if len(self._given) > REMEMBERED:
+                del self._given[next(iter(self._given))]
+        return stamp
+
+    def _now_back_to(self, moment: float) -> Time:
+        age = round(1e9 * (time.monotonic() - moment))
+        # Simulated time is zero until the first message on /clock.
+        nanoseconds = max(0, self._node.get_clock().now().nanoseconds - age)
+        return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
