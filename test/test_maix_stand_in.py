@@ -598,6 +598,7 @@ def test_camera_keeps_its_pace_and_its_log(maix: Any, tmp_path: Path, knob: Any)
         times.append(time.monotonic())
     assert all(at - opened_at >= number / 20 for number, at in enumerate(times, start=1))
     assert times[-1] - opened_at < 0.4
+    camera.close()
     lines = [line.split() for line in log.read_text().splitlines()]
     numbers = [int(number) for number, _ in lines]
     assert numbers == list(range(numbers[0], numbers[0] + 5))

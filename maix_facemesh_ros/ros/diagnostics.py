@@ -67,8 +67,9 @@ class Diagnostics:
             self._reasons[reason] += 1
 
     def trouble(self, text: str) -> None:
-        """Say what is wrong with the source of the pictures; empty when nothing is any more."""
+        """Say at once what is wrong with the source of the pictures; empty: nothing any more."""
         self._trouble = text
+        self._report()
 
     def total(self, what: str) -> int:
         """How many were "arrived", "answered" or "not answered" since the start."""

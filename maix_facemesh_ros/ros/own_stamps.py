@@ -11,6 +11,11 @@ from rclpy.node import Node
 #: the other, with those of later ones in between, and are to have the same stamp.
 REMEMBERED = 32
 
+#: Two clocks are read at the same moment if it takes fewer seconds; on a busy machine this thread
+#: may be set aside in between, and then they are read again, up to so often.
+SAME_MOMENT = 1e-4
+ATTEMPTS = 5
+
 
 class OwnStamps:
     """Turns moments of `time.monotonic` into times of the node's clock."""
@@ -36,7 +41,17 @@ class OwnStamps:
         return stamp
 
     def _now_back_to(self, moment: float) -> Time:
-        age = round(1e9 * (time.monotonic() - moment))
+        now, at = self._read_both_clocks()
         # Simulated time is zero until the first message on /clock.
-        nanoseconds = max(0, self._node.get_clock().now().nanoseconds - age)
+        nanoseconds = max(0, now - round(1e9 * (at - moment)))
         return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+    def _read_both_clocks(self) -> tuple[int, float]:
+        """Return the node's time in nanoseconds, and `time.monotonic` at the same moment."""
+        for _ in range(ATTEMPTS):
+            before = time.monotonic()
+            now = self._node.get_clock().now().nanoseconds
+            after = time.monotonic()
+            if after - before < SAME_MOMENT:
+                break
+        return now, (before + after) / 2

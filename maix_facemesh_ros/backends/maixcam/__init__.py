@@ -41,7 +41,7 @@ class MaixCamFaceSource:
     """Faces, and if wanted pictures, of one MaixCAM."""
 
     def __init__(self, parameters: NodeParameters, report: Report) -> None:
-        """Start to connect.
+        """Prepare; `frames` connects.
 
         Args:
             parameters: all `maixcam_...`, the thresholds and `max_face_num`.
@@ -63,8 +63,8 @@ class MaixCamFaceSource:
         self._trouble = "connecting"
         self._said: set[str] = set()
         self._loop = asyncio.new_event_loop()
+        self._task = self._loop.create_task(self._serve())
         self._thread = threading.Thread(target=self._run, name="maixcam link", daemon=True)
-        self._thread.start()
 
     @property
     def facts(self) -> dict[str, str]:
@@ -81,6 +81,7 @@ class MaixCamFaceSource:
 
     def frames(self) -> Iterator[FaceFrame | JpegFrame]:
         """See `backends.FaceSource`."""
+        self._thread.start()
         while (frame := self._frames.take()) is not None:
             yield frame
 
@@ -99,7 +100,6 @@ class MaixCamFaceSource:
     # From here on in the link's thread.
 
     def _run(self) -> None:
-        self._task = self._loop.create_task(self._serve())
         try:
             self._loop.run_until_complete(self._task)
         except asyncio.CancelledError:

@@ -27,7 +27,8 @@ MAIX_STAND_IN_CAMERA_FAILS_AT: numbers of pictures, separated by commas, counted
 MAIX_STAND_IN_CAMERA_HOLDS_LOCK: 0: other threads run while `read` waits. The real one keeps them
     waiting.
 MAIX_STAND_IN_CAPTURE_LOG: a file that gets a line for every picture of the camera: its number,
-    counted from 0, and the host's `time.monotonic_ns()` when `read` returned.
+    counted from 0, and the host's `time.monotonic_ns()` when `read` returned. It is written with
+    the next `read`, or when the camera is closed.
 MAIX_STAND_IN_CLOCK_OFFSET_S, MAIX_STAND_IN_CLOCK_DRIFT_PPM: the device's clock, that of
     `maix.time.ticks_us` and the like, is the host's monotonic clock times (1 + drift / 1e6) plus
     the offset; both 0. The sum must stay positive.

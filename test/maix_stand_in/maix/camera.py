@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import time
 from itertools import count
@@ -23,6 +24,15 @@ _PATIENCE = 3
 
 #: Pictures are counted over all cameras that a process opens.
 _numbers = count()
+#: Numbers and times of pictures that the log does not have yet.
+_unwritten: list[tuple[int, int]] = []
+
+
+@atexit.register
+def _write_log() -> None:
+    while _unwritten:
+        number, at = _unwritten.pop(0)
+        _knobs.append_line("CAPTURE_LOG", f"{number} {at}")
 
 
 class Camera:
@@ -83,6 +93,7 @@ class Camera:
         """
         if not self._is_opened:
             self.open()
+        _write_log()
         # Pictures that nobody read in time are lost, all but the newest.
         due = max(self._taken + 1, math.floor((time.monotonic() - self._opened_at) * self._fps))
         wait = self._opened_at + due / self._fps - time.monotonic()
@@ -99,11 +110,13 @@ class Camera:
         self._wait(wait)
         self._taken = due
         picture = self._picture(number % len(self._pictures))
-        _knobs.append_line("CAPTURE_LOG", f"{number} {time.monotonic_ns()}")
+        # Written later, because other threads run while a file is written.
+        _unwritten.append((number, time.monotonic_ns()))
         return picture
 
     def close(self) -> None:
         """Stop; the next `read` opens it again."""
+        _write_log()
         self._is_opened = False
 
     def is_opened(self) -> bool:
