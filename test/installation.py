@@ -79,6 +79,7 @@ USE = """
 import numpy
 from ament_index_python.packages import get_package_share_directory
 from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.backends import maixcam  # with what the device's app shares
 
 print(get_package_share_directory("maix_facemesh_ros"))
 with FaceMesh() as mesh:
@@ -90,6 +91,8 @@ SHARED_FILES = (
     "config",
     "launch/facemesh.launch.py",
     "launch/two_cameras.launch.py",
+    "maixcam_app/main.py",
+    "maixcam_app/maixcam_shared/link.py",
     "models/README.md",
     "models/face_landmarks.onnx",
     "msg/FaceArray.msg",
@@ -100,7 +103,7 @@ SHARED_FILES = (
 
 def copy_source(folder: Path) -> Path:
     """Copy the repository as git would bring it, so that a build leaves nothing in it."""
-    shutil.copytree(SOURCE, folder, ignore=NOT_SOURCE)
+    shutil.copytree(SOURCE, folder, symlinks=True, ignore=NOT_SOURCE)
     return folder
 
 

@@ -72,6 +72,7 @@ def test_wheel_holds_both_halves(wheel: Path) -> None:
     data = f"{wheel.name.split('-cp')[0]}.data/data"
 
     assert f"{PACKAGE}/face_mesh.py" in names
+    assert f"{PACKAGE}/maixcam_shared/link.py" in names
     assert f"{PACKAGE}/msg/_face_array.py" in names
     assert f"{data}/lib/{PACKAGE}/facemesh_node" in names
     for file in SHARED_FILES:

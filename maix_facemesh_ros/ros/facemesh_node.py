@@ -157,6 +157,9 @@ class FaceMeshNode(Node):
         except SourceError as error:
             self.failed = True
             self.get_logger().error(str(error))
+        except Exception:
+            self.failed = True
+            raise
         finally:
             # A source has ended (or the node is on its way out): let the executor return.
             self.context.try_shutdown()
