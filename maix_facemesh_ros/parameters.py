@@ -89,7 +89,7 @@ class Parameter:
         )
 
     def _index_tuple(self, value: Any) -> tuple[int, ...]:
-        if isinstance(value, str) or not isinstance(value, Iterable):
+        if isinstance(value, str | bytes | bytearray) or not isinstance(value, Iterable):
             raise ParameterError(f"{self.name} is {reprlib.repr(value)}: give {self.type_name}")
         items = tuple(value)
         if len(items) > LANDMARKS:
