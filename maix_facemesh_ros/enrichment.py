@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.one_euro import LandmarkSmoother
+from maix_facemesh_ros.face_ids import FaceIds
+from maix_facemesh_ros.gaze import estimate_gaze
+from maix_facemesh_ros.head_pose import HeadPoseEstimator
+from maix_facemesh_ros.one_euro import LandmarkSmoother, OneEuro
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 if TYPE_CHECKING:
@@ -23,31 +28,75 @@ class Enrichment:
         Raises:
             ModelError: a model file is missing or damaged.
         """
+        self._ids: FaceIds | None = FaceIds() if parameters.has_ids else None
         self._smoother = LandmarkSmoother()
+        self._pose: HeadPoseEstimator | None = None
         self._blendshapes: BlendshapesNetwork | None = None
         if parameters.blendshapes:
             self._load_blendshapes()
 
     def forget(self) -> None:
         """Forget the pictures before: the next one starts a new stream."""
+        if self._ids is not None:
+            self._ids.forget()
         self._smoother.forget()
 
-    def enrich(self, faces: list[Face], stamp: float, parameters: FaceMeshParameters) -> None:
+    def enrich(
+        self,
+        faces: list[Face],
+        stamp: float,
+        size: tuple[int, int],
+        camera: CameraModel | None,
+        parameters: FaceMeshParameters,
+    ) -> None:
         """Work on the faces of the next picture, in place.
 
         Args:
             faces: with all 478 landmarks, or none.
             stamp: the picture's time in seconds.
+            size: the picture's width and height in pixels.
+            camera: what took the picture; None: nobody knows.
             parameters: those in force for this picture.
         """
-        if parameters.tracking and parameters.smoothing == "one_euro":
-            self._smoother.smooth(faces, stamp)
+        if parameters.has_ids:
+            self._ids = self._ids or FaceIds()
+            self._ids.assign(faces, stamp, parameters.id_timeout)
+            if parameters.smoothing == "one_euro":
+                self._smoother.smooth(faces, stamp, _one_euro(parameters))
+        if parameters.pose:
+            self._find_poses(faces, size, camera, parameters)
         if parameters.blendshapes:
             network = self._load_blendshapes()
             for face in faces:
                 face.blendshapes = network.score(face.points) if len(face.points) else None
         for face in faces:
             _keep_wanted_points(face, parameters)
+
+    def _find_poses(
+        self,
+        faces: list[Face],
+        size: tuple[int, int],
+        camera: CameraModel | None,
+        parameters: FaceMeshParameters,
+    ) -> None:
+        if camera is None and parameters.assumed_field_of_view:
+            camera = _assumed_camera(*size, parameters.assumed_field_of_view)
+        # A calibration for pictures of another size would give wrong directions.
+        if camera is None or (camera.width, camera.height) != size:
+            return
+        if (
+            self._pose is None
+            or self._pose.camera is not camera
+            or self._pose.face_scale != parameters.face_scale
+        ):
+            self._pose = HeadPoseEstimator(camera, parameters.face_scale)
+        for face in faces:
+            head = self._pose.estimate(face.points, face.points_z) if len(face.points) else None
+            if head is None:
+                continue
+            face.pose, face.points_3d = head.pose, head.points_3d
+            if parameters.gaze:
+                face.gaze = estimate_gaze(face.points, head.pose, camera, parameters.face_scale)
 
     def _load_blendshapes(self) -> BlendshapesNetwork:
         if self._blendshapes is None:
@@ -59,6 +108,19 @@ class Enrichment:
         return self._blendshapes
 
 
+@lru_cache(maxsize=1)
+def _assumed_camera(width: int, height: int, field_of_view: float) -> CameraModel:
+    return CameraModel.from_field_of_view(width, height, field_of_view)
+
+
+def _one_euro(parameters: FaceMeshParameters) -> OneEuro:
+    return OneEuro(
+        parameters.one_euro_min_cutoff,
+        parameters.one_euro_beta,
+        parameters.one_euro_derivate_cutoff,
+    )
+
+
 def _keep_wanted_points(face: Face, parameters: FaceMeshParameters) -> None:
     wanted = parameters.landmark_indices
     if wanted is not None and len(face.points):
@@ -66,6 +128,8 @@ def _keep_wanted_points(face: Face, parameters: FaceMeshParameters) -> None:
         face.points = face.points[face.indices]
         face.points_z = face.points_z[face.indices]
         face.points_rel = face.points_rel[face.indices]
+        if face.points_3d is not None:
+            face.points_3d = face.points_3d[face.indices]
     if not parameters.landmarks_abs:
         face.points = face.points[:0]
     if not parameters.landmarks_rel:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.uint8]
 #: x, y, width, height.
 Box = tuple[float, float, float, float]
@@ -23,6 +24,20 @@ def _no_points() -> FloatArray:
 
 def _no_depths() -> FloatArray:
     return np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gaze:
+    """Where the eyes of one face look, in the camera's optical frame."""
+
+    #: (3,) metres: the point between the eyes.
+    origin: DoubleArray
+    #: (3,) of length 1: both eyes together.
+    direction: DoubleArray
+    #: (3,) of length 1: the person's right eye; zeros while it is closed or cannot be seen.
+    right: DoubleArray
+    #: (3,) the person's left eye, like `right`.
+    left: DoubleArray
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +72,11 @@ class Face:
     #: (52,) expression scores 0..1, in the order of `BLENDSHAPE_NAMES`.
     blendshapes: FloatArray | None = None
     #: (4, 4) head in the camera's optical frame, metres.
-    pose: npt.NDArray[np.float64] | None = None
+    pose: DoubleArray | None = None
     #: (N, 3) landmarks in the camera's optical frame, metres.
     points_3d: FloatArray | None = None
+    #: Where the eyes look; None where that is not computed, and while both are closed.
+    gaze: Gaze | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from maix_facemesh_ros.backends import open_backend
+from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import Face, Picture, PictureError
 from maix_facemesh_ros.parameters import (
@@ -65,6 +66,8 @@ class FaceMesh:
         self._backend = opened.detector
         self._backend_description = opened.description
         self._enrichment = Enrichment(parameters)
+        #: What takes the pictures, for `pose`; None: not known. It counts from the next picture on.
+        self.camera: CameraModel | None = None
         self._stamp: float | None = None
         self._closed = False
 
@@ -112,7 +115,8 @@ class FaceMesh:
         stamp = self._next_stamp(stamp)
         parameters = self._parameters
         faces = self._backend.detect(picture, parameters, bgr=bgr)
-        self._enrichment.enrich(faces, stamp, parameters)
+        height, width = picture.shape[:2]
+        self._enrichment.enrich(faces, stamp, (width, height), self.camera, parameters)
         return faces
 
     def close(self) -> None:

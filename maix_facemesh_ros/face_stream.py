@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from maix_facemesh_ros.backends import open_face_source
+from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.parameters import NodeParameters
@@ -46,7 +47,14 @@ class FaceStream:
         self.backend_name = parameters.backend
         self._source = open_face_source(parameters, report)
         self._enrichment = Enrichment(parameters)
+        #: What takes the pictures, for `pose`; None: not known. It counts from the next picture on.
+        self.camera: CameraModel | None = None
         self._taken_at = float("-inf")
+
+    @property
+    def parameters(self) -> NodeParameters:
+        """The parameters in force."""
+        return self._parameters
 
     @property
     def name(self) -> str:
@@ -97,4 +105,5 @@ class FaceStream:
         if frame.taken_at < self._taken_at:
             self._enrichment.forget()
         self._taken_at = frame.taken_at
-        self._enrichment.enrich(frame.faces, frame.taken_at, self._parameters)
+        size = (frame.width, frame.height)
+        self._enrichment.enrich(frame.faces, frame.taken_at, size, self.camera, self._parameters)

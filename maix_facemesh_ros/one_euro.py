@@ -1,7 +1,7 @@
 """The One-Euro filter: still faces stop trembling, moving ones do not lag.
 
 Casiez, Roussel, Vogel: «1€ Filter: A Simple Speed-based Low-pass Filter for Noisy Input in
-    Interactive Systems», CHI 2012. Constants and scaling are MediaPipe's
+    Interactive Systems», CHI 2012. Defaults and scaling are MediaPipe's
     (face_landmarks_detector_graph.cc, landmarks_smoothing_calculator.cc): speeds are measured in
     face sizes, so that near and far faces are smoothed alike.
 """
@@ -10,15 +10,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.face import Face
 
-MIN_CUTOFF = 0.05  # hertz
-BETA = 80.0
-DERIVATE_CUTOFF = 1.0  # hertz
+
+class OneEuro(NamedTuple):
+    """The filter's parameters; the defaults are MediaPipe's."""
+
+    #: Cutoff frequency for what does not move, in hertz.
+    min_cutoff: float = 0.05
+    #: By how much it grows with the speed, in hertz for a face size a second.
+    beta: float = 80.0
+    #: Cutoff frequency for the speed itself, in hertz.
+    derivate_cutoff: float = 1.0
+
+
+MEDIAPIPE = OneEuro()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,18 +49,19 @@ class LandmarkSmoother:
     def __init__(self) -> None:
         self._states: dict[int, _State] = {}
 
-    def smooth(self, faces: list[Face], stamp: float) -> None:
+    def smooth(self, faces: list[Face], stamp: float, one_euro: OneEuro = MEDIAPIPE) -> None:
         """Replace `points` and `points_z` of each face that has an id by their smoothed values.
 
         Args:
             faces: the faces of one picture; a face that is not among them is forgotten.
             stamp: time of the picture in seconds. Where it does not advance, a face starts anew.
+            one_euro: how much.
         """
         states = {}
         for face in faces:
             if face.id and len(face.points):
                 raw = np.array([*face.points.T, face.points_z], np.float64)
-                state = _advance(self._states.get(face.id), raw, stamp)
+                state = _advance(self._states.get(face.id), raw, stamp, one_euro)
                 face.points = state.smoothed[:2].T.astype(np.float32, order="C")
                 face.points_z = state.smoothed[2].astype(np.float32)
                 states[face.id] = state
@@ -60,7 +72,9 @@ class LandmarkSmoother:
         self._states = {}
 
 
-def _advance(before: _State | None, raw: npt.NDArray[np.float64], stamp: float) -> _State:
+def _advance(
+    before: _State | None, raw: npt.NDArray[np.float64], stamp: float, one_euro: OneEuro
+) -> _State:
     if before is None or stamp <= before.stamp:
         return _State(stamp, raw, raw, np.zeros_like(raw))
     elapsed = stamp - before.stamp
@@ -68,9 +82,10 @@ def _advance(before: _State | None, raw: npt.NDArray[np.float64], stamp: float) 
     face_size = max((width + height) / 2, 1.0)
 
     speeds = (raw - before.raw) / (face_size * elapsed)
-    share = _share_of_new(DERIVATE_CUTOFF, elapsed)
+    share = _share_of_new(one_euro.derivate_cutoff, elapsed)
     speeds = share * speeds + (1 - share) * before.speeds
-    share_of_each = _share_of_new(MIN_CUTOFF + BETA * np.abs(speeds), elapsed)
+    cutoffs = one_euro.min_cutoff + one_euro.beta * np.abs(speeds)
+    share_of_each = _share_of_new(cutoffs, elapsed)
     smoothed = share_of_each * raw + (1 - share_of_each) * before.smoothed
     return _State(stamp, raw, smoothed, speeds)
 

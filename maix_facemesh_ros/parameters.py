@@ -209,8 +209,9 @@ class FaceMeshParameters:
     )
     tracking: bool = _parameter(
         False,
-        "Pictures are consecutive frames of one stream: faces keep their id, and the detector "
-        "rests while all are in view. Off: each picture stands alone.",
+        "Pictures are consecutive frames of one stream: faces are followed and keep their id, and "
+        "the detector rests while all are in view. Off: each picture is looked at anew. A MaixCAM "
+        "looks at every picture anew.",
     )
     detect_interval: int = _parameter(
         10,
@@ -219,10 +220,45 @@ class FaceMeshParameters:
         minimum=1,
         changeable=True,
     )
+    ids: bool = _parameter(
+        False,
+        "Pictures are consecutive frames of one stream, and a face keeps its id in it. With "
+        "tracking always; on its own for faces that are looked for anew in every picture.",
+        changeable=True,
+    )
+    id_timeout: float = _parameter(
+        0.5,
+        "Seconds that a face may be out of sight and keep its id.",
+        minimum=0.0,
+        maximum=60.0,
+        changeable=True,
+    )
     smoothing: str = _parameter(
         "one_euro",
-        "With tracking: how landmarks are smoothed over time.",
+        "With ids: how landmarks, and with them pose and gaze, are smoothed over time.",
         choices=("off", "one_euro"),
+        changeable=True,
+    )
+    one_euro_min_cutoff: float = _parameter(
+        0.05,
+        "With smoothing one_euro: hertz up to which a still face is let through. Less: stiller. "
+        "The default of this and of the next two is MediaPipe's.",
+        minimum=0.001,
+        maximum=100.0,
+        changeable=True,
+    )
+    one_euro_beta: float = _parameter(
+        80.0,
+        "With smoothing one_euro: hertz more for each face size a second of speed. More: less lag.",
+        minimum=0.0,
+        maximum=10000.0,
+        changeable=True,
+    )
+    one_euro_derivate_cutoff: float = _parameter(
+        1.0,
+        "With smoothing one_euro: hertz up to which changes of speed are let through.",
+        minimum=0.001,
+        maximum=100.0,
         changeable=True,
     )
     require_landmarks: bool = _parameter(
@@ -247,6 +283,31 @@ class FaceMeshParameters:
         changeable=True,
     )
     blendshapes: bool = _parameter(False, "Compute 52 expression scores per face.", changeable=True)
+    pose: bool = _parameter(
+        False,
+        "Compute each head's place and direction in metres, and the landmarks in space. It takes "
+        "the camera's calibration, or assumed_field_of_view.",
+        changeable=True,
+    )
+    gaze: bool = _parameter(
+        False, "With pose: compute where each face's eyes look.", changeable=True
+    )
+    face_scale: float = _parameter(
+        1.0,
+        "Size of the heads beside an average adult's. All distances are proportional to it: with "
+        "1, a child whose head is a tenth smaller seems to be a tenth further away than it is.",
+        minimum=0.3,
+        maximum=3.0,
+        changeable=True,
+    )
+    assumed_field_of_view: float = _parameter(
+        0.0,
+        "The camera's horizontal field of view in degrees, for pose while there is no calibration; "
+        "0: then there is no pose. Distances are as wrong as this number.",
+        minimum=0.0,
+        maximum=170.0,
+        changeable=True,
+    )
     threads: int = _parameter(
         0,
         "Faces computed side by side; 0: as many as this process has processors.",
@@ -273,6 +334,10 @@ class FaceMeshParameters:
             (
                 not self.landmarks_abs and not self.landmarks_rel,
                 "landmarks_abs and landmarks_rel are both off: switch one on",
+            ),
+            (
+                self.gaze and not self.pose,
+                "gaze is on and pose is off: gaze needs pose, switch it on",
             ),
             (
                 own_file and not self.detector_model,
@@ -310,6 +375,11 @@ class FaceMeshParameters:
         return dataclasses.replace(self, **changes)
 
     @property
+    def has_ids(self) -> bool:
+        """Whether faces keep their ids."""
+        return self.tracking or self.ids
+
+    @property
     def face_limit(self) -> int | None:
         """`max_face_num` as a limit; None when there is none."""
         return self.max_face_num if self.max_face_num > 0 else None
@@ -326,7 +396,8 @@ class FaceMeshParameters:
 class NodeParameters(FaceMeshParameters):
     """The parameters of `facemesh_node`: those of `FaceMesh`, and where pictures come from.
 
-    A node sees a stream, so `tracking` is on unless it is switched off.
+    A node sees a stream, so `tracking` and `ids` are on unless they are switched off, and it hears
+    of the camera's calibration, so `pose` is too.
     """
 
     backend: str = _parameter(
@@ -337,6 +408,20 @@ class NodeParameters(FaceMeshParameters):
     )
     tracking: bool = _parameter(
         True, _description(FaceMeshParameters, "tracking"), changeable=False
+    )
+    ids: bool = _parameter(True, _description(FaceMeshParameters, "ids"), changeable=True)
+    pose: bool = _parameter(True, _description(FaceMeshParameters, "pose"), changeable=True)
+    tf: bool = _parameter(
+        False,
+        "With pose: publish the frames face_<id>, and with gaze gaze_<id>, under the camera's on "
+        "/tf, where tf2 is installed.",
+        changeable=True,
+    )
+    rectified: str = _parameter(
+        "auto",
+        "Whether pictures on a topic are rectified, so that camera_info's P describes them and no "
+        "distortion is left. auto: when the last part of the topic's name begins with image_rect.",
+        choices=("auto", "yes", "no"),
     )
     source: str = _parameter(
         "",

@@ -70,8 +70,31 @@ def test_without_calibration_the_topic_is_named(camera: Camera) -> None:
 def test_a_calibration_that_fits_is_described(camera: Camera) -> None:
     camera.calibration.picture_is(Header(), (640, 480))
     assert camera.says(calibration_of(640, 480)) == (
-        "640x480, focal length 525.0 and 530.0 pixels, plumb_bob"
+        "640x480, focal length 525.0 and 530.0 pixels, no distortion"
     )
+    distorted = calibration_of(640, 480)
+    distorted.d = [-0.2, 0.1, 0.0, 0.0, 0.0]
+    assert camera.says(distorted) == "640x480, focal length 525.0 and 530.0 pixels, plumb_bob"
+    assert camera.calibration.camera is not None
+    assert camera.calibration.camera.distortion.tolist() == [-0.2, 0.1, 0.0, 0.0, 0.0]
+
+
+def test_the_same_calibration_again_is_the_same_camera(camera: Camera) -> None:
+    camera.says(calibration_of(640, 480))
+    before = camera.calibration.camera
+    again = calibration_of(640, 480)
+    again.header.stamp.sec = 77
+    camera.calibration._on_camera_info(again)
+    assert camera.calibration.camera is before
+
+
+def test_of_rectified_pictures_the_projection_counts(camera: Camera) -> None:
+    calibration = Calibration(camera.node, "", own_camera=False, rectified=True)
+    message = calibration_of(640, 480)
+    message.d = [-0.2, 0.1, 0.0, 0.0, 0.0]
+    message.p = [400.0, 0.0, 320.0, 0.0, 0.0, 401.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    calibration._on_camera_info(message)
+    assert calibration.state() == "640x480, focal length 400.0 and 401.0 pixels, no distortion"
 
 
 def test_a_calibration_for_other_pictures_is_told(
@@ -95,7 +118,10 @@ def test_binning_and_a_region_of_interest_are_minded(camera: Camera) -> None:
 
 
 def test_an_uncalibrated_camera_says_so(camera: Camera) -> None:
-    assert camera.says(CameraInfo(width=640, height=480)).endswith("says that it is not calibrated")
+    assert camera.says(CameraInfo(width=640, height=480)).startswith(
+        "/eye/camera_info cannot be used: K begins with 0, so this camera is not calibrated"
+    )
+    assert camera.calibration.camera is None
 
 
 #: As cameracalibrator of camera_calibration writes it.

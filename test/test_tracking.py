@@ -114,13 +114,14 @@ def test_new_face_gets_a_new_number(mesh: FaceMesh, one_face: Picture, two_faces
     assert all(1 in answer for answer in answers)
 
 
-def test_face_that_went_comes_back_with_a_new_number(mesh: FaceMesh, one_face: Picture) -> None:
-    assert ids(mesh.process(one_face)) == [1]
-    assert mesh.process(plain()) == []
-    (face,) = mesh.process(one_face)
-    assert face.id == 2
-    with FaceMesh(tracking=True) as fresh:
-        np.testing.assert_array_equal(face.points, fresh.process(one_face)[0].points)
+def test_face_that_went_for_long_comes_back_with_a_new_number(
+    mesh: FaceMesh, one_face: Picture
+) -> None:
+    assert ids(mesh.process(one_face, 1.0)) == [1]
+    assert mesh.process(plain(), 1.1) == []
+    assert ids(mesh.process(one_face, 1.4)) == [1], "within id_timeout"
+    assert mesh.process(plain(), 1.5) == []
+    assert ids(mesh.process(one_face, 2.0)) == [2]
 
 
 def test_without_tracking_each_picture_stands_alone(looks: Looks, one_face: Picture) -> None:
@@ -202,7 +203,7 @@ def test_face_without_landmarks_is_given_beside_one_that_is_tracked(
         require_landmarks=False,
     ) as mesh:
         for _ in range(3):
-            assert sorted(ids(mesh.process(picture))) == [0, 1]
+            assert sorted(ids(mesh.process(picture))) == [1, 2]
     assert looks.count == 3
 
 
@@ -247,7 +248,7 @@ def test_face_without_landmarks_is_given_in_every_picture(
     ) as mesh:
         for _ in range(3):
             (face,) = mesh.process(face_in_doubt)
-            assert face.id == 0
+            assert face.id == 1
             assert face.points.shape == (0, 2)
             assert face.box[2] > 0
     assert looks.count == 3
@@ -263,7 +264,7 @@ def test_lower_face_limit_keeps_the_largest(mesh: FaceMesh, two_faces: Picture) 
     mesh.change(max_face_num=2)
     for _ in range(mesh.parameters.detect_interval):
         faces = mesh.process(two_faces)
-    assert ids(faces) == [1, 3]
+    assert ids(faces) == [1, 2], "the other one was out of sight for less than id_timeout"
 
 
 def test_tracking_is_fixed_at_the_start(mesh: FaceMesh) -> None:

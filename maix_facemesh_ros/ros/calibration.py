@@ -14,6 +14,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from maix_facemesh_ros.camera_model import CalibrationError, CameraModel, Region
 from maix_facemesh_ros.parameters import ParameterError
 
 #: Seconds between two warnings of the same kind.
@@ -30,7 +31,7 @@ class Calibration:
     it is said on the log and on /diagnostics.
     """
 
-    def __init__(self, node: Node, file: str, *, own_camera: bool) -> None:
+    def __init__(self, node: Node, file: str, *, own_camera: bool, rectified: bool = False) -> None:
         """Read the file or listen to `camera_info`.
 
         Args:
@@ -38,16 +39,21 @@ class Calibration:
             file: of camera_calibration; empty: the calibration comes on the topic.
             own_camera: the pictures come from no topic, so the file's calibration is published with
                 each.
+            rectified: the pictures are without distortion, as the calibration's P describes them.
 
         Raises:
             ParameterError: the file cannot be read, or is no calibration.
         """
         self._node = node
+        self._rectified = rectified
         self._latest: CameraInfo | None = None
+        #: What takes the pictures; None as long as nobody has said so, or nothing that can be used.
+        self.camera: CameraModel | None = None
+        self._problem = ""
         self._picture_size: tuple[int, int] | None = None
         self._publisher: Publisher | None = None
         if file:
-            self._latest = read_calibration(file)
+            self._take(read_calibration(file))
             self.origin = file
             if own_camera:
                 self._publisher = node.create_publisher(
@@ -75,24 +81,33 @@ class Calibration:
         """What is known, in words."""
         if self._latest is None:
             return f"none on {self.origin}"
-        if self._latest.k[0] == 0.0:
-            return f"the camera on {self.origin} says that it is not calibrated"
-        width, height = _calibrated_size(self._latest)
-        fits = self._picture_size in (None, (width, height))
+        if self.camera is None:
+            return f"{self.origin} cannot be used: {self._problem}"
+        size = (self.camera.width, self.camera.height)
+        fits = self._picture_size in (None, size)
         return (
-            f"{width}x{height}, focal length {self._latest.k[0]:.1f} and {self._latest.k[4]:.1f} "
-            f"pixels, {self._latest.distortion_model or 'no distortion model'}"
+            f"{_text(size)}, focal length {self.camera.matrix[0, 0]:.1f} and "
+            f"{self.camera.matrix[1, 1]:.1f} pixels, {self.camera.model or 'no distortion'}"
             + ("" if fits else f"; does not fit the pictures of {_text(self._picture_size)}")
         )
 
     def _on_camera_info(self, message: CameraInfo) -> None:
+        if self._latest is None or _numbers_of(message) != _numbers_of(self._latest):
+            self._take(message)
+            self._check_size()
+
+    def _take(self, message: CameraInfo) -> None:
         self._latest = message
-        self._check_size()
+        try:
+            self.camera = _camera_of(message, rectified=self._rectified)
+        except CalibrationError as error:
+            self.camera = None
+            self._problem = str(error)
 
     def _check_size(self) -> None:
-        if self._latest is None or self._picture_size is None or self._latest.k[0] == 0.0:
+        if self.camera is None or self._picture_size is None:
             return
-        size = _calibrated_size(self._latest)
+        size = (self.camera.width, self.camera.height)
         if size != self._picture_size:
             self._node.get_logger().warning(
                 f"{self.origin} is for pictures of {_text(size)}, but these are "
@@ -151,16 +166,36 @@ def _numbers(matrix: Mapping[str, Sequence[float]], count: int | None = None) ->
     return numbers
 
 
-def _calibrated_size(message: CameraInfo) -> tuple[int, int]:
-    """Return the size of the pictures that belong to a calibration, in pixels.
+def _numbers_of(message: CameraInfo) -> CameraInfo:
+    """Return the message without its header, which is another one with every picture."""
+    return CameraInfo(
+        width=message.width,
+        height=message.height,
+        distortion_model=message.distortion_model,
+        d=message.d,
+        k=message.k,
+        p=message.p,
+        binning_x=message.binning_x,
+        binning_y=message.binning_y,
+        roi=message.roi,
+    )
 
-    Binning makes them smaller, and a region of interest, given in unbinned pixels, makes them a
-    part (sensor_msgs/msg/CameraInfo).
+
+def _camera_of(message: CameraInfo, *, rectified: bool) -> CameraModel:
+    """Return the camera that a message describes.
+
+    Raises:
+        CalibrationError: it describes none.
     """
+    binning = (message.binning_x, message.binning_y)
     part = message.roi
-    width = part.width or message.width
-    height = part.height or message.height
-    return width // max(message.binning_x, 1), height // max(message.binning_y, 1)
+    region = Region(part.x_offset, part.y_offset, part.width, part.height)
+    size = (message.width, message.height)
+    if rectified:
+        return CameraModel.from_projection(*size, message.p, binning=binning, region=region)
+    return CameraModel.from_calibration(
+        *size, message.k, message.d, message.distortion_model, binning=binning, region=region
+    )
 
 
 def _text(size: tuple[int, int] | None) -> str:

@@ -7,12 +7,14 @@ stands in the place of `_answer`: the faces have been found on the way.
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
 import traceback
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
@@ -40,6 +42,7 @@ from maix_facemesh_ros.picture_sources import (
 )
 from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
+from maix_facemesh_ros.ros.face_frames import FaceFrames
 from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.ros.messages import face_array
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
@@ -57,10 +60,23 @@ WARNING_INTERVAL = 5.0
 #: while the processor is busy elsewhere would be lost uncounted; the slot has the latest anyway.
 QUEUED_MESSAGES = 5
 
-#: image_transport: the topic, its type, and what reads its messages.
+#: Seconds in which a calibration may come before its absence is worth a line.
+CALIBRATION_PATIENCE = 2.0
+
+
+class Transport(NamedTuple):
+    """How pictures come on a topic."""
+
+    topic: str
+    message_type: type
+    #: Reads a serialized message.
+    read: Callable[[bytes], ImageMessage]
+
+
+#: By the values of `image_transport`.
 TRANSPORTS = {
-    "raw": ("image_raw", Image, read_image),
-    "compressed": ("image_raw/compressed", CompressedImage, read_compressed_image),
+    "raw": Transport("image_raw", Image, read_image),
+    "compressed": Transport("image_raw/compressed", CompressedImage, read_compressed_image),
 }
 
 #: What can be wrong at the start: said in one line, without a traceback.
@@ -77,7 +93,7 @@ class FaceMeshNode(Node):
     def __init__(self) -> None:
         super().__init__("facemesh")
         self.failed = False
-        parameters = declare_parameters(self)
+        self._in_force = parameters = declare_parameters(self)
         self._closing = threading.Event()
         self._frame_id = parameters.frame_id
         self._stamps = OwnStamps(self, parameters.camera_delay)
@@ -88,10 +104,19 @@ class FaceMeshNode(Node):
                 **self._mesh.facts,
                 "pictures from": self._origin,
                 "calibration": self._calibration.state(),
+                "pose": self._pose_state(),
             },
         )
         own_camera = parameters.source != "" or parameters.backend in FACE_SOURCES
-        self._calibration = Calibration(self, parameters.calibration_file, own_camera=own_camera)
+        self._calibration = Calibration(
+            self,
+            parameters.calibration_file,
+            own_camera=own_camera,
+            rectified=self._is_rectified(parameters) and not own_camera,
+        )
+        self._face_frames = FaceFrames(self)
+        self._started_at = time.monotonic()
+        self._said_why_no_pose = False
         self._faces = self.create_publisher(
             FaceArray,
             "faces",
@@ -111,6 +136,11 @@ class FaceMeshNode(Node):
             self._mesh = FaceMesh(parameters)
             self._origin = self._take_pictures_from(parameters)
         self.add_on_set_parameters_callback(self._on_parameters)
+        if parameters.pose and parameters.assumed_field_of_view:
+            self.get_logger().info(
+                "until there is a calibration, poses are those of an assumed field of view of "
+                f"{parameters.assumed_field_of_view:g}°"
+            )
         self.get_logger().info(
             f"backend {self._mesh.facts['backend']}; pictures from {self._origin}, "
             f"faces on {self._faces.topic_name}"
@@ -125,14 +155,13 @@ class FaceMeshNode(Node):
                 parameters.source, loop=parameters.source_loop, report=self._on_source_notice
             )
             return self._source.name
-        topic, message_type, self._read = TRANSPORTS[parameters.image_transport]
-        watch = TopicWatch(
-            self, self.resolve_topic_name(topic), lambda: self._diagnostics.total("arrived")
-        )
+        self._transport = TRANSPORTS[parameters.image_transport]
+        topic = self.resolve_topic_name(self._transport.topic)
+        watch = TopicWatch(self, topic, lambda: self._diagnostics.total("arrived"))
         return str(
             self.create_subscription(
-                message_type,
-                topic,
+                self._transport.message_type,
+                self._transport.topic,
                 self._on_image,
                 QoSProfile(
                     depth=QUEUED_MESSAGES,
@@ -146,6 +175,13 @@ class FaceMeshNode(Node):
                 raw=True,
             ).topic_name
         )
+
+    def _is_rectified(self, parameters: NodeParameters) -> bool:
+        """Tell if the pictures on the topic are rectified."""
+        if parameters.rectified != "auto":
+            return parameters.rectified == "yes"
+        topic = self.resolve_topic_name(TRANSPORTS[parameters.image_transport].topic)
+        return re.search(r"/image_rect[^/]*(/compressed)?$", topic) is not None
 
     def _on_image(self, message: bytes) -> None:
         self._diagnostics.arrived(replaced_another=self._slot.put(message))
@@ -167,6 +203,7 @@ class FaceMeshNode(Node):
     def _items(self) -> Iterator[bytes | ImageMessage | FaceFrame | JpegFrame]:
         """Give what is to be answered: all of a file, the latest of anything live."""
         if isinstance(self._mesh, FaceStream):
+            self._mesh.camera = self._calibration.camera
             yield from self._mesh.frames()
             return
         if self._source is not None and not self._source.is_live:
@@ -211,9 +248,10 @@ class FaceMeshNode(Node):
         """Find the faces of one picture and publish them."""
         assert isinstance(self._mesh, FaceMesh)
         started = time.perf_counter()
-        image = self._read(item) if isinstance(item, bytes) else item
+        image = self._transport.read(item) if isinstance(item, bytes) else item
         read = time.perf_counter()
         seconds = image.stamp.sec + image.stamp.nanosec * 1e-9
+        self._mesh.camera = self._calibration.camera
         faces = self._mesh.process(image.picture, seconds, bgr=image.bgr)
         found = time.perf_counter()
         height, width = image.picture.shape[:2]
@@ -226,13 +264,41 @@ class FaceMeshNode(Node):
         self._diagnostics.arrived(replaced_another=False)
         header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
         self._publish(header, (frame.width, frame.height), frame.faces)
+        # For the next frame: this one came with the calibration of before.
+        self._mesh.camera = self._calibration.camera
 
     def _publish(self, header: Header, size: tuple[int, int], faces: Sequence[Face]) -> None:
         started = time.perf_counter()
-        self._calibration.picture_is(header, size)
         self._faces.publish(face_array(header, size, faces))
+        if self._in_force.tf:
+            self._face_frames.publish(header, faces)
+        self._calibration.picture_is(header, size)
+        if self._in_force.pose and not self._said_why_no_pose:
+            self._explain_missing_pose(faces)
         self._diagnostics.answered(len(faces))
         self._diagnostics.took({"publish": time.perf_counter() - started})
+
+    def _pose_state(self) -> str:
+        """How poses come about, in words."""
+        if not self._in_force.pose:
+            return "off"
+        if self._calibration.camera is not None:
+            return "with the calibration"
+        assumed = self._in_force.assumed_field_of_view
+        return (
+            f"with an assumed field of view of {assumed:g}°" if assumed else "none: no calibration"
+        )
+
+    def _explain_missing_pose(self, faces: Sequence[Face]) -> None:
+        """Say once what pose needs, unless its calibration may still be on its way."""
+        without = any(len(face.points) and face.pose is None for face in faces)
+        if without and time.monotonic() - self._started_at > CALIBRATION_PATIENCE:
+            self._said_why_no_pose = True
+            self.get_logger().info(
+                f"faces come without pose, because the calibration is missing or does not fit "
+                f"({self._calibration.state()}): publish camera_info beside the pictures, or set "
+                "calibration_file, or assumed_field_of_view"
+            )
 
     def _publish_picture(self, frame: JpegFrame) -> None:
         header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
@@ -280,6 +346,7 @@ class FaceMeshNode(Node):
         changes = {p.name: p.value for p in parameters if p.name in names}
         try:
             self._mesh.change(**changes)
+            self._in_force = self._in_force.changed(**changes)
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

@@ -1,0 +1,230 @@
+"""`FaceIds`: who of one picture is who of the next, from boxes and landmarks alone.
+
+Each face of the pictures before is expected where its last motion takes it, and the faces of the
+new picture are given out among them so that all together are off by the least (the Hungarian
+method, as in SORT: Bewley, Ge, Ott, Ramos, Upcroft: «Simple Online and Realtime Tracking», ICIP
+2016). How far off a face is counts by the overlap of the boxes and by the distance of the
+landmarks. The landmarks tell people apart where they cross: there the boxes lie on each other, but
+the heads are turned and shaped differently.
+
+What it cannot know: whether somebody who comes into view where another was lost just before is that
+other. Nothing here looks at the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+
+from maix_facemesh_ros.face import Box, Face, FloatArray
+
+#: A face may be so many face sizes away from where it is expected, at once and for every second
+#: since it was seen. More would let somebody who comes in beside a lost face have its id.
+REACH = 0.5
+REACH_PER_SECOND = 1.5
+
+#: Natural logarithm of how much larger or smaller it may be than expected, likewise.
+GROWTH = 0.35
+GROWTH_PER_SECOND = 1.0
+
+#: Part of the newest motion in what the next is expected to be. Landmarks tremble by a hundredth of
+#: a face size, so the newest alone would send a still face to and fro.
+SHARE_OF_NEWEST = 0.5
+
+#: A face that is not seen slows down: after so many seconds it has e times less speed.
+SLOWING = 0.5
+
+#: Seconds between two pictures of one stream, at most; after more, everyone counts as new.
+LONGEST_PAUSE = 1.0
+
+#: A face size that a face is off counts so many times as much as boxes that do not overlap. With 8
+#: strangers who cross slowly, and even twins, keep their ids in 40 of 40 sequences; with 1, because
+#: a detector's box trembles, they do in 39 and 30.
+WEIGHT_OF_DISTANCE = 8.0
+
+#: A backend's own word that it has followed a face counts as much as half a face size.
+TRUST_IN_BACKEND = 0.5 * WEIGHT_OF_DISTANCE
+
+#: What is out of the question costs so much that it is chosen only where there is nothing else.
+OUT_OF_REACH = 1e6
+
+#: Of the landmarks only each so-manieth is looked at, which is as good and takes less time.
+LANDMARK_STEP = 8
+
+
+class _Place(NamedTuple):
+    """Where a face is, in pixels, or how fast each of that changes in a second."""
+
+    x: float
+    y: float
+    #: Natural logarithm of the size, the square root of the area.
+    log_size: float
+
+
+STANDSTILL = _Place(0.0, 0.0, 0.0)
+
+
+class _Seen(NamedTuple):
+    """A face of the new picture."""
+
+    #: The backend's own number; 0 for none.
+    backend_id: int
+    box: Box
+    #: (60, 2) pixels, or (0, 2).
+    points: FloatArray
+    place: _Place
+
+
+@dataclass(slots=True, eq=False)
+class _Person:
+    """Somebody of the pictures before."""
+
+    id: int
+    last: _Seen
+    seen_at: float
+    speed: _Place
+
+    def expected(self, stamp: float) -> _Place:
+        """Return where the face should be at a time after it was seen."""
+        seconds = SLOWING * -math.expm1((self.seen_at - stamp) / SLOWING)
+        place, speed = self.last.place, self.speed
+        return _Place(
+            place.x + seconds * speed.x,
+            place.y + seconds * speed.y,
+            place.log_size + seconds * speed.log_size,
+        )
+
+
+class FaceIds:
+    """Gives the faces of one stream of pictures ids that hold."""
+
+    def __init__(self) -> None:
+        # Here, because it takes some tenths of a second that only streams need.
+        from scipy.optimize import linear_sum_assignment
+
+        self._assign = linear_sum_assignment
+        self._numbers = count(1)
+        self.forget()
+
+    def forget(self) -> None:
+        """Take everyone for new in the next picture; ids are not used again all the same."""
+        self._people: list[_Person] = []
+        self._stamp = -math.inf
+
+    def assign(self, faces: Sequence[Face], stamp: float, timeout: float) -> None:
+        """Set the `id` of each face of the next picture.
+
+        Args:
+            faces: an `id` that they have already is the backend's own: it says that it has followed
+                the face since the last picture in which it had the same number.
+            stamp: the picture's time in seconds, not before that of the last one.
+            timeout: seconds that a face may be out of sight and keep its id.
+        """
+        people = [person for person in self._people if self._may_return(person, stamp, timeout)]
+        seen = [_look_at(face) for face in faces]
+        present = []
+        for face, it, person in zip(faces, seen, self._recognise(seen, people, stamp), strict=True):
+            face.id = person.id if person else next(self._numbers)
+            if math.isfinite(it.place.x + it.place.y + it.place.log_size):
+                speed = _speed(person, it.place, stamp) if person else STANDSTILL
+                present.append(_Person(face.id, it, stamp, speed))
+        taken = {person.id for person in present}
+        self._people = present + [person for person in people if person.id not in taken]
+        self._stamp = stamp
+
+    def _may_return(self, person: _Person, stamp: float, timeout: float) -> bool:
+        """Tell if somebody can still be the one of before; a slow camera is no absence."""
+        was_there = person.seen_at == self._stamp and stamp - self._stamp <= LONGEST_PAUSE
+        return was_there or stamp - person.seen_at <= timeout
+
+    def _recognise(
+        self, seen: Sequence[_Seen], people: Sequence[_Person], stamp: float
+    ) -> list[_Person | None]:
+        """Return for each face who it is, None for somebody new."""
+        known: list[_Person | None] = [None] * len(seen)
+        if not seen or not people:
+            return known
+        expected = [(person, person.expected(stamp)) for person in people]
+        costs = [[_cost(it, *there, stamp) for there in expected] for it in seen]
+        for row, column in zip(*self._assign(costs), strict=True):
+            if costs[row][column] < OUT_OF_REACH:
+                known[row] = people[column]
+        return known
+
+
+def _look_at(face: Face) -> _Seen:
+    """Return what counts of a face.
+
+    Its place is that of the landmarks: a detector's box trembles more, and another detector's holds
+    more of the head.
+    """
+    points = face.points[::LANDMARK_STEP]
+    if len(points):
+        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    else:
+        left, top, width, height = face.box
+        right, bottom = left + width, top + height
+    size = math.sqrt(max((right - left) * (bottom - top), 1.0))
+    place = _Place((left + right) / 2, (top + bottom) / 2, math.log(size))
+    return _Seen(face.id, face.box, points, place)
+
+
+def _cost(it: _Seen, person: _Person, expected: _Place, stamp: float) -> float:
+    """Return how little a face is like somebody, `OUT_OF_REACH` if it cannot be.
+
+    Args:
+        it: a face of the new picture.
+        person: of the pictures before.
+        expected: where the person should be now.
+        stamp: time of the new picture.
+    """
+    elapsed = stamp - person.seen_at
+    size = math.exp(expected.log_size)
+    distance = math.hypot(it.place.x - expected.x, it.place.y - expected.y) / size
+    growth = abs(it.place.log_size - expected.log_size)
+    # Written so that what is no number is out of reach.
+    near = distance <= REACH + REACH_PER_SECOND * elapsed
+    if not (near and growth <= GROWTH + GROWTH_PER_SECOND * elapsed):
+        return OUT_OF_REACH
+    before = person.last
+    scale = math.exp(expected.log_size - before.place.log_size)
+    shift_x = expected.x - before.place.x * scale
+    shift_y = expected.y - before.place.y * scale
+    if len(it.points) and len(it.points) == len(before.points):
+        off = it.points - before.points * np.float32(scale)
+        off -= np.array((shift_x, shift_y), np.float32)
+        distance = float(np.hypot(off[:, 0], off[:, 1]).mean()) / size
+    overlap = _overlap(it.box, before.box, scale, shift_x, shift_y)
+    cost = WEIGHT_OF_DISTANCE * distance + 1.0 - overlap
+    return cost - TRUST_IN_BACKEND if 0 != it.backend_id == before.backend_id else cost
+
+
+def _overlap(box: Box, before: Box, scale: float, shift_x: float, shift_y: float) -> float:
+    """Return intersection over union of a box and an older one that has moved and grown."""
+    x, y, width, height = box
+    x0, y0 = before[0] * scale + shift_x, before[1] * scale + shift_y
+    width0, height0 = before[2] * scale, before[3] * scale
+    across = min(x + width, x0 + width0) - max(x, x0)
+    down = min(y + height, y0 + height0) - max(y, y0)
+    if not (across > 0 < down):
+        return 0.0
+    both = across * down
+    return both / (width * height + width0 * height0 - both)
+
+
+def _speed(person: _Person, place: _Place, stamp: float) -> _Place:
+    elapsed = stamp - person.seen_at
+    if elapsed <= 0:
+        return person.speed
+    newest = SHARE_OF_NEWEST / elapsed
+    return _Place(
+        *(
+            newest * (now - before) + (1 - SHARE_OF_NEWEST) * speed
+            for now, before, speed in zip(place, person.last.place, person.speed, strict=True)
+        )
+    )

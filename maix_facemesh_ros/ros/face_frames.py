@@ -1,0 +1,80 @@
+"""Frames of heads and gazes for tf2, named and turned as REP-155 says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from geometry_msgs.msg import Transform, TransformStamped, Vector3
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from std_msgs.msg import Header
+
+from maix_facemesh_ros.face import DoubleArray, Face, Gaze
+from maix_facemesh_ros.ros.messages import pose_message
+
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:
+    TFMessage = None
+
+#: What tf2's own broadcaster keeps (tf2_ros, qos.hpp).
+QUEUED_MESSAGES = 100
+
+
+class FaceFrames:
+    """Publishes `face_<id>` and `gaze_<id>`, all of one picture in one message."""
+
+    def __init__(self, node: Node) -> None:
+        """Prepare; the topic is there from the first frame on."""
+        self._node = node
+        self._publisher: Publisher | None = None
+
+    def publish(self, header: Header, faces: Sequence[Face]) -> None:
+        """Publish the frames of one picture's faces, under the header's own."""
+        frames = [frame for face in faces for frame in _frames_of(face, header)]
+        if not frames:
+            return
+        if TFMessage is None:
+            self._node.get_logger().warning(
+                "tf is on, but no frames are published, because tf2 is not installed: install "
+                "tf2_msgs, or switch tf off",
+                once=True,
+            )
+            return
+        if self._publisher is None:
+            depth = QoSProfile(depth=QUEUED_MESSAGES)
+            self._publisher = self._node.create_publisher(TFMessage, "/tf", depth)
+        self._publisher.publish(TFMessage(transforms=frames))
+
+
+def _frames_of(face: Face, header: Header) -> Iterator[TransformStamped]:
+    if face.id and face.pose is not None:
+        yield _frame(f"face_{face.id}", face.pose, header)
+        if face.gaze is not None:
+            yield _frame(f"gaze_{face.id}", _gaze_pose(face.gaze, face.pose), header)
+
+
+def _gaze_pose(gaze: Gaze, head: DoubleArray) -> DoubleArray:
+    """Return the (4, 4) frame that looks as a camera does: z forwards, y towards the chin."""
+    pose = np.eye(4)
+    up = head[:3, 2]
+    right = np.cross(gaze.direction, up)
+    right /= np.linalg.norm(right)
+    pose[:3, 0], pose[:3, 1] = right, np.cross(gaze.direction, right)
+    pose[:3, 2], pose[:3, 3] = gaze.direction, gaze.origin
+    return pose
+
+
+def _frame(name: str, pose: DoubleArray, header: Header) -> TransformStamped:
+    place = pose_message(pose)
+    position = place.position
+    return TransformStamped(
+        header=header,
+        child_frame_id=name,
+        transform=Transform(
+            translation=Vector3(x=position.x, y=position.y, z=position.z),
+            rotation=place.orientation,
+        ),
+    )
