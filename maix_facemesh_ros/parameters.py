@@ -83,6 +83,11 @@ class Parameter:
             return self._index_tuple(value)
         if wanted in (bool, str) and isinstance(value, wanted):
             return value
+        if wanted is str and isinstance(value, bool):
+            # YAML, and so `-p smoothing:=off`, takes these words for true and false.
+            for word in ("yes", "on") if value else ("no", "off"):
+                if word in self.choices:
+                    return word
         raise ParameterError(
             f"{self.name} is {reprlib.repr(value)}, a {type(value).__name__}: give {self.type_name}"
             + (f", such as {self.default!r}" if self.default != "" else "")

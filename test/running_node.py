@@ -41,13 +41,20 @@ HELLO = (0, 1)
 class NodeProcess:
     """A running facemesh_node and what it has printed."""
 
-    def __init__(self, log: Path, *parameters: str, remaps: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        log: Path,
+        *parameters: str,
+        remaps: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         """Start it.
 
         Args:
             log: file for its output.
             *parameters: such as "max_face_num:=1".
             remaps: such as "faces:=other".
+            environment: variables beside those of this process.
         """
         self._log = log
         with log.open("w") as output:
@@ -57,6 +64,7 @@ class NodeProcess:
                 + [part for remap in remaps for part in ("-r", remap)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
             )
 
     def output(self) -> str:
@@ -89,7 +97,12 @@ class NodeProcess:
 class StartNode(Protocol):
     """Starts a node with these parameters and remaps; the fixture `start` stops it."""
 
-    def __call__(self, *parameters: str, remaps: Sequence[str] = ()) -> NodeProcess: ...
+    def __call__(
+        self,
+        *parameters: str,
+        remaps: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> NodeProcess: ...
 
 
 class Robot(Node):
@@ -203,8 +216,13 @@ def starting_in(folder: Path) -> Iterator[StartNode]:
     """Give what starts nodes, with logs in the folder; at the end they stop as they should."""
     started: list[NodeProcess] = []
 
-    def start_node(*parameters: str, remaps: Sequence[str] = ()) -> NodeProcess:
-        node = NodeProcess(folder / f"node_{len(started)}.log", *parameters, remaps=remaps)
+    def start_node(
+        *parameters: str,
+        remaps: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> NodeProcess:
+        log = folder / f"node_{len(started)}.log"
+        node = NodeProcess(log, *parameters, remaps=remaps, environment=environment)
         started.append(node)
         return node
 
@@ -251,3 +269,7 @@ def double(value: float) -> ParameterValue:
 
 def integer(value: int) -> ParameterValue:
     return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
+
+
+def boolean(value: bool) -> ParameterValue:
+    return ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import deserialize_message, serialize_message
+from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from maix_facemesh_ros import Face
-from maix_facemesh_ros.ros.messages import face_array, faces_of
+from maix_facemesh_ros.face import Gaze
+from maix_facemesh_ros.ros.messages import face_array, faces_of, pose_message
+from posed_faces import FACING, head_at, rotation
 
 
 def test_a_face_survives_the_way_through_a_message() -> None:
@@ -24,6 +28,9 @@ def test_a_face_survives_the_way_through_a_message() -> None:
         points_rel=random.normal(size=(5, 2)).astype(np.float32),
         indices=np.array([468, 473, 4, 61, 291], np.uint16),
         blendshapes=random.random(52).astype(np.float32),
+        pose=head_at((0.25, -0.5, 1.5), rotation(20, -10, 5)),
+        points_3d=random.normal(size=(5, 3)).astype(np.float32),
+        gaze=Gaze(*random.normal(size=(4, 3))),
     )
     header = Header(frame_id="camera")
     header.stamp.sec = 12
@@ -35,10 +42,31 @@ def test_a_face_survives_the_way_through_a_message() -> None:
     assert (message.image_width, message.image_height) == (640, 480)
     (back,) = faces_of(message)
     for name in Face.__slots__:
-        if name in ("pose", "points_3d"):
-            assert getattr(back, name) is None
+        if name == "pose":
+            assert back.pose is not None
+            assert face.pose is not None
+            np.testing.assert_allclose(back.pose, face.pose, atol=1e-12)
+        elif name == "gaze":
+            for part in Gaze.__slots__:
+                np.testing.assert_array_equal(getattr(back.gaze, part), getattr(face.gaze, part))
         else:
             np.testing.assert_array_equal(getattr(back, name), getattr(face, name), name)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [(0, 0, 0), (180, 0, 0), (0, 180, 0), (0, 0, 180), (120, 30, -70), (90, 90, 90), (-179, 1, 2)],
+)
+def test_every_rotation_becomes_a_quaternion_and_back(turn: tuple[float, float, float]) -> None:
+    for facing in (np.eye(3), FACING):
+        pose = np.eye(4)
+        pose[:3, :3] = facing @ rotation(*turn)
+        message = pose_message(pose).orientation
+        quaternion = np.array([message.x, message.y, message.z, message.w])
+        assert np.linalg.norm(quaternion) == pytest.approx(1)
+        assert message.w >= 0
+        turned = Rotation.from_quat(quaternion).as_matrix()
+        np.testing.assert_allclose(turned, pose[:3, :3], atol=1e-12)
 
 
 def test_what_a_face_lacks_is_empty_in_the_message() -> None:
@@ -47,7 +75,9 @@ def test_what_a_face_lacks_is_empty_in_the_message() -> None:
     for name in ("points", "points_z", "points_rel", "indices", "blendshapes", "points_3d"):
         assert len(getattr(face, name)) == 0
     assert not face.pose_valid
+    assert not face.gaze_valid
     (back,) = faces_of(message)
     assert back.indices is None
     assert back.blendshapes is None
+    assert (back.pose, back.points_3d, back.gaze) == (None, None, None)
     assert back.points.shape == (0, 2)

@@ -230,3 +230,19 @@ def test_backend_maix_takes_models_of_its_own() -> None:
 def test_face_mesh_takes_no_backend_that_takes_no_pictures() -> None:
     with pytest.raises(ParameterError, match="'onnx', 'maix'"):
         FaceMeshParameters(backend="maixcam")
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "expected"),
+    [
+        ({"smoothing": False}, "smoothing", "off"),
+        ({"rectified": True}, "rectified", "yes"),
+        ({"rectified": False}, "rectified", "no"),
+    ],
+)
+def test_words_that_yaml_takes_for_true_and_false_are_words(
+    values: dict[str, Any], name: str, expected: str
+) -> None:
+    assert getattr(NodeParameters(**values), name) == expected
+    with pytest.raises(ParameterError, match="smoothing is True"):
+        NodeParameters(smoothing=True)  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ class FaceMeshNode(Node):
             rectified=self._is_rectified(parameters) and not own_camera,
         )
         self._face_frames = FaceFrames(self)
-        self._started_at = time.monotonic()
+        self._without_pose_since: float | None = None
         self._said_why_no_pose = False
         self._faces = self.create_publisher(
             FaceArray,
@@ -291,8 +291,11 @@ class FaceMeshNode(Node):
 
     def _explain_missing_pose(self, faces: Sequence[Face]) -> None:
         """Say once what pose needs, unless its calibration may still be on its way."""
-        without = any(len(face.points) and face.pose is None for face in faces)
-        if without and time.monotonic() - self._started_at > CALIBRATION_PATIENCE:
+        if not any(len(face.points) and face.pose is None for face in faces):
+            return
+        now = time.monotonic()
+        self._without_pose_since = self._without_pose_since or now
+        if now - self._without_pose_since > CALIBRATION_PATIENCE:
             self._said_why_no_pose = True
             self.get_logger().info(
                 f"faces come without pose, because the calibration is missing or does not fit "

@@ -116,7 +116,7 @@ def _matrix(pose: Pose) -> npt.NDArray[np.float64]:
     # Rodrigues' formula with the half angle.
     cross = np.cross(np.eye(3), vector)
     matrix[:3, :3] = (w * w - vector @ vector) * np.eye(3) + 2 * np.outer(vector, vector)
-    matrix[:3, :3] -= 2 * w * cross
+    matrix[:3, :3] += 2 * w * cross
     return matrix
 
 

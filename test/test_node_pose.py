@@ -1,0 +1,202 @@
+"""Heads in metres from the node: calibration in, pose, gaze and frames out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo
+
+from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.ros.messages import faces_of
+from message_packages import build_message_package
+from running_node import Robot, StartNode, boolean, image_message
+from scenes import scene
+
+pytest_plugins = ["running_node"]
+
+
+@pytest.fixture(scope="module")
+def picture(astronaut: Picture) -> Picture:
+    return scene(astronaut, (320, 180, 100.0))
+
+
+def calibration(width: int = 640, focal_length: float = 500.0) -> CameraInfo:
+    message = CameraInfo(width=width, height=360, distortion_model="plumb_bob", d=[0.0] * 5)
+    message.k = [focal_length, 0.0, 320.0, 0.0, focal_length, 180.0, 0.0, 0.0, 1.0]
+    message.p = [250.0, 0.0, 320.0, 0.0, 0.0, 250.0, 180.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def publish_calibration(robot: Robot, message: CameraInfo) -> None:
+    """Send it until the node has it."""
+    publisher = robot.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=1))
+    width = f"{message.width}x"
+
+    def is_known() -> bool:
+        publisher.publish(message)
+        return bool(robot.diagnostics) and robot.diagnostics[-1]["calibration"].startswith(width)
+
+    robot.wait_until(is_known, "calibration on /diagnostics")
+
+
+def test_with_camera_info_faces_have_a_pose(
+    start: StartNode, robot: Robot, picture: Picture
+) -> None:
+    node = start("gaze:=true")
+    robot.wait_for_node()
+    assert not robot.ask(image_message(picture)).faces[0].pose_valid
+    publish_calibration(robot, calibration())
+    (face,) = faces_of(robot.ask(image_message(picture)))
+    assert face.pose is not None
+    assert face.points_3d is not None
+    assert face.gaze is not None
+    # 100 pixels of face before a lens of 500 pixels.
+    assert 0.5 < face.pose[2, 3] < 0.9
+    assert np.linalg.norm(face.points_3d[1] - face.pose[:3, 3]) < 0.08
+    assert face.gaze.direction[2] < -0.7
+    assert robot.next_diagnostics()["pose"] == "with the calibration"
+    assert "without pose" not in node.output()
+    assert robot.set_parameters(pose=boolean(False)) == (
+        False,
+        "gaze is on and pose is off: gaze needs pose, switch it on",
+    )
+    assert robot.set_parameters(pose=boolean(False), gaze=boolean(False)) == (True, "")
+    message = robot.ask(image_message(picture)).faces[0]
+    assert not message.pose_valid
+    assert not message.gaze_valid
+    assert len(message.points_3d) == 0
+
+
+@pytest.mark.parametrize("width", [0, 1280])
+def test_what_pose_needs_is_said_once(
+    start: StartNode, robot: Robot, picture: Picture, width: int
+) -> None:
+    """Without a calibration, and with one for other pictures."""
+    node = start()
+    robot.wait_for_node()
+    if width:
+        publish_calibration(robot, calibration(width))
+    words = "does not fit the pictures" if width else "none on /camera_info"
+
+    def is_said() -> bool:
+        robot.ask(image_message(picture))
+        return "faces come without pose" in node.output()
+
+    robot.wait_until(is_said, "line on the log")
+    for _ in range(3):
+        assert not robot.ask(image_message(picture)).faces[0].pose_valid
+    (line,) = (line for line in node.output().splitlines() if "without pose" in line)
+    assert words in line
+    assert "set calibration_file, or assumed_field_of_view" in line
+
+
+def test_an_assumed_field_of_view_is_said(start: StartNode, robot: Robot, picture: Picture) -> None:
+    node = start("assumed_field_of_view:=65.0")
+    robot.wait_for_node()
+    assert robot.ask(image_message(picture)).faces[0].pose_valid
+    assert "poses are those of an assumed field of view of 65°" in node.output()
+    assert robot.next_diagnostics()["pose"] == "with an assumed field of view of 65°"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "topic", "expected"),
+    [
+        ([], "/camera/image_rect", 250.0),
+        ([], "/camera/image_rect_color", 250.0),
+        ([], "/camera/image_raw", 500.0),
+        (["rectified:=yes"], "/camera/image_raw", 250.0),
+        (["rectified:=no"], "/camera/image_rect", 500.0),
+    ],
+)
+def test_rectified_pictures_are_those_of_the_projection(
+    start: StartNode, robot: Robot, parameters: list[str], topic: str, expected: float
+) -> None:
+    start(*parameters, remaps=[f"image_raw:={topic}"])
+    publish_calibration(robot, calibration())
+    assert f"focal length {expected:.1f}" in robot.diagnostics[-1]["calibration"]
+
+
+#: Prints what is on /tf until it is stopped, a message a line.
+LISTENER = """
+import json, rclpy
+from tf2_msgs.msg import TFMessage
+
+def show(message):
+    print(json.dumps([
+        [
+            transform.child_frame_id, transform.header.frame_id, transform.header.stamp.sec,
+            [getattr(transform.transform.translation, axis) for axis in "xyz"],
+            [getattr(transform.transform.rotation, axis) for axis in "xyzw"],
+        ]
+        for transform in message.transforms
+    ]), flush=True)
+
+rclpy.init()
+node = rclpy.create_node("listener")
+node.create_subscription(TFMessage, "/tf", show, 100)
+print("[]", flush=True)
+rclpy.spin(node)
+"""
+
+
+@pytest.mark.build
+def test_frames_for_tf2(start: StartNode, robot: Robot, astronaut: Picture, tmp_path: Path) -> None:
+    """With tf2_msgs built from the same definition, because PyPI has none."""
+    with_tf2 = build_message_package("tf2_msgs", tmp_path / "tf2")
+    two = scene(astronaut, (170, 180, 95.0), (470, 170, 120.0))
+    start("tf:=true", "gaze:=true", "assumed_field_of_view:=65.0", environment=with_tf2)
+    listener = subprocess.Popen(
+        [sys.executable, "-c", LISTENER],
+        env={**os.environ, **with_tf2},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert listener.stdout is not None
+        assert listener.stdout.readline() == "[]\n"
+        robot.wait_for_node()
+        os.set_blocking(listener.stdout.fileno(), False)
+        lines: list[str] = []
+
+        def has_come() -> bool:
+            robot.ask(image_message(two))
+            lines.extend(listener.stdout or [])
+            return bool(lines)
+
+        robot.wait_until(has_come, "frames")
+    finally:
+        listener.terminate()
+        listener.wait(20)
+    answer = robot.answers[-1]
+    frames = {name: frame for name, *frame in json.loads(lines[-1])}
+    assert frames.keys() == {"face_1", "gaze_1", "face_2", "gaze_2"}
+    for face in answer.faces:
+        parent, seconds, place, turned = frames[f"face_{face.id}"]
+        assert (parent, seconds) == ("left_eye", answer.header.stamp.sec)
+        position, orientation = face.pose.position, face.pose.orientation
+        np.testing.assert_allclose(place, (position.x, position.y, position.z), atol=0.02)
+        np.testing.assert_allclose(
+            turned, (orientation.x, orientation.y, orientation.z, orientation.w), atol=0.05
+        )
+        _, _, place, (x, y, z, w) = frames[f"gaze_{face.id}"]
+        # z of the gaze's frame is where the eyes look.
+        forwards = (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y))
+        np.testing.assert_allclose(forwards, (face.gaze.x, face.gaze.y, face.gaze.z), atol=0.1)
+        downwards = 1 - 2 * (x * x + z * z)
+        assert downwards > 0.7, "y of the gaze's frame is down"
+
+
+def test_without_tf2_one_line_says_so(start: StartNode, robot: Robot, picture: Picture) -> None:
+    node = start("tf:=true", "assumed_field_of_view:=65.0")
+    robot.wait_for_node()
+    for _ in range(3):
+        assert robot.ask(image_message(picture)).faces[0].pose_valid
+    robot.wait_until(lambda: "tf is on, but no frames" in node.output(), "line on the log")
+    assert node.output().count("tf is on, but no frames") == 1
