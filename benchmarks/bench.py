@@ -19,6 +19,7 @@ import cv2
 
 from benchmarks.comparisons import Plan, make_plan, make_rows, stage_spreads, video_target
 from benchmarks.downloads import DownloadError
+from benchmarks.enrichment import measure_parts, measure_smoothing
 from benchmarks.measurement import WARM_UP, measure_by_turns
 from benchmarks.report import Report
 
@@ -84,6 +85,8 @@ def measure(plan: Plan, rounds: int, cores: int) -> Report:
         cores=cores,
         rows=rows,
         stages=stage_spreads(measurements),
+        parts=measure_parts(rounds),
+        smoothing=measure_smoothing(),
         targets=[video_target(rows)],
         skipped=plan.skipped,
     )

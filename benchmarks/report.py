@@ -100,6 +100,10 @@ class Report:
     rows: Sequence[Row]
     #: Times of the stages of one tracked face.
     stages: dict[str, Spread]
+    #: Times of what is done with the landmarks of one face, by what is switched on.
+    parts: dict[str, Spread]
+    #: What smoothing does, in words.
+    smoothing: dict[str, str]
     targets: Sequence[Target]
     #: What could not be measured, and why.
     skipped: Sequence[str]
@@ -115,6 +119,9 @@ class Report:
         lines += _table(self.rows)
         lines += ["", "stages of one tracked face (by the clock)" + " " * 5 + SPREAD_HEAD]
         lines += [f"  {stage:<42}{_spread(times)}" for stage, times in self.stages.items()]
+        lines += ["", "added to one face (by the clock)" + " " * 12 + SPREAD_HEAD]
+        lines += [f"  {part:<42}{_spread(times)}" for part, times in self.parts.items()]
+        lines += ["", "smoothing", *(f"  {what} {how}" for what, how in self.smoothing.items())]
         lines += ["", *(f"skipped: {reason}" for reason in self.skipped)]
         for note in NOTES:
             lines += textwrap.wrap(note, 110, initial_indent="- ", subsequent_indent="  ")
@@ -129,6 +136,8 @@ class Report:
             "cores": self.cores,
             "rows": [_row_record(row) for row in self.rows],
             "stages": {stage: times._asdict() for stage, times in self.stages.items()},
+            "parts": {part: times._asdict() for part, times in self.parts.items()},
+            "smoothing": self.smoothing,
             "targets": [
                 {
                     "title": target.title,

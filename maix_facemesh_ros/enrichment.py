@@ -91,12 +91,8 @@ class Enrichment:
         ):
             self._pose = HeadPoseEstimator(camera, parameters.face_scale)
         for face in faces:
-            head = self._pose.estimate(face.points, face.points_z) if len(face.points) else None
-            if head is None:
-                continue
-            face.pose, face.points_3d = head.pose, head.points_3d
-            if parameters.gaze:
-                face.gaze = estimate_gaze(face.points, head.pose, camera, parameters.face_scale)
+            if len(face.points):
+                _find_head(face, self._pose, with_gaze=parameters.gaze)
 
     def _load_blendshapes(self) -> BlendshapesNetwork:
         if self._blendshapes is None:
@@ -106,6 +102,15 @@ class Enrichment:
 
             self._blendshapes = BlendshapesNetwork()
         return self._blendshapes
+
+
+def _find_head(face: Face, estimator: HeadPoseEstimator, *, with_gaze: bool) -> None:
+    rays = estimator.camera.rays(face.points)
+    head = estimator.estimate(face.points, face.points_z, rays)
+    if head is not None:
+        face.pose, face.points_3d = head.pose, head.points_3d
+        if with_gaze:
+            face.gaze = estimate_gaze(face.points, rays, head.pose, estimator.face_scale)
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.canonical_face import VERTICES
 from maix_facemesh_ros.face import DoubleArray, Gaze
 from maix_facemesh_ros.head_pose import SELLION
@@ -73,25 +72,22 @@ _CLOSED_EYE = (0.0, 0.0, 0.0)
 
 
 def estimate_gaze(
-    points: npt.NDArray[np.floating], pose: DoubleArray, camera: CameraModel, face_scale: float
+    points: npt.NDArray[np.floating], rays: DoubleArray, pose: DoubleArray, face_scale: float
 ) -> Gaze | None:
     """Find where one face's eyes look.
 
     Args:
         points: (478, 2) pixels.
+        rays: (478, 2) x / z and y / z of where they are seen, see `CameraModel.rays`.
         pose: (4, 4) of the head, see `head_pose`.
-        camera: that has seen the points.
         face_scale: that the pose was found with.
 
     Returns:
         The gaze in the camera's optical frame, or None if no eye is open and seen.
     """
-    seen = points.take(_CORNERS_AND_IRISES, axis=0)
-    rays = camera.rays(seen)
-    if not math.isfinite(rays.sum()):
-        return None
+    sights = rays.take(_CORNERS_AND_IRISES, axis=0).tolist()
+    places = points.take(_CORNERS_AND_IRISES, axis=0).tolist()
     lids_and_rims = points.take(_LIDS_AND_RIMS, axis=0).tolist()
-    places, sights = seen.tolist(), rays.tolist()
     # The corners as they are seen, as far away as the pose says: a person's eyes are not exactly
     # where the average face has them, and a millimetre counts.
     depths = (_MIDDLES @ pose[2, :3] * face_scale + pose[2, 3]).tolist()
@@ -113,7 +109,8 @@ def estimate_gaze(
         widths.append(math.dist(places[3 * at], places[3 * at + 1]))
     both = [widths[0] * right + widths[1] * left for right, left in zip(*directions, strict=True)]
     length = math.hypot(*both)
-    if not length > 0:
+    # Also where something is no number.
+    if not 0 < length < math.inf:
         return None
     return Gaze(
         origin=np.array([(right + left) / 2 for right, left in zip(*centers, strict=True)]),

@@ -117,9 +117,8 @@ class HeadPose:
     #: (4, 4) float64: takes points of the head's frame to the camera's, metres.
     pose: DoubleArray
     #: (478, 3) float32 metres: each landmark on the ray that it is seen on, as far away as the fit
-    #: and its z say (MediaPipe's metric landmarks). Projected they are the landmarks again. None if
-    #: they were not asked for.
-    points_3d: FloatArray | None
+    #: and its z say (MediaPipe's metric landmarks). Projected they are the landmarks again.
+    points_3d: FloatArray
 
 
 class _Sight(NamedTuple):
@@ -127,7 +126,7 @@ class _Sight(NamedTuple):
 
     #: (3, 3): takes directions of the turned camera to those of the camera as it is.
     turn: DoubleArray
-    #: (N, 2): x / z and y / z in the turned camera; the weighted landmarks, or all of them.
+    #: (478, 2): x / z and y / z in the turned camera.
     rays: DoubleArray
     #: (478,): depth relative to that of the weighted centre: z / z_center - 1.
     depths: DoubleArray
@@ -178,15 +177,14 @@ class HeadPoseEstimator:
         self,
         points: npt.NDArray[np.floating],
         points_z: npt.NDArray[np.floating],
-        *,
-        with_points_3d: bool = True,
+        rays: DoubleArray | None = None,
     ) -> HeadPose | None:
         """Find one head.
 
         Args:
             points: (478, 2) pixels, all landmarks.
             points_z: (478,) pixels, larger = closer.
-            with_points_3d: calculate the landmarks in space, too.
+            rays: (478, 2) `camera.rays(points)`, if they are known already.
 
         Returns:
             The head, or None if the landmarks are no face in front of the camera: not finite, all
@@ -202,7 +200,8 @@ class HeadPoseEstimator:
             )
         with np.errstate(all="ignore"):
             try:
-                return self._estimate(points, points_z, with_points_3d)
+                rays = self.camera.rays(points) if rays is None else rays
+                return self._estimate(points, points_z, rays)
             except np.linalg.LinAlgError:
                 return None
 
@@ -210,14 +209,12 @@ class HeadPoseEstimator:
         self,
         points: npt.NDArray[np.floating],
         points_z: npt.NDArray[np.floating],
-        with_points_3d: bool,
+        rays: DoubleArray,
     ) -> HeadPose | None:
-        sight = self._look(points, points_z, everything=with_points_3d)
+        sight = self._look(points, points_z, rays)
         if sight is None:
             return None
-        rays, depths = sight.rays, sight.depths.take(_USED)
-        if with_points_3d:
-            rays = rays.take(_USED, axis=0)
+        rays, depths = sight.rays.take(_USED, axis=0), sight.depths.take(_USED)
         if self.method is Method.MEDIAPIPE:
             fit = _fit_in_space(rays, depths)
         else:
@@ -232,30 +229,26 @@ class HeadPoseEstimator:
         pose[:3, 3] = center + rotation @ (_SELLION * self.face_scale)
         if not math.isfinite(pose.sum()):
             return None
-        points_3d = _points_in_space(sight, distance) if with_points_3d else None
-        return HeadPose(pose, points_3d)
+        return HeadPose(pose, _points_in_space(sight, distance))
 
     def _look(
         self,
         points: npt.NDArray[np.floating],
         points_z: npt.NDArray[np.floating],
-        everything: bool,
+        rays: DoubleArray,
     ) -> _Sight | None:
-        used = points.take(_USED, axis=0)
-        rays = self.camera.rays(points if everything else used)
         if not math.isfinite(rays.sum()):
             return None
         turn = _IDENTITY[:3, :3]
         if self.method is Method.PERSPECTIVE:
-            seen = rays.take(_USED, axis=0) if everything else rays
-            turn = _turn_towards(*(_WEIGHTS @ seen).tolist())
+            turn = _turn_towards(*(_WEIGHTS @ rays.take(_USED, axis=0)).tolist())
             turned = rays @ turn[:2] + turn[2]
             if not turned[:, 2].min() > 0.0:
                 return None
             rays = turned[:, :2] / turned[:, 2:]
         # z is in the scale of x and y. What this scale is in directions depends on the lens and on
         # the place in the picture: how far the landmarks are spread tells it.
-        scale = _scale(used, rays.take(_USED, axis=0) if everything else rays)
+        scale = _scale(points.take(_USED, axis=0), rays.take(_USED, axis=0))
         middle = float(points_z[:VERTEX_COUNT].sum()) / VERTEX_COUNT
         depths: DoubleArray = (middle - points_z.astype(np.float64)) * scale
         # Zero is at the mean depth so far, as in MediaPipe; then at that of the weighted centre.

@@ -89,6 +89,7 @@ with FaceMesh() as mesh:
 # Below share/maix_facemesh_ros; one file of each kind is enough.
 SHARED_FILES = (
     "config",
+    "examples/turn_to_face.py",
     "launch/facemesh.launch.py",
     "launch/two_cameras.launch.py",
     "maixcam_app/main.py",

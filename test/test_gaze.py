@@ -60,7 +60,7 @@ def look(
     points = points + np.random.default_rng(seed).normal(0, noise, points.shape)
     head = HeadPoseEstimator(camera).estimate(points, points_z)
     assert head is not None
-    return estimate_gaze(points, head.pose, camera, 1.0)
+    return estimate_gaze(points, camera.rays(points), head.pose, 1.0)
 
 
 def degrees_off(one: DoubleArray, other: DoubleArray) -> float:
@@ -113,7 +113,7 @@ def test_a_closed_eye_leaves_it_to_the_other(closed: object) -> None:
     assert closed in (RIGHT, LEFT)
     eye = RIGHT if closed is RIGHT else LEFT
     points[eye.lids[0]] = points[eye.lids[1]]
-    gaze = estimate_gaze(points, pose, CAMERA, 1.0)
+    gaze = estimate_gaze(points, CAMERA.rays(points), pose, 1.0)
     assert gaze is not None
     shut, opened = (gaze.right, gaze.left) if eye is RIGHT else (gaze.left, gaze.right)
     assert shut.tolist() == [0, 0, 0]
@@ -125,14 +125,14 @@ def test_with_both_eyes_closed_there_is_no_gaze() -> None:
     points, _ = see(CAMERA, pose, irises(direction(0, 0), direction(0, 0)))
     for eye in (RIGHT, LEFT):
         points[eye.lids[0]] = points[eye.lids[1]]
-    assert estimate_gaze(points, pose, CAMERA, 1.0) is None
+    assert estimate_gaze(points, CAMERA.rays(points), pose, 1.0) is None
 
 
 def test_an_iris_far_outside_is_the_edge_of_the_ball() -> None:
     pose = head_at((0.0, 0.0, 0.5), rotation(0, 0, 0))
     points, _ = see(CAMERA, pose, irises(direction(0, 0), direction(0, 0)))
     points[[RIGHT.iris, LEFT.iris], 0] += 40
-    gaze = estimate_gaze(points, pose, CAMERA, 1.0)
+    gaze = estimate_gaze(points, CAMERA.rays(points), pose, 1.0)
     assert gaze is not None
     assert gaze.direction[0] > 0.95
 
@@ -142,7 +142,7 @@ def test_what_is_no_number_has_no_gaze(wrong: float) -> None:
     pose = head_at((0.0, 0.0, 0.5), rotation(0, 0, 0))
     points, _ = see(CAMERA, pose, irises(direction(0, 0), direction(0, 0)))
     points[468] = wrong
-    assert estimate_gaze(points, pose, CAMERA, 1.0) is None
+    assert estimate_gaze(points, CAMERA.rays(points), pose, 1.0) is None
 
 
 def test_a_smaller_head_looks_the_same_way() -> None:
@@ -153,7 +153,7 @@ def test_a_smaller_head_looks_the_same_way() -> None:
     for face_scale in (1.0, 0.8):
         head = HeadPoseEstimator(CAMERA, face_scale).estimate(points, points_z)
         assert head is not None
-        gaze = estimate_gaze(points, head.pose, CAMERA, face_scale)
+        gaze = estimate_gaze(points, CAMERA.rays(points), head.pose, face_scale)
         assert gaze is not None
         found.append(gaze)
     np.testing.assert_allclose(found[0].direction, found[1].direction, atol=1e-6)
@@ -184,7 +184,7 @@ def test_people_who_look_into_the_camera_are_seen_to_do_so(name: str) -> None:
         points = landmarks[:, :2] * (width, height)
         head = HeadPoseEstimator(camera).estimate(points, -landmarks[:, 2] * width)
         assert head is not None
-        gaze = estimate_gaze(points, head.pose, camera, 1.0)
+        gaze = estimate_gaze(points, camera.rays(points), head.pose, 1.0)
         assert gaze is not None
         to_camera = -gaze.origin / np.linalg.norm(gaze.origin)
         off = degrees_off(gaze.direction, to_camera)

@@ -137,7 +137,6 @@ def test_points_3d_are_seen_where_the_landmarks_are(camera: str) -> None:
     points, points_z = see(model, pose)
     head = HeadPoseEstimator(model).estimate(points, points_z)
     assert head is not None
-    assert head.points_3d is not None
     assert head.points_3d.shape == (478, 3)
     assert head.points_3d.dtype == np.float32
     assert np.abs(model.project(head.points_3d) - points).max() < 0.02
@@ -194,8 +193,6 @@ def test_everything_is_proportional_to_the_size_of_the_head(face_scale: float) -
     assert other is not None
     np.testing.assert_allclose(other.pose[:3, 3], face_scale * one.pose[:3, 3], rtol=1e-6)
     np.testing.assert_allclose(other.pose[:3, :3], one.pose[:3, :3], atol=1e-9)
-    assert one.points_3d is not None
-    assert other.points_3d is not None
     np.testing.assert_allclose(other.points_3d, face_scale * one.points_3d, rtol=1e-5)
 
 

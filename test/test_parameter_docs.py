@@ -1,14 +1,16 @@
-"""config/facemesh.yaml and the README say what the parameter table says."""
+"""config/facemesh.yaml, the README and the documentation say what the tables say."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 
+from maix_facemesh_ros import BLENDSHAPE_NAMES
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -43,3 +45,9 @@ def test_the_yaml_file_holds_every_parameter_at_its_default() -> None:
     }
     assert values == expected
     assert "# landmarks_indices: [" in text
+
+
+def test_expression_scores_are_documented_in_their_order() -> None:
+    text = (SOURCE / "docs/heads.md").read_text()
+    named = dict(re.findall(r"([0-9]+) `(\w+)`", text))
+    assert named == {str(index): name for index, name in enumerate(BLENDSHAPE_NAMES)}

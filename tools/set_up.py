@@ -45,6 +45,7 @@ PACKAGE_PARTS = (
     "CMakeLists.txt",
     "README.md",
     "config",
+    "examples",
     "launch",
     "maix_facemesh_ros",
     "maixcam_app",
