@@ -20,6 +20,7 @@ import cv2
 from benchmarks.comparisons import Plan, make_plan, make_rows, stage_spreads, video_target
 from benchmarks.downloads import DownloadError
 from benchmarks.enrichment import measure_parts, measure_smoothing
+from benchmarks.identities import count_mistakes
 from benchmarks.measurement import WARM_UP, measure_by_turns
 from benchmarks.report import Report
 
@@ -87,6 +88,7 @@ def measure(plan: Plan, rounds: int, cores: int) -> Report:
         stages=stage_spreads(measurements),
         parts=measure_parts(rounds),
         smoothing=measure_smoothing(),
+        identities=count_mistakes(),
         targets=[video_target(rows)],
         skipped=plan.skipped,
     )

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.identities import Mistakes
 from benchmarks.measurement import Measurement, Spread
 
 #: Libraries whose version matters.
@@ -104,6 +105,8 @@ class Report:
     parts: dict[str, Spread]
     #: What smoothing does, in words.
     smoothing: dict[str, str]
+    #: Mistakes of the ids, by scene.
+    identities: dict[str, Mistakes]
     targets: Sequence[Target]
     #: What could not be measured, and why.
     skipped: Sequence[str]
@@ -122,6 +125,11 @@ class Report:
         lines += ["", "added to one face (by the clock)" + " " * 12 + SPREAD_HEAD]
         lines += [f"  {part:<42}{_spread(times)}" for part, times in self.parts.items()]
         lines += ["", "smoothing", *(f"  {what} {how}" for what, how in self.smoothing.items())]
+        lines += ["", "ids in five sequences of each scene       switches fragmentations inherited"]
+        lines += [
+            f"  {scene:<40}{found.switches:8}{found.fragmentations:15}{found.inherited:10}"
+            for scene, found in self.identities.items()
+        ]
         lines += ["", *(f"skipped: {reason}" for reason in self.skipped)]
         for note in NOTES:
             lines += textwrap.wrap(note, 110, initial_indent="- ", subsequent_indent="  ")
@@ -138,6 +146,7 @@ class Report:
             "stages": {stage: times._asdict() for stage, times in self.stages.items()},
             "parts": {part: times._asdict() for part, times in self.parts.items()},
             "smoothing": self.smoothing,
+            "identities": {scene: asdict(found) for scene, found in self.identities.items()},
             "targets": [
                 {
                     "title": target.title,
