@@ -411,7 +411,8 @@ def test_the_golden_faces_show_what_they_should() -> None:
         assert len(golden) == 30
         without_face = [number for number, answer in enumerate(golden) if not len(answer.faces)]
         assert without_face == [14, 15, 16]
-    assert [answer.faces[0].id for answer in raw if len(answer.faces)] == [1] * 14 + [2] * 13
+    # A tenth of a second out of sight is less than id_timeout.
+    assert [answer.faces[0].id for answer in raw if len(answer.faces)] == [1] * 27
     assert {len(answer.faces[0].points) for answer in raw if len(answer.faces)} == {2 * 478}
     assert {len(answer.faces[0].points) for answer in jpeg if len(answer.faces)} == {2 * 68}
 
