@@ -422,6 +422,20 @@ class NodeParameters(FaceMeshParameters):
         "/tf, where tf2 is installed.",
         changeable=True,
     )
+    marker_lifetime: float = _parameter(
+        0.5,
+        "Seconds after which RViz takes a marker away by itself; 0: never.",
+        minimum=0.0,
+        maximum=3600.0,
+        changeable=True,
+    )
+    marker_depth: float = _parameter(
+        1.0,
+        "Metres before the camera at which the markers of faces without pose stand.",
+        minimum=0.1,
+        maximum=100.0,
+        changeable=True,
+    )
     rectified: str = _parameter(
         "auto",
         "Whether pictures on a topic are rectified, so that camera_info's P describes them and no "

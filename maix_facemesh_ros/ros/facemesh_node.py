@@ -16,6 +16,8 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import cv2
+import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -40,9 +42,12 @@ from maix_facemesh_ros.picture_sources import (
     SourceNotice,
     open_source,
 )
+from maix_facemesh_ros.ros.annotated_picture import AnnotatedPicture
 from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
+from maix_facemesh_ros.ros.face_cloud import FaceCloud
 from maix_facemesh_ros.ros.face_frames import FaceFrames
+from maix_facemesh_ros.ros.face_markers import FaceMarkers
 from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.ros.messages import face_array
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
@@ -59,6 +64,9 @@ WARNING_INTERVAL = 5.0
 #: Messages the middleware keeps until this process takes them. With one, a picture that comes
 #: while the processor is busy elsewhere would be lost uncounted; the slot has the latest anyway.
 QUEUED_MESSAGES = 5
+
+#: Pictures of a MaixCAM that may come before the JPEG of one of them.
+JPEGS_LATE = 16
 
 #: Seconds in which a calibration may come before its absence is worth a line.
 CALIBRATION_PATIENCE = 2.0
@@ -115,6 +123,11 @@ class FaceMeshNode(Node):
             rectified=self._is_rectified(parameters) and not own_camera,
         )
         self._face_frames = FaceFrames(self)
+        self._markers = FaceMarkers(self)
+        self._cloud = FaceCloud(self)
+        self._annotated = AnnotatedPicture(self)
+        # With a MaixCAM: the faces of the last pictures, whose JPEGs may follow.
+        self._faces_at: dict[float, list[Face]] = {}
         self._without_pose_since: float | None = None
         self._said_why_no_pose = False
         self._faces = self.create_publisher(
@@ -257,6 +270,7 @@ class FaceMeshNode(Node):
         height, width = image.picture.shape[:2]
         header = Header(stamp=image.stamp, frame_id=image.frame_id)
         self._publish(header, (width, height), faces)
+        self._annotated.publish(header, image.picture, faces, bgr=image.bgr)
         self._diagnostics.took({"read the message": read - started, "find faces": found - read})
 
     def _pass_on(self, frame: FaceFrame) -> None:
@@ -264,19 +278,27 @@ class FaceMeshNode(Node):
         self._diagnostics.arrived(replaced_another=False)
         header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
         self._publish(header, (frame.width, frame.height), frame.faces)
+        self._faces_at[frame.taken_at] = frame.faces
+        if len(self._faces_at) > JPEGS_LATE:
+            del self._faces_at[next(iter(self._faces_at))]
         # For the next frame: this one came with the calibration of before.
         self._mesh.camera = self._calibration.camera
 
     def _publish(self, header: Header, size: tuple[int, int], faces: Sequence[Face]) -> None:
         started = time.perf_counter()
         self._faces.publish(face_array(header, size, faces))
+        published = time.perf_counter()
         if self._in_force.tf:
             self._face_frames.publish(header, faces)
+        self._cloud.publish(header, faces)
+        self._markers.publish(header, size, faces, self._in_force)
         self._calibration.picture_is(header, size)
         if self._in_force.pose and not self._said_why_no_pose:
             self._explain_missing_pose(faces)
         self._diagnostics.answered(len(faces))
-        self._diagnostics.took({"publish": time.perf_counter() - started})
+        self._diagnostics.took(
+            {"publish": published - started, "views": time.perf_counter() - published}
+        )
 
     def _pose_state(self) -> str:
         """How poses come about, in words."""
@@ -308,6 +330,12 @@ class FaceMeshNode(Node):
         self._pictures_out.publish(
             CompressedImage(header=header, format="jpeg", data=array("B", frame.jpeg))
         )
+        faces = self._faces_at.get(frame.taken_at)
+        if faces is not None and self._annotated.is_wanted:
+            picture = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
+            if picture is None:
+                raise PictureError("the MaixCAM's JPEG cannot be read")
+            self._annotated.publish(header, np.asarray(picture, np.uint8), faces, bgr=True)
 
     def _source_pictures(self, source: PictureSource) -> Iterator[ImageMessage]:
         for picture in source.pictures():

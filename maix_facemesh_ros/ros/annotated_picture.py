@@ -1,0 +1,93 @@
+"""Pictures with their faces drawn into them: raw, and as JPEG for thin links."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import deque
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from maix_facemesh_ros.drawing import draw_face
+from maix_facemesh_ros.face import Face, Picture
+
+#: Pictures over which the rate is counted.
+RATE_WINDOW = 30
+
+#: JPEG quality, 1 to 100.
+QUALITY = 80
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+class AnnotatedPicture:
+    """Draws faces into the very picture that they were found in."""
+
+    def __init__(self, node: Node) -> None:
+        """Announce the topics."""
+        depth = QoSProfile(depth=2)
+        self._raw = node.create_publisher(Image, "~/image_annotated", depth)
+        self._jpeg = node.create_publisher(CompressedImage, "~/image_annotated/compressed", depth)
+        self._answered_at: deque[float] = deque(maxlen=RATE_WINDOW)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody has subscribed."""
+        return bool(self._raw.get_subscription_count() or self._jpeg.get_subscription_count())
+
+    def publish(
+        self, header: Header, picture: Picture, faces: Sequence[Face], *, bgr: bool
+    ) -> None:
+        """Publish one picture with its faces, if anybody wants it.
+
+        Args:
+            header: the picture's own.
+            picture: uint8 (H, W, 3); it stays as it is.
+            faces: found in it.
+            bgr: the picture's channels are blue, green, red.
+        """
+        self._answered_at.append(time.monotonic())
+        if not self.is_wanted:
+            return
+        drawn = np.array(picture[:, :, ::-1] if bgr else picture, np.uint8, order="C")
+        for face in faces:
+            draw_face(drawn, face, mesh=True, box=True, label=True)
+        self._write_rate(drawn)
+        height, width = drawn.shape[:2]
+        if self._raw.get_subscription_count():
+            self._raw.publish(
+                Image(
+                    header=header,
+                    height=height,
+                    width=width,
+                    encoding="rgb8",
+                    step=3 * width,
+                    data=array("B", drawn.tobytes()),
+                )
+            )
+        if self._jpeg.get_subscription_count():
+            _, data = cv2.imencode(".jpg", drawn[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            self._jpeg.publish(
+                CompressedImage(
+                    header=header,
+                    format="rgb8; jpeg compressed bgr8",
+                    data=array("B", data.tobytes()),
+                )
+            )
+
+    def _write_rate(self, drawn: Picture) -> None:
+        times = self._answered_at
+        if len(times) < 2 or times[-1] == times[0]:
+            return
+        text = f"{(len(times) - 1) / (times[-1] - times[0]):.0f} Hz"
+        scale = max(0.4, drawn.shape[1] / 1280)
+        place = (int(8 * scale), drawn.shape[0] - int(10 * scale))
+        # Dark below light, to be read on any picture.
+        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(drawn, text, place, _FONT, scale, colour, thickness, cv2.LINE_AA)
