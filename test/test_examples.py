@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -62,6 +63,9 @@ class World:
         self._faces.publish(face_array(header, (640, 480), faces))
         self._robot.spin_for(0.01)
 
+    def wait_until(self, condition: Callable[[], bool], awaited: str) -> None:
+        self._robot.wait_until(condition, awaited)
+
     def wait_until_heard(self) -> None:
         self._robot.wait_until(lambda: self._faces.get_subscription_count() > 0, "example")
 
@@ -85,7 +89,7 @@ def run(own_network: None, tmp_path: Path) -> Iterator[Callable[[str], None]]:  
     yield start
     for process, log in started:
         assert process.poll() is None, log.read_text()
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # As Ctrl-C does.
         process.wait(20)
         assert "Traceback" not in log.read_text(), log.read_text()
 
@@ -125,14 +129,24 @@ def test_detect_nod(run: Callable[[str], None], world: World) -> None:
             world.show(head(0.0, 1.0, down=math.radians(angle), number=7))
 
     still = [0.5 * (-1) ** at for at in range(20)]
-    look(still)
+    nod = [0, 3, 6, 9, 12, 14, 14, 12, 9, 6, 3, 0]
+
+    def has_seen_a_nod() -> bool:
+        # As often as it takes until both are in contact: silence means something only then.
+        look([*still, *nod, *still])
+        return bool(nods)
+
+    world.wait_until(has_seen_a_nod, "first nod")
+    look(still * 2)
+    nods.clear()
     look([0, 2, 4, 6, 8, 10, 12, 14, 15, 15, 15, 15, 15, 15, 15] + [15] * 30)
     assert nods == [], "to look down is no nod"
     look([15] * 20 + list(range(15, 0, -1)) + still * 2)
     assert nods == [], "nor is to look up again, later"
-    look([0, 3, 6, 9, 12, 14, 14, 12, 9, 6, 3, 0])
+    look(nod)
     look(still)
-    assert [nod.data for nod in nods] == [7]
+    world.wait_until(lambda: bool(nods), "nod")
+    assert [message.data for message in nods] == [7]
 
 
 def test_count_blinks(run: Callable[[str], None], world: World) -> None:

@@ -172,7 +172,7 @@ def test_frames_for_tf2(start: StartNode, robot: Robot, astronaut: Picture, tmp_
 
         robot.wait_until(has_come, "frames")
     finally:
-        listener.terminate()
+        listener.kill()
         listener.wait(20)
     answer = robot.answers[-1]
     frames = {name: frame for name, *frame in json.loads(lines[-1])}
