@@ -422,6 +422,17 @@ class NodeParameters(FaceMeshParameters):
         "/tf, where tf2 is installed.",
         changeable=True,
     )
+    vision_msgs: bool = _parameter(
+        False, "Publish vision_msgs/Detection2DArray on ~/detections, where it is installed."
+    )
+    foxglove_msgs: bool = _parameter(
+        False, "Publish foxglove_msgs/ImageAnnotations on ~/image_annotations, where installed."
+    )
+    hri_msgs: bool = _parameter(
+        False,
+        "Publish faces under /humans/faces as REP-155 has them, where hri_msgs is installed. The "
+        "face with id 7 is f7 there, and with tf the frames face_f7 and gaze_f7 too.",
+    )
     marker_lifetime: float = _parameter(
         0.5,
         "Seconds after which RViz takes a marker away by itself; 0: never.",

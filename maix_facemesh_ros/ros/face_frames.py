@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
 from maix_facemesh_ros.ros.messages import pose_message
+from maix_facemesh_ros.ros.other_packages import hri_id
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -31,9 +32,20 @@ class FaceFrames:
         self._node = node
         self._publisher: Publisher | None = None
 
-    def publish(self, header: Header, faces: Sequence[Face]) -> None:
-        """Publish the frames of one picture's faces, under the header's own."""
-        frames = [frame for face in faces for frame in _frames_of(face, header)]
+    def publish(self, header: Header, faces: Sequence[Face], *, for_hri: bool) -> None:
+        """Publish the frames of one picture's faces, under the header's own.
+
+        Args:
+            header: of the picture.
+            faces: those without pose or id have no frame.
+            for_hri: also under the names that go with the topics of hri_msgs.
+        """
+        frames = [
+            frame
+            for face in faces
+            for name in (str(face.id), *([hri_id(face.id)] if for_hri else []))
+            for frame in _frames_of(face, name, header)
+        ]
         if not frames:
             return
         if TFMessage is None:
@@ -49,11 +61,11 @@ class FaceFrames:
         self._publisher.publish(TFMessage(transforms=frames))
 
 
-def _frames_of(face: Face, header: Header) -> Iterator[TransformStamped]:
+def _frames_of(face: Face, name: str, header: Header) -> Iterator[TransformStamped]:
     if face.id and face.pose is not None:
-        yield _frame(f"face_{face.id}", face.pose, header)
+        yield _frame(f"face_{name}", face.pose, header)
         if face.gaze is not None:
-            yield _frame(f"gaze_{face.id}", _gaze_pose(face.gaze, face.pose), header)
+            yield _frame(f"gaze_{name}", _gaze_pose(face.gaze, face.pose), header)
 
 
 def _gaze_pose(gaze: Gaze, head: DoubleArray) -> DoubleArray:

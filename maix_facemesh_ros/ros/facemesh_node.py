@@ -29,7 +29,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
-from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, PictureError
+from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_stream import FaceStream
 from maix_facemesh_ros.latest import LatestSlot
@@ -52,6 +52,7 @@ from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_im
 from maix_facemesh_ros.ros.messages import face_array
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
 from maix_facemesh_ros.ros.node_process import run_node
+from maix_facemesh_ros.ros.other_packages import open_other_packages
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
 
@@ -126,6 +127,7 @@ class FaceMeshNode(Node):
         self._markers = FaceMarkers(self)
         self._cloud = FaceCloud(self)
         self._annotated = AnnotatedPicture(self)
+        self._other_packages = open_other_packages(self, parameters)
         # With a MaixCAM: the faces of the last pictures, whose JPEGs may follow.
         self._faces_at: dict[float, list[Face]] = {}
         self._without_pose_since: float | None = None
@@ -269,7 +271,8 @@ class FaceMeshNode(Node):
         found = time.perf_counter()
         height, width = image.picture.shape[:2]
         header = Header(stamp=image.stamp, frame_id=image.frame_id)
-        self._publish(header, (width, height), faces)
+        rgb = image.picture[:, :, ::-1] if image.bgr else image.picture
+        self._publish(header, (width, height), faces, rgb)
         self._annotated.publish(header, image.picture, faces, bgr=image.bgr)
         self._diagnostics.took({"read the message": read - started, "find faces": found - read})
 
@@ -284,14 +287,23 @@ class FaceMeshNode(Node):
         # For the next frame: this one came with the calibration of before.
         self._mesh.camera = self._calibration.camera
 
-    def _publish(self, header: Header, size: tuple[int, int], faces: Sequence[Face]) -> None:
+    def _publish(
+        self,
+        header: Header,
+        size: tuple[int, int],
+        faces: Sequence[Face],
+        rgb: Picture | None = None,
+    ) -> None:
+        """Publish the faces, then all else that is made of them."""
         started = time.perf_counter()
         self._faces.publish(face_array(header, size, faces))
         published = time.perf_counter()
         if self._in_force.tf:
-            self._face_frames.publish(header, faces)
+            self._face_frames.publish(header, faces, for_hri=self._in_force.hri_msgs)
         self._cloud.publish(header, faces)
         self._markers.publish(header, size, faces, self._in_force)
+        for package in self._other_packages:
+            package.publish(header, size, faces, rgb)
         self._calibration.picture_is(header, size)
         if self._in_force.pose and not self._said_why_no_pose:
             self._explain_missing_pose(faces)

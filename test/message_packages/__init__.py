@@ -9,20 +9,28 @@ import sys
 from pathlib import Path
 
 #: By package: the packages that its messages use. Their definitions are the originals'.
-PACKAGES = {"tf2_msgs": ("geometry_msgs",)}
+PACKAGES = {
+    "foxglove_msgs": ("builtin_interfaces",),
+    "hri_msgs": ("std_msgs",),
+    "tf2_msgs": ("geometry_msgs",),
+    "vision_msgs": ("geometry_msgs", "std_msgs"),
+}
 
 _HERE = Path(__file__).resolve().parent
 
 
 def build_message_package(package: str, folder: Path) -> dict[str, str]:
-    """Build one of `PACKAGES` in a folder; returns the environment in which a process has it."""
-    source, prefix = folder / "source", folder / "prefix"
+    """Build one of `PACKAGES` in a folder; returns the environment in which a process has it.
+
+    The prefix is `folder / "prefix"`: two packages built into one folder are there together.
+    """
+    source, build, prefix = folder / package, folder / f"build_{package}", folder / "prefix"
     shutil.copytree(_HERE / package, source)
     shutil.copy(_HERE / "CMakeLists.txt", source)
     environment = {**os.environ, "AMENT_PREFIX_PATH": sys.prefix}
     cmake = [Path(sys.prefix) / "bin" / "cmake"]
     configure = [
-        *("-S", source, "-B", folder / "build", f"-DPACKAGE={package}"),
+        *("-S", source, "-B", build, f"-DPACKAGE={package}"),
         f"-DDEPENDENCIES={';'.join(PACKAGES[package])}",
         f"-DCMAKE_INSTALL_PREFIX={prefix}",
         f"-DCMAKE_PREFIX_PATH={sys.prefix}",
@@ -30,7 +38,7 @@ def build_message_package(package: str, folder: Path) -> dict[str, str]:
     ]
     for arguments in (
         configure,
-        ["--build", folder / "build", "--target", "install", "--parallel", "2"],
+        ["--build", build, "--target", "install", "--parallel", "2"],
     ):
         finished = subprocess.run(
             [*map(str, cmake), *map(str, arguments)],

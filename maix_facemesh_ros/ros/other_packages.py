@@ -1,0 +1,281 @@
+"""The same faces in the messages of other packages, where these are installed.
+
+Each package is a class here with one line in `OTHER_PACKAGES`. Its messages are imported when its
+parameter is on, and its absence is a line on the log.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.landmark_subsets import SUB_68
+from maix_facemesh_ros.parameters import NodeParameters
+
+QUEUED_MESSAGES = 10
+
+#: The 70 landmarks of hri_msgs/FacialLandmarks: dlib's 68, then the right and the left pupil.
+HRI_LANDMARKS = (*SUB_68, 468, 473)
+
+#: Pixels around a face in hri_msgs' cropped picture, as a part of the box.
+CROP_MARGIN = 0.2
+
+#: Red, green, blue, opacity of foxglove_msgs' annotations.
+OUTLINE = (0.3, 1.0, 0.6, 1.0)
+LANDMARK = (0.9, 1.0, 1.0, 0.9)
+TEXT_SIZE = 14.0
+
+
+class OtherPackage(Protocol):
+    """Faces in the messages of one package."""
+
+    def __init__(self, node: Node, messages: Any) -> None:
+        """Announce the topics; `messages` is the package's module `msg`."""
+        ...
+
+    def publish(
+        self,
+        header: Header,
+        size: tuple[int, int],
+        faces: Sequence[Face],
+        picture: Picture | None,
+    ) -> None:
+        """Publish the faces of one picture of width and height `size`.
+
+        Args:
+            header: of the picture.
+            size: its width and height, pixels.
+            faces: in it, with absolute points.
+            picture: RGB uint8 array of shape (height, width, 3); None from a MaixCAM, which sends
+                faces alone.
+        """
+        ...
+
+
+class Detections:
+    """vision_msgs/Detection2DArray on ~/detections: boxes with scores and ids."""
+
+    def __init__(self, node: Node, messages: Any) -> None:
+        self._msg = messages
+        self._publisher = node.create_publisher(
+            messages.Detection2DArray, "~/detections", QUEUED_MESSAGES
+        )
+
+    def publish(
+        self,
+        header: Header,
+        size: tuple[int, int],  # noqa: ARG002
+        faces: Sequence[Face],
+        picture: Picture | None,  # noqa: ARG002
+    ) -> None:
+        """See `OtherPackage`."""
+        if not self._publisher.get_subscription_count():
+            return
+        detections = self._msg.Detection2DArray(header=header)
+        for face in faces:
+            x, y, width, height = face.box
+            detection = self._msg.Detection2D(header=header, id=str(face.id) if face.id else "")
+            detection.bbox.center.position.x = x + width / 2
+            detection.bbox.center.position.y = y + height / 2
+            detection.bbox.size_x, detection.bbox.size_y = width, height
+            result = self._msg.ObjectHypothesisWithPose()
+            result.hypothesis.class_id, result.hypothesis.score = "face", face.score
+            detection.results = [result]
+            detections.detections.append(detection)
+        self._publisher.publish(detections)
+
+
+class ImageAnnotations:
+    """foxglove_msgs/ImageAnnotations on ~/image_annotations: boxes, landmarks and labels."""
+
+    def __init__(self, node: Node, messages: Any) -> None:
+        self._msg = messages
+        self._publisher = node.create_publisher(
+            messages.ImageAnnotations, "~/image_annotations", QUEUED_MESSAGES
+        )
+
+    def publish(
+        self,
+        header: Header,
+        size: tuple[int, int],  # noqa: ARG002
+        faces: Sequence[Face],
+        picture: Picture | None,  # noqa: ARG002
+    ) -> None:
+        """See `OtherPackage`."""
+        if not self._publisher.get_subscription_count():
+            return
+        annotations = self._msg.ImageAnnotations()
+        for face in faces:
+            x, y, width, height = face.box
+            corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+            loop = self._msg.PointsAnnotation.LINE_LOOP
+            annotations.points.append(self._points(header, loop, corners, OUTLINE))
+            if len(face.points):
+                dots = self._msg.PointsAnnotation.POINTS
+                annotations.points.append(
+                    self._points(header, dots, face.points.tolist(), LANDMARK)
+                )
+            annotations.texts.append(
+                self._msg.TextAnnotation(
+                    timestamp=header.stamp,
+                    position=self._msg.Point2(x=x, y=y),
+                    text=f"{face.id}: {face.score:.0%}" if face.id else f"{face.score:.0%}",
+                    font_size=TEXT_SIZE,
+                    text_color=self._colour(OUTLINE),
+                )
+            )
+        self._publisher.publish(annotations)
+
+    def _points(
+        self,
+        header: Header,
+        kind: int,
+        points: Iterable[Sequence[float]],
+        colour: tuple[float, float, float, float],
+    ) -> Any:
+        return self._msg.PointsAnnotation(
+            timestamp=header.stamp,
+            type=kind,
+            points=[self._msg.Point2(x=x, y=y) for x, y in points],
+            outline_color=self._colour(colour),
+            thickness=2.0,
+        )
+
+    def _colour(self, colour: tuple[float, float, float, float]) -> Any:
+        r, g, b, a = colour
+        return self._msg.Color(r=r, g=g, b=b, a=a)
+
+
+class HumanFaces:
+    """hri_msgs as REP-155 has them: /humans/faces/tracked, and topics for each face.
+
+    A topic's name cannot have a part that begins with a digit, so the face with id 7 is `f7` there.
+    """
+
+    def __init__(self, node: Node, messages: Any) -> None:
+        self._node, self._msg = node, messages
+        self._tracked = node.create_publisher(
+            messages.IdsList, "/humans/faces/tracked", QUEUED_MESSAGES
+        )
+        #: By id: roi, landmarks, cropped.
+        self._of_face: dict[int, tuple[Publisher, Publisher, Publisher]] = {}
+
+    def publish(
+        self,
+        header: Header,
+        size: tuple[int, int],
+        faces: Sequence[Face],
+        picture: Picture | None,
+    ) -> None:
+        """See `OtherPackage`."""
+        known = [face for face in faces if face.id]
+        for gone in self._of_face.keys() - {face.id for face in known}:
+            for publisher in self._of_face.pop(gone):
+                self._node.destroy_publisher(publisher)
+        for face in known:
+            roi, landmarks, cropped = self._publishers_of(face.id)
+            if roi.get_subscription_count():
+                roi.publish(self._roi(header, size, face))
+            if len(face.points) and landmarks.get_subscription_count():
+                landmarks.publish(self._landmarks(header, size, face))
+            if picture is not None and cropped.get_subscription_count():
+                cropped.publish(_crop(header, face, picture))
+        ids = [hri_id(face.id) for face in known]
+        self._tracked.publish(self._msg.IdsList(header=header, ids=ids))
+
+    def _publishers_of(self, number: int) -> tuple[Publisher, Publisher, Publisher]:
+        if number not in self._of_face:
+            topic = f"/humans/faces/{hri_id(number)}"
+            depth = QoSProfile(depth=QUEUED_MESSAGES)
+            self._of_face[number] = (
+                self._node.create_publisher(
+                    self._msg.NormalizedRegionOfInterest2D, f"{topic}/roi", depth
+                ),
+                self._node.create_publisher(self._msg.FacialLandmarks, f"{topic}/landmarks", depth),
+                self._node.create_publisher(Image, f"{topic}/cropped", depth),
+            )
+        return self._of_face[number]
+
+    def _roi(self, header: Header, size: tuple[int, int], face: Face) -> Any:
+        x, y, width, height = face.box
+        left, right = np.clip(np.array([x, x + width]) / size[0], 0, 1).tolist()
+        top, bottom = np.clip(np.array([y, y + height]) / size[1], 0, 1).tolist()
+        return self._msg.NormalizedRegionOfInterest2D(
+            header=header, xmin=left, ymin=top, xmax=right, ymax=bottom, c=face.score
+        )
+
+    def _landmarks(self, header: Header, size: tuple[int, int], face: Face) -> Any:
+        # A landmark that `landmarks_indices` leaves out is at 0, 0 with confidence 0.
+        places = dict(zip(_indices(face), np.clip(face.points / size, 0, 1).tolist(), strict=True))
+        landmarks = []
+        for index in HRI_LANDMARKS:
+            landmark = self._msg.NormalizedPointOfInterest2D()
+            if index in places:
+                landmark.x, landmark.y = places[index]
+                landmark.c = face.landmarks_score
+            landmarks.append(landmark)
+        return self._msg.FacialLandmarks(
+            header=header, landmarks=landmarks, width=size[0], height=size[1]
+        )
+
+
+def hri_id(number: int) -> str:
+    """Return a face's id as the name of a topic."""
+    return f"f{number}"
+
+
+def _indices(face: Face) -> Iterable[int]:
+    return range(len(face.points)) if face.indices is None else face.indices.tolist()
+
+
+def _crop(header: Header, face: Face, picture: Picture) -> Image:
+    """Return the part of an RGB picture around the box."""
+    x, y, width, height = face.box
+    rows, columns = picture.shape[:2]
+    left = int(np.clip(x - CROP_MARGIN * width, 0, columns - 1))
+    right = int(np.clip(x + (1 + CROP_MARGIN) * width, left + 1, columns))
+    top = int(np.clip(y - CROP_MARGIN * height, 0, rows - 1))
+    bottom = int(np.clip(y + (1 + CROP_MARGIN) * height, top + 1, rows))
+    cut = picture[top:bottom, left:right]
+    return Image(
+        header=header,
+        height=bottom - top,
+        width=right - left,
+        encoding="rgb8",
+        step=3 * (right - left),
+        data=array("B", cut.tobytes()),
+    )
+
+
+#: By the name of the package, which is that of the parameter too.
+OTHER_PACKAGES: dict[str, type[OtherPackage]] = {
+    "vision_msgs": Detections,
+    "foxglove_msgs": ImageAnnotations,
+    "hri_msgs": HumanFaces,
+}
+
+
+def open_other_packages(node: Node, parameters: NodeParameters) -> list[OtherPackage]:
+    """Return those that are asked for and installed."""
+    opened = []
+    for name, package in OTHER_PACKAGES.items():
+        if not getattr(parameters, name):
+            continue
+        try:
+            opened.append(package(node, import_module(f"{name}.msg")))
+        except ImportError as error:
+            node.get_logger().warning(
+                f"{name} is on, but nothing is published for it, because the package cannot be "
+                f"imported ({error}): install it, or switch {name} off"
+            )
+    return opened

@@ -1,0 +1,209 @@
+"""The faces in other packages' messages, read by a process that has those packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.landmark_subsets import SUB_68
+from maix_facemesh_ros.ros.messages import faces_of
+from message_packages import build_message_package
+from running_node import Robot, StartNode, image_message
+from scenes import plain, scene
+
+pytest_plugins = ["running_node"]
+
+PACKAGES = ("vision_msgs", "foxglove_msgs", "hri_msgs")
+LEFT, RIGHT = (170, 180, 95.0), (470, 170, 120.0)
+
+#: Prints each message as a line: topic, content.
+LISTENER = """
+import json, sys
+from importlib import import_module
+import numpy as np
+import rclpy
+
+def plain(value):
+    if hasattr(value, "get_fields_and_field_types"):
+        return {name: plain(getattr(value, name)) for name in value.get_fields_and_field_types()}
+    if isinstance(value, bytes) or type(value).__name__ == "array":
+        return len(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+def listen(topic, package, name):
+    def show(message):
+        print(json.dumps([topic, plain(message)]), flush=True)
+    node.create_subscription(getattr(import_module(package + ".msg"), name), topic, show, 100)
+
+rclpy.init()
+node = rclpy.create_node("listener")
+for topic in sys.argv[1:]:
+    listen(*topic.split(","))
+rclpy.spin(node)
+"""
+
+TOPICS = (
+    "/facemesh/detections,vision_msgs,Detection2DArray",
+    "/facemesh/image_annotations,foxglove_msgs,ImageAnnotations",
+    "/humans/faces/tracked,hri_msgs,IdsList",
+    "/humans/faces/f1/roi,hri_msgs,NormalizedRegionOfInterest2D",
+    "/humans/faces/f1/landmarks,hri_msgs,FacialLandmarks",
+    "/humans/faces/f1/cropped,sensor_msgs,Image",
+    "/humans/faces/f2/landmarks,hri_msgs,FacialLandmarks",
+)
+
+
+class Listener:
+    """A process that has the packages; what it prints goes into a file."""
+
+    def __init__(self, environment: dict[str, str], printed: Path) -> None:
+        self._printed = printed
+        self._read = 0
+        with printed.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", LISTENER, *TOPICS],
+                env={**os.environ, **environment},
+                stdout=output,
+            )
+
+    def messages(self) -> dict[str, dict[str, Any]]:
+        """Return the newest message of each topic since the last call."""
+        lines = self._printed.read_text()[self._read :].splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]
+        self._read += sum(map(len, whole))
+        return dict(json.loads(line) for line in whole)
+
+
+@pytest.fixture
+def with_packages(tmp_path: Path) -> dict[str, str]:
+    environments = [build_message_package(name, tmp_path) for name in PACKAGES]
+    return environments[-1]
+
+
+@pytest.fixture
+def listener(
+    own_network: None,  # noqa: ARG001
+    with_packages: dict[str, str],
+    tmp_path: Path,
+) -> Iterator[Listener]:
+    listening = Listener(with_packages, tmp_path / "printed")
+    yield listening
+    listening.process.kill()
+    listening.process.wait(20)
+
+
+@pytest.mark.build
+def test_faces_in_the_messages_of_other_packages(
+    start: StartNode,
+    robot: Robot,
+    listener: Listener,
+    with_packages: dict[str, str],
+    astronaut: Picture,
+) -> None:
+    start(*(f"{name}:=true" for name in PACKAGES), environment=with_packages)
+    robot.wait_for_node()
+    two = scene(astronaut, LEFT, RIGHT)
+    stamp = 100
+
+    def ask_until(picture: Picture, complete: Callable[[dict[str, Any]], bool]) -> Any:
+        nonlocal stamp
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            stamp += 1
+            answer = robot.ask(image_message(picture, stamp=(stamp, 0)))
+            robot.spin_for(0.2)
+            messages = listener.messages()
+            detections = messages.get("/facemesh/detections", {"header": {"stamp": {"sec": 0}}})
+            if complete(messages) and detections["header"]["stamp"]["sec"] == stamp:
+                return answer, messages
+        raise AssertionError(f"only {sorted(messages)} have come")
+
+    wanted = {topic.split(",")[0] for topic in TOPICS}
+    answer, messages = ask_until(two, lambda messages: messages.keys() == wanted)
+    faces = {face.id: face for face in faces_of(answer)}
+    assert faces.keys() == {1, 2}
+
+    detections = messages["/facemesh/detections"]
+    assert [detection["id"] for detection in detections["detections"]] == [
+        str(face.id) for face in answer.faces
+    ]
+    for detection in detections["detections"]:
+        face = faces[int(detection["id"])]
+        box = detection["bbox"]
+        centre = box["center"]["position"]
+        x, y, width, height = face.box
+        assert (box["size_x"], box["size_y"]) == pytest.approx((width, height))
+        assert (centre["x"], centre["y"]) == pytest.approx((x + width / 2, y + height / 2))
+        (result,) = detection["results"]
+        assert result["hypothesis"]["class_id"] == "face"
+        assert result["hypothesis"]["score"] == pytest.approx(face.score)
+
+    annotations = messages["/facemesh/image_annotations"]
+    # A loop of four corners and a cloud of dots for each face.
+    assert [len(points["points"]) for points in annotations["points"]] == [4, 478, 4, 478]
+    for (loop, dots), text, face in zip(
+        (annotations["points"][:2], annotations["points"][2:]),
+        annotations["texts"],
+        faces_of(answer),
+        strict=True,
+    ):
+        x, y, width, height = face.box
+        corners = [(point["x"], point["y"]) for point in loop["points"]]
+        assert np.allclose(
+            corners, [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+        )
+        shown = [(point["x"], point["y"]) for point in dots["points"]]
+        np.testing.assert_allclose(shown, face.points, atol=1e-3)
+        assert (loop["type"], dots["type"]) == (2, 1)
+        assert text["text"].startswith(f"{face.id}: ")
+        assert loop["timestamp"]["sec"] == text["timestamp"]["sec"] == stamp
+
+    tracked = messages["/humans/faces/tracked"]
+    assert set(tracked["ids"]) == {"f1", "f2"}
+    roi = messages["/humans/faces/f1/roi"]
+    x, y, width, height = faces[1].box
+    expected = (x / 640, y / 360, (x + width) / 640, (y + height) / 360)
+    assert [roi[side] for side in ("xmin", "ymin", "xmax", "ymax")] == pytest.approx(expected)
+    landmarks = messages["/humans/faces/f2/landmarks"]
+    assert (landmarks["width"], landmarks["height"]) == (640, 360)
+    assert len(landmarks["landmarks"]) == 70
+    points = [(640 * point["x"], 360 * point["y"]) for point in landmarks["landmarks"]]
+    np.testing.assert_allclose(points[:68], faces[2].points[list(SUB_68)], atol=1e-2)
+    right_eye, left_eye = np.mean(points[36:42], axis=0), np.mean(points[42:48], axis=0)
+    assert np.linalg.norm(points[68] - right_eye) < 0.3 * np.linalg.norm(right_eye - left_eye)
+    assert np.linalg.norm(points[69] - left_eye) < 0.3 * np.linalg.norm(right_eye - left_eye)
+    cropped = messages["/humans/faces/f1/cropped"]
+    assert (cropped["width"], cropped["height"]) == pytest.approx(
+        (1.4 * width, 1.4 * height), abs=2
+    )
+    assert cropped["encoding"] == "rgb8"
+    assert cropped["data"] == 3 * cropped["width"] * cropped["height"]
+
+    # Without faces all of it says so.
+    _, messages = ask_until(
+        plain(), lambda messages: messages.get("/humans/faces/tracked", {}).get("ids") == []
+    )
+    assert messages["/facemesh/detections"]["detections"] == []
+    assert messages["/facemesh/image_annotations"]["points"] == []
+
+
+def test_a_missing_package_is_one_line(start: StartNode, robot: Robot, astronaut: Picture) -> None:
+    """None of the three is on PyPI, so here they are missing."""
+    node = start(*(f"{name}:=true" for name in PACKAGES))
+    robot.wait_for_node()
+    for _ in range(3):
+        assert robot.ask(image_message(astronaut)).faces
+    for name in PACKAGES:
+        assert node.output().count(f"{name} is on, but nothing is published for it") == 1
