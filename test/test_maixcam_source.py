@@ -433,6 +433,31 @@ def test_a_connection_that_is_cut_at_any_byte_loses_nothing_else(
     assert 1 <= len(received.frames) <= picture + 1
 
 
+def test_a_cancellation_that_is_lost_does_not_keep_the_link_alive(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As asyncio.wait_for before Python 3.12 loses it when what it waits for ends just then."""
+    waits = threading.Event()
+    lost = threading.Event()
+
+    async def resolve(_: connection.Address) -> connection.Address:
+        waits.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if lost.is_set():
+                raise
+            lost.set()
+        raise DeviceLostError("is not there")
+
+    monkeypatch.setattr(maixcam, "resolve", resolve)
+    received = host(1)
+    assert waits.wait(20)
+    received.close()
+    assert lost.is_set()
+    assert not received.source._thread.is_alive()
+
+
 def test_a_frame_that_is_cut_at_any_byte_is_no_frame() -> None:
     """At every byte of a frame with 478 landmarks, without a network between."""
     frame = link.encode_faces(some_faces(7, count=1))

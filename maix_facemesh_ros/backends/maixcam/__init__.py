@@ -13,6 +13,7 @@ import math
 import re
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,8 +34,9 @@ from maix_facemesh_ros.picture_sources import Report, SourceError, SourceNotice
 #: one stays. So a device that is back has its host within half a second.
 WAITS = (0.1, 0.2, 0.4, 0.5)
 
-#: Seconds that `close` waits for the link's thread.
+#: Seconds that `close` waits for the link's thread, and after which it asks again.
 CLOSE_TIMEOUT = 2.0
+CLOSE_INTERVAL = 0.1
 
 
 class MaixCamFaceSource:
@@ -93,9 +95,13 @@ class MaixCamFaceSource:
     def close(self) -> None:
         """See `backends.FaceSource`."""
         self._frames.close()
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._task.cancel)
-            self._thread.join(CLOSE_TIMEOUT)
+        last = time.monotonic() + CLOSE_TIMEOUT
+        while self._thread.is_alive() and time.monotonic() < last:
+            # More than once: before Python 3.12 asyncio.wait_for loses a cancellation that comes
+            # in the moment in which what it waits for ends (python/cpython#86296).
+            with contextlib.suppress(RuntimeError):  # The loop is closed.
+                self._loop.call_soon_threadsafe(self._task.cancel)
+            self._thread.join(CLOSE_INTERVAL)
 
     # From here on in the link's thread.
 
