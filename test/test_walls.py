@@ -17,7 +17,7 @@ SHARED = sorted((PACKAGE / SHARED_WITH_THE_DEVICE).glob("*.py"))
 MODULES = sorted({*PACKAGE.rglob("*.py"), *SHARED})
 APP = sorted((PACKAGE.parent / "maixcam_app").glob("*.py"))
 
-#: ROS 2: client library, messages, launch, package index, bags.
+#: ROS 2: client library, messages, launch, package index.
 ROS_NAMES = {
     "action_msgs",
     "ament_index_python",
@@ -28,7 +28,6 @@ ROS_NAMES = {
     "rcl_interfaces",
     "rclpy",
     "rosbag2_py",
-    "rosbags",
     "rosidl_runtime_py",
     "tf2_ros",
 }
@@ -37,6 +36,9 @@ ROS_ENDINGS = ("_msgs", "_interfaces", "_srvs")
 ONLY_IN = {
     "onnxruntime": ("backends/onnx/network.py",),
     "maix": ("backends/maix/",),
+    # They read and write bags without ROS.
+    "mcap": ("bags/",),
+    "rosbags": ("bags/", "ros/"),
 }
 
 

@@ -1,0 +1,1 @@
+"""Bags without ROS: reading, writing, and finding the faces in what cameras recorded."""
