@@ -24,6 +24,16 @@ OUTER_EYE_CORNERS = (33, 263)
 #: file, and face_detector_graph.cc).
 MEDIAPIPE_SCALE = 1.5
 
+#: ROIs of landmarks lie on a grid: so many sizes from one to its double, and so many places in a
+#: side and angles in a radian. Without it, two runs over one stream that began at different
+#: pictures come as near as the network's noise, a tenth of a pixel, and stay apart for good. On the
+#: grid that noise is rounded away, so that after some ten pictures both are equal to the last bit,
+#: and pieces of a bag can be computed side by side. It moves landmarks by 2 in 10000 of a face's
+#: width, which is less than the noise of a camera does.
+SIZES_IN_AN_OCTAVE = 1024
+PARTS_OF_A_SIDE = 2048
+PARTS_OF_A_RADIAN = 2048
+
 #: OpenCV's warps and maps divide a pixel into so many steps (INTER_TAB_SIZE), warps up to OpenCV 4.
 STEPS = 32
 OPENCV_WARPS_IN_STEPS = int(cv2.__version__.split(".")[0]) < 5
@@ -73,18 +83,23 @@ def roi_from_detection(box: Box, keypoints: FloatArray, rule: RoiRule) -> Roi:
 def roi_from_landmarks(points: FloatArray) -> Roi:
     """Return the ROI for the next picture: a square 1.5 times the landmarks, rolled with the eyes.
 
+    It is rounded to a grid, see `SIZES_IN_AN_OCTAVE`.
+
     Args:
         points: (478, 2) pixels, unsmoothed.
     """
     left, top, right, bottom = _edges(points)
     side = float(max(right - left, bottom - top)) * MEDIAPIPE_SCALE
+    # Landmarks that all lie in one place have no ROI that could be rounded.
+    side = 2 ** _round_to(math.log2(side or 1.0), 1 / SIZES_IN_AN_OCTAVE)
+    step = side / PARTS_OF_A_SIDE
     right_eye, left_eye = OUTER_EYE_CORNERS
     return Roi(
-        center_x=float((left + right) / 2),
-        center_y=float((top + bottom) / 2),
+        center_x=_round_to(float((left + right) / 2), step),
+        center_y=_round_to(float((top + bottom) / 2), step),
         width=side,
         height=side,
-        rotation=_roll(points[right_eye], points[left_eye]),
+        rotation=_round_to(_roll(points[right_eye], points[left_eye]), 1 / PARTS_OF_A_RADIAN),
     )
 
 
@@ -219,6 +234,10 @@ def _edges(points: FloatArray) -> tuple[np.float32, np.float32, np.float32, np.f
 
 def _roll(right_eye: FloatArray, left_eye: FloatArray) -> float:
     return math.atan2(float(left_eye[1] - right_eye[1]), float(left_eye[0] - right_eye[0]))
+
+
+def _round_to(value: float, step: float) -> float:
+    return round(value / step) * step
 
 
 def _both_eyes_seen(keypoints: FloatArray) -> bool:

@@ -75,13 +75,22 @@ def test_without_both_eyes_the_roi_is_upright(keypoints: FloatArray) -> None:
 
 def test_roi_of_landmarks_is_square_and_half_as_large_again() -> None:
     roi = roi_from_landmarks(landmarks_at((100, 50), (140, 110)))
-    assert roi == pytest.approx(Roi(120, 80, 90, 90, 0))
+    # To half a step of the grid.
+    assert roi == pytest.approx(Roi(120, 80, 90, 90, 0), rel=4e-4, abs=0.03)
 
 
 def test_roi_of_landmarks_rolls_with_the_outer_eye_corners() -> None:
     points = landmarks_at((100, 50), (140, 110))
     points[33], points[263] = (110, 90), (120, 80)
-    assert math.degrees(roi_from_landmarks(points).rotation) == pytest.approx(-45)
+    assert roi_from_landmarks(points).rotation == pytest.approx(-math.pi / 4, abs=3e-4)
+
+
+def test_rois_of_landmarks_that_differ_by_noise_are_the_same() -> None:
+    points = landmarks_at((100, 50), (140, 110))
+    noise = np.random.default_rng(1).uniform(-0.002, 0.002, (50, 478, 2)).astype(np.float32)
+    rois = [roi_from_landmarks(points + each) for each in noise]
+    assert len(set(rois)) <= 2**4, "each of four numbers is rounded to one of two neighbours"
+    assert max(map(rois.count, rois)) > 10
 
 
 def test_crop_of_an_upright_roi_is_that_part_of_the_picture() -> None:
