@@ -30,9 +30,9 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.image_encodings import ENCODINGS
+from maix_facemesh_ros.image_message import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
-from maix_facemesh_ros.ros.image_encodings import ENCODINGS
-from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_image, read_image
 from running_node import NodeProcess, Robot, StartNode, double, image_message, integer, stamp_of
 
 pytest_plugins = ["running_node"]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -32,6 +33,7 @@ from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_stream import FaceStream
+from maix_facemesh_ros.image_message import ImageMessage, Stamp, read_compressed_image, read_image
 from maix_facemesh_ros.latest import LatestSlot
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.msg import FaceArray
@@ -48,7 +50,6 @@ from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.face_cloud import FaceCloud
 from maix_facemesh_ros.ros.face_frames import FaceFrames
 from maix_facemesh_ros.ros.face_markers import FaceMarkers
-from maix_facemesh_ros.ros.image_message import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.ros.messages import face_array
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
 from maix_facemesh_ros.ros.node_process import run_node
@@ -265,12 +266,12 @@ class FaceMeshNode(Node):
         started = time.perf_counter()
         image = self._transport.read(item) if isinstance(item, bytes) else item
         read = time.perf_counter()
-        seconds = image.stamp.sec + image.stamp.nanosec * 1e-9
         self._mesh.camera = self._calibration.camera
-        faces = self._mesh.process(image.picture, seconds, bgr=image.bgr)
+        faces = self._mesh.process(image.picture, image.stamp.seconds, bgr=image.bgr)
         found = time.perf_counter()
         height, width = image.picture.shape[:2]
-        header = Header(stamp=image.stamp, frame_id=image.frame_id)
+        stamp = Time(sec=image.stamp.sec, nanosec=image.stamp.nanosec)
+        header = Header(stamp=stamp, frame_id=image.frame_id)
         rgb = image.picture[:, :, ::-1] if image.bgr else image.picture
         self._publish(header, (width, height), faces, rgb)
         self._annotated.publish(header, image.picture, faces, bgr=image.bgr)
@@ -354,7 +355,12 @@ class FaceMeshNode(Node):
             if self._stopping():
                 return
             stamp = self._stamps.at(picture.taken_at)
-            yield ImageMessage(stamp, self._frame_id, picture.picture, bgr=picture.is_bgr)
+            yield ImageMessage(
+                Stamp(stamp.sec, stamp.nanosec),
+                self._frame_id,
+                picture.picture,
+                bgr=picture.is_bgr,
+            )
 
     def _say_ended(self) -> None:
         """Say that the source has ended, and let its last faces arrive before the node goes."""

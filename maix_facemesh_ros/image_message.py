@@ -13,20 +13,31 @@ from typing import ClassVar, NamedTuple
 
 import cv2
 import numpy as np
-from builtin_interfaces.msg import Time
 
+from maix_facemesh_ros.compressed_size import declared_size
 from maix_facemesh_ros.face import Picture, PictureError
-from maix_facemesh_ros.ros.compressed_size import declared_size
-from maix_facemesh_ros.ros.image_encodings import ENCODINGS, to_picture
+from maix_facemesh_ros.image_encodings import ENCODINGS, to_picture
 
 #: Pixels of a compressed picture at most: more than any camera has, and 200 MB when decoded.
 LARGEST_COMPRESSED = 64_000_000
 
 
+class Stamp(NamedTuple):
+    """When a picture was taken: builtin_interfaces/Time."""
+
+    sec: int
+    nanosec: int
+
+    @property
+    def seconds(self) -> float:
+        """Both together, as `FaceMesh.process` takes it."""
+        return self.sec + self.nanosec * 1e-9
+
+
 class ImageMessage(NamedTuple):
     """A picture with its header, as it came from a topic."""
 
-    stamp: Time
+    stamp: Stamp
     frame_id: str
     #: uint8 (height, width, 3), a view of the message's bytes where nothing had to be converted.
     picture: Picture
@@ -115,8 +126,8 @@ class _CdrReader:
         (value,) = struct.unpack(self._byte_order + kind, self._take(size))
         return int(value)
 
-    def header(self) -> tuple[Time, str]:
-        return Time(sec=self.number("i"), nanosec=self.number("I")), self.string()
+    def header(self) -> tuple[Stamp, str]:
+        return Stamp(self.number("i"), self.number("I")), self.string()
 
     def string(self) -> str:
         return bytes(self.byte_sequence()).rstrip(b"\0").decode("utf-8", "replace")
