@@ -14,7 +14,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from maix_facemesh_ros.camera_model import CalibrationError, CameraModel, Region
+from maix_facemesh_ros.camera_info import camera_of
+from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
 from maix_facemesh_ros.parameters import ParameterError
 
 #: Seconds between two warnings of the same kind.
@@ -99,7 +100,7 @@ class Calibration:
     def _take(self, message: CameraInfo) -> None:
         self._latest = message
         try:
-            self.camera = _camera_of(message, rectified=self._rectified)
+            self.camera = camera_of(message, rectified=self._rectified)
         except CalibrationError as error:
             self.camera = None
             self._problem = str(error)
@@ -178,23 +179,6 @@ def _numbers_of(message: CameraInfo) -> CameraInfo:
         binning_x=message.binning_x,
         binning_y=message.binning_y,
         roi=message.roi,
-    )
-
-
-def _camera_of(message: CameraInfo, *, rectified: bool) -> CameraModel:
-    """Return the camera that a message describes.
-
-    Raises:
-        CalibrationError: it describes none.
-    """
-    binning = (message.binning_x, message.binning_y)
-    part = message.roi
-    region = Region(part.x_offset, part.y_offset, part.width, part.height)
-    size = (message.width, message.height)
-    if rectified:
-        return CameraModel.from_projection(*size, message.p, binning=binning, region=region)
-    return CameraModel.from_calibration(
-        *size, message.k, message.d, message.distortion_model, binning=binning, region=region
     )
 
 

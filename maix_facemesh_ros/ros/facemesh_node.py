@@ -7,7 +7,6 @@ stands in the place of `_answer`: the faces have been found on the way.
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
+from maix_facemesh_ros.camera_info import is_rectified
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_stream import FaceStream
@@ -194,10 +194,8 @@ class FaceMeshNode(Node):
 
     def _is_rectified(self, parameters: NodeParameters) -> bool:
         """Tell if the pictures on the topic are rectified."""
-        if parameters.rectified != "auto":
-            return parameters.rectified == "yes"
         topic = self.resolve_topic_name(TRANSPORTS[parameters.image_transport].topic)
-        return re.search(r"/image_rect[^/]*(/compressed)?$", topic) is not None
+        return is_rectified(topic, parameters.rectified)
 
     def _on_image(self, message: bytes) -> None:
         self._diagnostics.arrived(replaced_another=self._slot.put(message))
