@@ -19,6 +19,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.image_annotations import image_annotations
 from maix_facemesh_ros.landmark_subsets import SUB_68
 from maix_facemesh_ros.parameters import NodeParameters
 
@@ -29,11 +30,6 @@ HRI_LANDMARKS = (*SUB_68, 468, 473)
 
 #: Pixels around a face in hri_msgs' cropped picture, as a part of the box.
 CROP_MARGIN = 0.2
-
-#: Red, green, blue, opacity of foxglove_msgs' annotations.
-OUTLINE = (0.3, 1.0, 0.6, 1.0)
-LANDMARK = (0.9, 1.0, 1.0, 0.9)
-TEXT_SIZE = 14.0
 
 
 class OtherPackage(Protocol):
@@ -114,46 +110,7 @@ class ImageAnnotations:
         """See `OtherPackage`."""
         if not self._publisher.get_subscription_count():
             return
-        annotations = self._msg.ImageAnnotations()
-        for face in faces:
-            x, y, width, height = face.box
-            corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-            loop = self._msg.PointsAnnotation.LINE_LOOP
-            annotations.points.append(self._points(header, loop, corners, OUTLINE))
-            if len(face.points):
-                dots = self._msg.PointsAnnotation.POINTS
-                annotations.points.append(
-                    self._points(header, dots, face.points.tolist(), LANDMARK)
-                )
-            annotations.texts.append(
-                self._msg.TextAnnotation(
-                    timestamp=header.stamp,
-                    position=self._msg.Point2(x=x, y=y),
-                    text=f"{face.id}: {face.score:.0%}" if face.id else f"{face.score:.0%}",
-                    font_size=TEXT_SIZE,
-                    text_color=self._colour(OUTLINE),
-                )
-            )
-        self._publisher.publish(annotations)
-
-    def _points(
-        self,
-        header: Header,
-        kind: int,
-        points: Iterable[Sequence[float]],
-        colour: tuple[float, float, float, float],
-    ) -> Any:
-        return self._msg.PointsAnnotation(
-            timestamp=header.stamp,
-            type=kind,
-            points=[self._msg.Point2(x=x, y=y) for x, y in points],
-            outline_color=self._colour(colour),
-            thickness=2.0,
-        )
-
-    def _colour(self, colour: tuple[float, float, float, float]) -> Any:
-        r, g, b, a = colour
-        return self._msg.Color(r=r, g=g, b=b, a=a)
+        self._publisher.publish(image_annotations(self._msg, header, faces))
 
 
 class HumanFaces:

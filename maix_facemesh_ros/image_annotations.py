@@ -1,0 +1,69 @@
+"""Faces as foxglove_msgs/ImageAnnotations: boxes, landmarks and labels over a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from maix_facemesh_ros.face import Face
+
+#: Red, green, blue, opacity.
+OUTLINE = (0.3, 1.0, 0.6, 1.0)
+LANDMARK = (0.9, 1.0, 1.0, 0.9)
+TEXT_SIZE = 14.0
+
+#: Constants of foxglove_msgs/PointsAnnotation.
+POINTS = 1
+LINE_LOOP = 2
+
+
+def image_annotations(messages: Any, header: Any, faces: Sequence[Face]) -> Any:
+    """Return the annotations of one picture.
+
+    Args:
+        messages: has the types of foxglove_msgs, each of which takes its fields as keywords.
+        header: the picture's own.
+        faces: in it, with absolute points.
+    """
+    annotations = messages.ImageAnnotations()
+    if hasattr(annotations, "timestamp"):  # since foxglove_msgs 3.2.5
+        annotations.timestamp = header.stamp
+    for face in faces:
+        x, y, width, height = face.box
+        corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+        annotations.points.append(_points(messages, header, LINE_LOOP, corners, OUTLINE))
+        if len(face.points):
+            annotations.points.append(
+                _points(messages, header, POINTS, face.points.tolist(), LANDMARK)
+            )
+        annotations.texts.append(
+            messages.TextAnnotation(
+                timestamp=header.stamp,
+                position=messages.Point2(x=x, y=y),
+                text=f"{face.id}: {face.score:.0%}" if face.id else f"{face.score:.0%}",
+                font_size=TEXT_SIZE,
+                text_color=_colour(messages, OUTLINE),
+            )
+        )
+    return annotations
+
+
+def _points(
+    messages: Any,
+    header: Any,
+    kind: int,
+    points: Iterable[Sequence[float]],
+    colour: tuple[float, float, float, float],
+) -> Any:
+    return messages.PointsAnnotation(
+        timestamp=header.stamp,
+        type=kind,
+        points=[messages.Point2(x=x, y=y) for x, y in points],
+        outline_color=_colour(messages, colour),
+        thickness=2.0,
+    )
+
+
+def _colour(messages: Any, colour: tuple[float, float, float, float]) -> Any:
+    r, g, b, a = colour
+    return messages.Color(r=r, g=g, b=b, a=a)
