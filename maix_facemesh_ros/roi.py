@@ -27,12 +27,12 @@ MEDIAPIPE_SCALE = 1.5
 #: ROIs of landmarks lie on a grid: so many sizes from one to its double, and so many places in a
 #: side and angles in a radian. Without it, two runs over one stream that began at different
 #: pictures come as near as the network's noise, a tenth of a pixel, and stay apart for good. On the
-#: grid that noise is rounded away, so that after some ten pictures both are equal to the last bit,
-#: and pieces of a bag can be computed side by side. It moves landmarks by 2 in 10000 of a face's
-#: width, which is less than the noise of a camera does.
-SIZES_IN_AN_OCTAVE = 1024
-PARTS_OF_A_SIDE = 2048
-PARTS_OF_A_RADIAN = 2048
+#: grid that noise is rounded away, so that after 10 to 25 pictures both are equal to the last bit,
+#: and pieces of a bag can be computed side by side. It moves landmarks by less than 1 in 10000 of a
+#: face's width, which is less than the noise of a camera does.
+SIZES_IN_AN_OCTAVE = 4096
+PARTS_OF_A_SIDE = 8192
+PARTS_OF_A_RADIAN = 8192
 
 #: OpenCV's warps and maps divide a pixel into so many steps (INTER_TAB_SIZE), warps up to OpenCV 4.
 STEPS = 32
