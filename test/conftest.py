@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,25 @@ def opencv_5(request: pytest.FixtureRequest) -> Path:
         _pip("install", "--no-deps", "--upgrade", "--target", str(folder), OPENCV_5)
         complete.write_text(OPENCV_5)
     return folder
+
+
+@pytest.fixture
+def ros_in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """ROS without a network.
+
+    Fast DDS reads its profile once in the life of a process. So it is named here too: the nodes of
+    tests that run later in this process could not send whole pictures otherwise.
+    """
+    import rclpy
+
+    from maix_facemesh_ros.ros.transport import shared_memory_environment
+
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
+    for name, value in shared_memory_environment().items():
+        monkeypatch.setenv(name, value)
+    rclpy.init()
+    yield
+    rclpy.shutdown()
 
 
 def _pip(*arguments: str) -> None:

@@ -32,7 +32,8 @@ from sensor_msgs.msg import Image
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.ros.transport import shared_memory_environment
 
-TIMEOUT = 20.0
+#: Seconds for what takes a moment: a machine that is busy with something else may take long.
+TIMEOUT = 60.0
 
 #: (seconds, nanoseconds) of the pictures that only find out whether the node is there.
 HELLO = (0, 1)

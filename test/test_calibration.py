@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
@@ -16,7 +15,7 @@ from std_msgs.msg import Header
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.ros.calibration import Calibration, read_calibration
 
-TIMEOUT = 10.0
+TIMEOUT = 60.0
 
 
 class Camera:
@@ -48,13 +47,10 @@ class Camera:
 
 
 @pytest.fixture
-def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
-    rclpy.init()
+def camera(ros_in_this_process: None) -> Iterator[Camera]:  # noqa: ARG001
     camera = Camera()
     yield camera
     camera.close()
-    rclpy.shutdown()
 
 
 def calibration_of(width: int, height: int) -> CameraInfo:

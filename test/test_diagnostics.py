@@ -6,14 +6,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
 
-TIMEOUT = 10.0
+TIMEOUT = 60.0
 
 
 class Listener:
@@ -41,15 +40,12 @@ class Listener:
 
 
 @pytest.fixture
-def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
-    rclpy.init()
+def listener(ros_in_this_process: None) -> Iterator[Listener]:  # noqa: ARG001
     node = Node("watched", namespace="robot")
     listener = Listener(node, {"backend": "onnx"})
     yield listener
     listener.close()
     node.destroy_node()
-    rclpy.shutdown()
 
 
 def values(status: DiagnosticStatus) -> dict[str, str]:
