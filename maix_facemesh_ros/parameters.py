@@ -221,7 +221,8 @@ class FaceMeshParameters:
     detect_interval: int = _parameter(
         10,
         "With tracking: look for new faces in every n-th picture while fewer than max_face_num "
-        "are tracked. Without any face, or after losing one, every picture is looked at.",
+        "are tracked. Without any face every picture is looked at, and after losing one every "
+        "third of the next 15.",
         minimum=1,
         changeable=True,
     )

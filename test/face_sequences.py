@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,9 @@ class Sequence:
     invented: float = 0.0
     #: Faces whose boxes overlap more: only the wider one is found.
     hides: float = 0.35
+    #: Shortly before that the landmarks of the narrower one are drawn over to the wider one's, by up
+    #: to this part of the way.
+    drawn_over: float = 0.3
     landmarks: bool = True
 
     def pictures(self, random: np.random.Generator) -> Iterator[Seen]:
@@ -91,6 +94,7 @@ class Sequence:
                     continue
                 if random.random() < self.missed:
                     continue
+                look = self._drawn_over(look, looks, random)
                 picture.faces.append(self._face(self.people[number].shape, look, random))
                 picture.people.append(int(number))
             if random.random() < self.invented:
@@ -107,6 +111,22 @@ class Sequence:
             and math.hypot(other.x - look.x, other.y - look.y) < (1 - self.hides) * other.width
             for other in looks
         )
+
+    def _drawn_over(self, look: Look, looks: list[Look | None], random: np.random.Generator) -> Look:
+        """Return where a face seems to be that is partly covered; MediaPipe's network does that."""
+        for other in looks:
+            if other is None or other.width <= look.width:
+                continue
+            distance = math.hypot(other.x - look.x, other.y - look.y) / other.width
+            if distance < 1.15 - self.hides:
+                part = random.uniform(0, self.drawn_over)
+                return replace(
+                    look,
+                    x=look.x + part * (other.x - look.x),
+                    y=look.y + part * (other.y - look.y),
+                    width=look.width + part * (other.width - look.width),
+                )
+        return look
 
     def _face(self, shape: _Array, look: Look, random: np.random.Generator) -> Face:
         cos, sin = math.cos(look.yaw), math.sin(look.yaw)
@@ -232,6 +252,39 @@ def crossing(random: Random, *, widths: tuple[float, float], seconds: float = 3.
 def hidden(random: Random) -> Sequence:
     """The one behind is hidden for a third of a second."""
     return crossing(random, widths=(110, 70), seconds=2.0)
+
+
+def hidden_at_a_walk(random: Random) -> Sequence:
+    """Both go at a brisk walk: ten widths of their faces a second."""
+    return crossing(random, widths=(100, 60), seconds=0.67)
+
+
+def stopping_while_hidden(random: Random) -> Sequence:
+    """The one behind stops where nobody sees him, and comes out when the other has gone on."""
+    return Sequence(
+        people(
+            random,
+            walk((120, 240), (520, 240), 1.2, 110),
+            walk((480, 240), (310, 240), 0.55, 70),
+        ),
+        2.0,
+    )
+
+
+def walking_with_a_shaking_camera(random: Random) -> Sequence:
+    """A robot that drives over a threshold: everything jumps up and down."""
+
+    def shaken(look: Callable[[float], Look | None]) -> Callable[[float], Look | None]:
+        def looks(time: float) -> Look | None:
+            seen = look(time)
+            return replace(seen, y=seen.y + 12 * math.sin(40 * time)) if seen else None
+
+        return looks
+
+    sequence = crossing(random, widths=(90, 60), seconds=2.0)
+    for person in sequence.people:
+        person.look = shaken(person.look)
+    return sequence
 
 
 def side_by_side(random: Random) -> Sequence:
@@ -393,9 +446,26 @@ def crowd(random: Random) -> Sequence:
     return Sequence(people(random, *(seen_at(*place) for place in places)), 2.0, missed=0.1)
 
 
+def taking_a_place(random: Random) -> Sequence:
+    """Somebody goes, and a moment later another one is seen near where he was."""
+    gone, later = 1.0, random.uniform(0.1, 0.45)
+    beside = random.uniform(0, 2) * 90
+    return Sequence(
+        people(
+            random,
+            walk((200, 240), (210, 240), 3.0, 90, leaves=gone),
+            walk((200 + beside, 240), (200 + beside, 245), 3.0, 90, enters=gone + later),
+        ),
+        3.0,
+    )
+
+
 #: Those in which nobody may lose his id.
 PLAIN = (
     hidden,
+    hidden_at_a_walk,
+    stopping_while_hidden,
+    walking_with_a_shaking_camera,
     side_by_side,
     strangers_slowly,
     twins,
@@ -409,3 +479,6 @@ PLAIN = (
     far_and_small,
     crowd,
 )
+
+#: Those that go beyond what boxes and landmarks can tell.
+HARD = (flickering, taking_a_place)

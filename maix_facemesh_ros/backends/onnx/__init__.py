@@ -5,6 +5,7 @@ One picture's way, in order: detection → roi → crop → landmarks → projec
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,11 @@ DETECTORS: dict[str, Callable[[Path], BoxDetector]] = {
 #: a detector may take a part of a near face for another face. MediaPipe compares whole faces only
 #: (AssociationNormRectCalculator in face_landmarker_graph.cc, intersection over union 0.5).
 SAME_LANDMARKS_CONTAINMENT = 0.7
+
+#: A face that was lost may come out again from behind another one: for this many pictures the
+#: detector looks for it in every n-th.
+PICTURES_AFTER_A_LOSS = 15
+LOOK_AFTER_A_LOSS = 3
 
 #: A detector's box and a landmarks' box of one face overlap by more than this; they frame it
 #: differently.
@@ -83,6 +89,7 @@ class OnnxFaceDetector:
         """See `backends.FaceDetector`."""
         self._tracks: list[_Track] = []
         self._pictures_since_look = 0
+        self._pictures_since_loss = PICTURES_AFTER_A_LOSS
         self._untracked_in_view = False
 
     def close(self) -> None:
@@ -134,11 +141,14 @@ class OnnxFaceDetector:
         if parameters.face_limit is not None and len(followed) >= parameters.face_limit:
             return False
         lost_one = len(followed) < len(self._tracks)  # it may be elsewhere in this very picture
+        self._pictures_since_loss = 0 if lost_one else self._pictures_since_loss + 1
+        searching = self._pictures_since_loss < PICTURES_AFTER_A_LOSS
+        interval = min(LOOK_AFTER_A_LOSS if searching else math.inf, parameters.detect_interval)
         return (
             not followed
             or lost_one
             or self._untracked_in_view  # faces without landmarks are seen by the detector only
-            or self._pictures_since_look + 1 >= parameters.detect_interval
+            or self._pictures_since_look + 1 >= interval
         )
 
     def _find_new(
