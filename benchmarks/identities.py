@@ -11,7 +11,7 @@ import numpy as np
 # The sequences are those of the tests.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "test"))
 
-from face_sequences import PLAIN, Mistakes, Sequence, flickering, mistakes_in
+from face_sequences import HARD, PLAIN, Mistakes, Sequence, mistakes_in
 
 __all__ = ["Mistakes", "count_mistakes"]
 
@@ -20,7 +20,7 @@ SEEDS = range(5)
 
 def count_mistakes() -> dict[str, Mistakes]:
     """Return the mistakes in five sequences of each scene, by the name of the scene."""
-    return {scene.__name__.replace("_", " "): _mistakes(scene) for scene in (*PLAIN, flickering)}
+    return {scene.__name__.replace("_", " "): _mistakes(scene) for scene in (*PLAIN, *HARD)}
 
 
 def _mistakes(scene: Callable[[np.random.Generator], Sequence]) -> Mistakes:

@@ -30,8 +30,8 @@ import numpy as np
 
 from maix_facemesh_ros.face import Box, Face, FloatArray
 
-#: A face may be so many face sizes away from the way that it was going, at once and for every second
-#: since it was seen. More would let somebody who comes in beside a lost face have its id.
+#: A face may be so many face sizes away from the way that it was going, at once and for every
+#: second since it was seen. More would let somebody who comes in beside a lost face have its id.
 REACH = 0.5
 REACH_PER_SECOND = 1.0
 
@@ -39,7 +39,7 @@ REACH_PER_SECOND = 1.0
 GROWTH = 0.35
 GROWTH_PER_SECOND = 1.0
 
-#: Motion is the median of that between so many of the last places: one or two wrong ones do nothing.
+#: Motion is the median of that between so many of the last places: one wrong place does nothing.
 REMEMBERED_PLACES = 6
 
 #: A face that is not seen slows down: after so many seconds it has e times less speed.
@@ -113,8 +113,9 @@ class _Person:
         return abs(it.log_size - expected.log_size + self.last.place.log_size - usual)
 
     def beside_the_way(self, it: _Place, stamp: float) -> float:
-        """Return the pixels between a place and the way from where the face was seen to as far
-        as it can have gone on since.
+        """Return how many pixels a place is beside the way that the face was going.
+
+        The way leads from where it was seen to as far as it can have gone on since.
         """
         along_x, along_y = ((stamp - self.seen_at) * part for part in self.speed[:2])
         x, y = it.x - self.last.place.x, it.y - self.last.place.y

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from scenes import MEDIAPIPE
 
 WIDTH, HEIGHT = 640, 480
 
+Random = np.random.Generator
 _Array = npt.NDArray[np.float64]
 #: (478, 3) the astronaut's landmarks around their middle, as wide as 1; z towards the camera.
 _SHAPE: _Array = np.load(MEDIAPIPE / "astronaut.npz")["landmarks"][0].astype(np.float64)
@@ -45,7 +46,7 @@ class Person:
     shape: _Array
 
     @classmethod
-    def new(cls, random: np.random.Generator, look: Callable[[float], Look | None]) -> Person:
+    def new(cls, random: Random, look: Callable[[float], Look | None]) -> Person:
         """Return somebody: broader or longer, and with other features, as people are."""
         stretch = random.uniform(0.92, 1.08, 3)
         waves = random.normal(size=(3, 3)) * 6
@@ -77,12 +78,12 @@ class Sequence:
     invented: float = 0.0
     #: Faces whose boxes overlap more: only the wider one is found.
     hides: float = 0.35
-    #: Shortly before that the landmarks of the narrower one are drawn over to the wider one's, by up
-    #: to this part of the way.
+    #: Shortly before that the landmarks of the narrower one are drawn over to the wider one's, by
+    #: up to this part of the way.
     drawn_over: float = 0.3
     landmarks: bool = True
 
-    def pictures(self, random: np.random.Generator) -> Iterator[Seen]:
+    def pictures(self, random: Random) -> Iterator[Seen]:
         """Give the pictures, their faces in no order."""
         for index in range(int(self.seconds * self.rate)):
             stamp = 1000.0 + index / self.rate
@@ -112,7 +113,7 @@ class Sequence:
             for other in looks
         )
 
-    def _drawn_over(self, look: Look, looks: list[Look | None], random: np.random.Generator) -> Look:
+    def _drawn_over(self, look: Look, looks: list[Look | None], random: Random) -> Look:
         """Return where a face seems to be that is partly covered; MediaPipe's network does that."""
         for other in looks:
             if other is None or other.width <= look.width:
@@ -128,7 +129,7 @@ class Sequence:
                 )
         return look
 
-    def _face(self, shape: _Array, look: Look, random: np.random.Generator) -> Face:
+    def _face(self, shape: _Array, look: Look, random: Random) -> Face:
         cos, sin = math.cos(look.yaw), math.sin(look.yaw)
         turned = shape @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
         cos, sin = math.cos(look.pitch), math.sin(look.pitch)
@@ -181,7 +182,6 @@ def walk(
 
 #: Seconds that a face of these sequences may be out of sight and keep its id.
 TIMEOUT = 0.5
-Random = np.random.Generator
 
 
 @dataclass
@@ -203,17 +203,24 @@ class Mistakes:
         )
 
 
-def mistakes_in(
-    sequence: Sequence, seed: int, backend: Callable[[Seen], None] | None = None
-) -> Mistakes:
+def mistakes_in(sequence: Sequence, seed: int) -> Mistakes:
     """Number the faces of a sequence, and count."""
-    ids, mistakes = FaceIds(), Mistakes()
+    ids = FaceIds()
+
+    def numbered() -> Iterator[Seen]:
+        for picture in sequence.pictures(np.random.default_rng(seed)):
+            ids.assign(picture.faces, picture.stamp, TIMEOUT)
+            yield picture
+
+    return count_mistakes(numbered())
+
+
+def count_mistakes(pictures: Iterable[Seen]) -> Mistakes:
+    """Count what has gone wrong in pictures whose faces have been numbered."""
+    mistakes = Mistakes()
     last: dict[int, tuple[int, float]] = {}
     owner: dict[int, int] = {}
-    for picture in sequence.pictures(np.random.default_rng(seed)):
-        if backend:
-            backend(picture)
-        ids.assign(picture.faces, picture.stamp, TIMEOUT)
+    for picture in pictures:
         numbers = [face.id for face in picture.faces]
         assert len(set(numbers)) == len(numbers), "two faces of a picture have the same id"
         assert all(number > 0 for number in numbers)

@@ -69,6 +69,23 @@ def scene(astronaut: Picture, *heads: tuple[int, int, float]) -> Picture:
     return picture
 
 
+def stand_behind_each_other(astronaut: Picture, *heads: tuple[float, float, float]) -> Picture:
+    """Return a picture like `scene`'s, of heads without what is around them, the nearest in front.
+
+    Args:
+        astronaut: the 512x512 picture.
+        *heads: x, y of the face's centre, its width.
+    """
+    picture = plain()
+    for x, y, width in sorted(heads, key=lambda head: head[2]):
+        layer = scene(astronaut, (round(x), round(y), width))
+        head = np.zeros(picture.shape[:2], np.uint8)
+        center = (round(x), round(y - 0.12 * width))
+        cv2.ellipse(head, center, (round(0.68 * width), round(0.9 * width)), 0, 0, 360, 1, -1)
+        picture = np.where(head[:, :, np.newaxis] > 0, layer, picture)
+    return picture
+
+
 def distance(points: FloatArray, expected: FloatArray) -> float:
     """Return the mean distance of landmarks as a fraction of the eye distance (33 to 263)."""
     eyes = float(np.linalg.norm(expected[33] - expected[263]))

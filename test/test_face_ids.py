@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -13,13 +13,18 @@ from face_sequences import (
     TIMEOUT,
     Mistakes,
     Random,
+    Seen,
     Sequence,
+    count_mistakes,
     crossing,
     flickering,
     mistakes_in,
+    taking_a_place,
 )
-from maix_facemesh_ros.face import Face
+from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.face import Face, Picture
 from maix_facemesh_ros.face_ids import FaceIds
+from scenes import stand_behind_each_other
 
 SEEDS = range(5)
 
@@ -37,9 +42,74 @@ def test_with_many_misses_and_false_faces_mistakes_are_few() -> None:
     for seed in range(20):
         total += mistakes_in(flickering(np.random.default_rng(seed)), seed)
     print(f"20 flickering sequences: {total}")
-    assert total.switches <= 3
-    assert total.fragmentations <= 8
+    assert total.switches <= 1
+    assert total.fragmentations <= 3
     assert total.inherited == 0
+
+
+def test_how_often_somebody_inherits_who_takes_a_place() -> None:
+    """The limit of what landmarks tell: see docs/heads.md."""
+    total = Mistakes()
+    for seed in range(20):
+        total += mistakes_in(taking_a_place(np.random.default_rng(seed)), seed)
+    print(f"20 times somebody was seen within two faces of where another was lost: {total}")
+    assert 0 < total.inherited <= 10
+    assert total.switches == total.fragmentations == 0
+
+
+@pytest.mark.parametrize(
+    ("after", "beside", "is_new"),
+    # Half a face at once, one more for each second.
+    [(0.033, 0.4, False), (0.033, 0.6, True), (0.4, 0.8, False), (0.4, 1.0, True)],
+)
+def test_so_far_from_a_lost_face_another_is_new(after: float, beside: float, is_new: bool) -> None:
+    ids = FaceIds()
+    for picture in range(10):
+        assert numbers(ids, 1.0 + picture / 30, face_at(200, 200)) == [1]
+    stamp = 1.3 + after
+    assert numbers(ids, stamp, face_at(200 + 80 * beside, 200)) == [2 if is_new else 1]
+
+
+@pytest.mark.parametrize("going_on", [0.0, 0.5, 1.0])
+def test_a_face_that_nobody_sees_may_stop_or_go_on(going_on: float) -> None:
+    ids = FaceIds()
+    for picture in range(10):
+        assert numbers(ids, 1 + picture / 30, face_at(100 + 20 * picture, 200)) == [1]
+    assert numbers(ids, 1.6, face_at(280 + 180 * going_on, 200)) == [1]
+    assert numbers(ids, 1.9, face_at(280 - 180, 200)) == [2], "but not turn round and run"
+
+
+def test_one_wrong_place_before_a_face_is_lost_does_no_harm() -> None:
+    """As when somebody walks in front of it, and the landmarks are drawn over to that one."""
+    ids = FaceIds()
+    for picture in range(10):
+        assert numbers(ids, 1 + picture / 30, face_at(200, 200)) == [1]
+    assert numbers(ids, 1.34, face_at(225, 190, width=100)) == [1]
+    assert numbers(ids, 1.6) == []
+    assert numbers(ids, 1.7, face_at(200, 200)) == [1]
+
+
+@pytest.mark.parametrize("tracking", [True, False])
+@pytest.mark.parametrize(("near", "far", "pictures"), [(110, 70, 40), (100, 60, 20)])
+def test_rendered_faces_that_cross_keep_their_ids(
+    tracking: bool, near: int, far: int, pictures: int, astronaut: Picture
+) -> None:
+    """With the networks: one hides the other for a third of a second."""
+
+    def answered(mesh: FaceMesh) -> Iterator[Seen]:
+        for number in range(pictures):
+            way = 380 * number / (pictures - 1)
+            heads = [(130 + way, 180.0, float(near)), (510 - way, 180.0, float(far))]
+            stamp = 1000 + number / 30
+            faces = mesh.process(stand_behind_each_other(astronaut, *heads), stamp)
+            who = [0 if np.ptp(face.points[:, 0]) > (near + far) / 2 else 1 for face in faces]
+            hidden.append(len(faces) < 2)
+            yield Seen(stamp, faces, who)
+
+    hidden: list[bool] = []
+    with FaceMesh(tracking=tracking, ids=True) as mesh:
+        assert count_mistakes(answered(mesh)) == Mistakes()
+    assert 3 <= sum(hidden) < 15
 
 
 def face_at(x: float, y: float, width: float = 80, backend_id: int = 0) -> Face:

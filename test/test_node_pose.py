@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.ros.messages import faces_of
 from message_packages import build_message_package
-from running_node import Robot, StartNode, boolean, image_message
+from running_node import Robot, StartNode, boolean, double, image_message
 from scenes import scene
 
 pytest_plugins = ["running_node"]
@@ -37,11 +37,13 @@ def calibration(width: int = 640, focal_length: float = 500.0) -> CameraInfo:
 def publish_calibration(robot: Robot, message: CameraInfo) -> None:
     """Send it until the node has it."""
     publisher = robot.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=1))
-    width = f"{message.width}x"
+    # The focal length on the diagnostics is that of K or of P.
+    said = [f"{message.width}x{message.height}, focal length {f:.1f}" for f in (message.k[0], 250)]
 
     def is_known() -> bool:
         publisher.publish(message)
-        return bool(robot.diagnostics) and robot.diagnostics[-1]["calibration"].startswith(width)
+        known = robot.diagnostics[-1]["calibration"] if robot.diagnostics else ""
+        return known.startswith(tuple(said))
 
     robot.wait_until(is_known, "calibration on /diagnostics")
 
@@ -92,6 +94,8 @@ def test_what_pose_needs_is_said_once(
     robot.wait_until(is_said, "line on the log")
     for _ in range(3):
         assert not robot.ask(image_message(picture)).faces[0].pose_valid
+    state = "none: the calibration does not fit" if width else "none: no calibration"
+    assert robot.next_diagnostics()["pose"] == state
     (line,) = (line for line in node.output().splitlines() if "without pose" in line)
     assert words in line
     assert "set calibration_file, or assumed_field_of_view" in line
@@ -103,6 +107,35 @@ def test_an_assumed_field_of_view_is_said(start: StartNode, robot: Robot, pictur
     assert robot.ask(image_message(picture)).faces[0].pose_valid
     assert "poses are those of an assumed field of view of 65°" in node.output()
     assert robot.next_diagnostics()["pose"] == "with an assumed field of view of 65°"
+    assert robot.set_parameters(assumed_field_of_view=double(80.0)) == (True, "")
+    robot.wait_until(
+        lambda: "poses are those of an assumed field of view of 80°" in node.output(),
+        "line on the log",
+    )
+
+
+def test_a_calibration_may_come_late_change_and_go_wrong(
+    start: StartNode, robot: Robot, picture: Picture
+) -> None:
+    """As when a camera is switched to another resolution: no pose is made of the wrong numbers."""
+    start("smoothing:=off")
+    robot.wait_for_node()
+
+    def distance() -> float | None:
+        (face,) = robot.ask(image_message(picture)).faces
+        return float(face.pose.position.z) if face.pose_valid else None
+
+    assert distance() is None
+    publish_calibration(robot, calibration())
+    first = distance()
+    assert first is not None
+    publish_calibration(robot, calibration(focal_length=1000.0))
+    second = distance()
+    assert second == pytest.approx(2 * first, rel=0.1)
+    publish_calibration(robot, calibration(width=1280))
+    assert distance() is None
+    publish_calibration(robot, calibration())
+    assert distance() == pytest.approx(first, rel=0.001)
 
 
 @pytest.mark.parametrize(

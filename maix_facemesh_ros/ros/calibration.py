@@ -78,6 +78,12 @@ class Calibration:
             self._latest.header = header
             self._publisher.publish(self._latest)
 
+    @property
+    def fits(self) -> bool:
+        """Whether there is a calibration that can be used, and of pictures of this size."""
+        camera = self.camera
+        return camera is not None and self._picture_size in (None, (camera.width, camera.height))
+
     def state(self) -> str:
         """What is known, in words."""
         if self._latest is None:
@@ -85,11 +91,10 @@ class Calibration:
         if self.camera is None:
             return f"{self.origin} cannot be used: {self._problem}"
         size = (self.camera.width, self.camera.height)
-        fits = self._picture_size in (None, size)
         return (
             f"{_text(size)}, focal length {self.camera.matrix[0, 0]:.1f} and "
             f"{self.camera.matrix[1, 1]:.1f} pixels, {self.camera.model or 'no distortion'}"
-            + ("" if fits else f"; does not fit the pictures of {_text(self._picture_size)}")
+            + ("" if self.fits else f"; does not fit the pictures of {_text(self._picture_size)}")
         )
 
     def _on_camera_info(self, message: CameraInfo) -> None:
@@ -106,10 +111,8 @@ class Calibration:
             self._problem = str(error)
 
     def _check_size(self) -> None:
-        if self.camera is None or self._picture_size is None:
-            return
-        size = (self.camera.width, self.camera.height)
-        if size != self._picture_size:
+        if self.camera is not None and not self.fits:
+            size = (self.camera.width, self.camera.height)
             self._node.get_logger().warning(
                 f"{self.origin} is for pictures of {_text(size)}, but these are "
                 f"{_text(self._picture_size)}: use the calibration of this camera and resolution",

@@ -152,11 +152,7 @@ class FaceMeshNode(Node):
             self._mesh = FaceMesh(parameters)
             self._origin = self._take_pictures_from(parameters)
         self.add_on_set_parameters_callback(self._on_parameters)
-        if parameters.pose and parameters.assumed_field_of_view:
-            self.get_logger().info(
-                "until there is a calibration, poses are those of an assumed field of view of "
-                f"{parameters.assumed_field_of_view:g}°"
-            )
+        self._say_what_is_assumed(None)
         self.get_logger().info(
             f"backend {self._mesh.facts['backend']}; pictures from {self._origin}, "
             f"faces on {self._faces.topic_name}"
@@ -311,12 +307,24 @@ class FaceMeshNode(Node):
             {"publish": published - started, "views": time.perf_counter() - published}
         )
 
+    def _say_what_is_assumed(self, before: NodeParameters | None) -> None:
+        """Say it at the start, and when a change of parameters has made it so."""
+        now = self._in_force
+        assumed = now.assumed_field_of_view
+        was = before.assumed_field_of_view if before is not None and before.pose else 0.0
+        if now.pose and assumed and assumed != was:
+            self.get_logger().info(
+                "until there is a calibration, poses are those of an assumed field of view of "
+                f"{assumed:g}°"
+            )
+
     def _pose_state(self) -> str:
         """How poses come about, in words."""
         if not self._in_force.pose:
             return "off"
         if self._calibration.camera is not None:
-            return "with the calibration"
+            fits = self._calibration.fits
+            return "with the calibration" if fits else "none: the calibration does not fit"
         assumed = self._in_force.assumed_field_of_view
         return (
             f"with an assumed field of view of {assumed:g}°" if assumed else "none: no calibration"
@@ -391,11 +399,13 @@ class FaceMeshNode(Node):
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         names = {parameter.name for parameter in parameters_of(NodeParameters)}
         changes = {p.name: p.value for p in parameters if p.name in names}
+        before = self._in_force
         try:
             self._mesh.change(**changes)
-            self._in_force = self._in_force.changed(**changes)
+            self._in_force = before.changed(**changes)
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        self._say_what_is_assumed(before)
         return SetParametersResult(successful=True)
 
     def stop(self) -> None:
