@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from maix_facemesh_ros import SUB_5, Face, FaceMesh, ParameterError, enrichment
+from maix_facemesh_ros.backends.onnx import blendshapes
 from maix_facemesh_ros.camera_model import CameraModel
-from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.head_pose import HeadPoseEstimator
+from maix_facemesh_ros.face import DoubleArray, Picture
+from maix_facemesh_ros.head_pose import HeadPoseEstimator, Method
 from maix_facemesh_ros.one_euro import LandmarkSmoother
-from scenes import scene
+from posed_faces import degrees_between
+from scenes import paste_head, plain, scene
 
 #: The faces of a scene are 640x360.
 CAMERA = CameraModel.from_calibration(
@@ -157,19 +163,107 @@ def test_pose_is_smoothed_with_the_landmarks(astronaut: Picture) -> None:
     assert trembling["one_euro"][1] < 0.7 * trembling["off"][1]
 
 
-@pytest.mark.parametrize(
-    "switched_off",
-    [{}, {"tracking": True, "smoothing": "off"}, {"ids": True, "smoothing": "off"}],
+#: What does the work of each part: where it is looked up, its name, and the part.
+WORKERS = (
+    (enrichment, "FaceIds", "ids"),
+    (LandmarkSmoother, "smooth", "smoothing"),
+    (enrichment, "HeadPoseEstimator", "pose"),
+    (CameraModel, "rays", "pose"),
+    (enrichment, "estimate_gaze", "gaze"),
+    (blendshapes, "BlendshapesNetwork", "blendshapes"),
 )
-def test_what_is_off_is_not_done(
-    picture: Picture, monkeypatch: pytest.MonkeyPatch, switched_off: dict[str, Any]
-) -> None:
-    def not_wanted(*_arguments: object, **_values: object) -> None:
-        raise AssertionError("it is off")
+OFF = {"smoothing": "off"}
+#: Parameters of `FaceMesh`, and what of the above they switch on.
+SWITCHES: list[tuple[dict[str, Any], set[str]]] = [
+    ({}, set()),
+    ({"ids": True, **OFF}, {"ids"}),
+    ({"tracking": True, **OFF}, {"ids"}),
+    ({"ids": True}, {"ids", "smoothing"}),
+    ({"pose": True}, {"pose"}),
+    ({"pose": True, "gaze": True}, {"pose", "gaze"}),
+    ({"blendshapes": True}, {"blendshapes"}),
+]
 
-    monkeypatch.setattr(HeadPoseEstimator, "estimate", not_wanted)
-    monkeypatch.setattr(enrichment, "estimate_gaze", not_wanted)
-    monkeypatch.setattr(LandmarkSmoother, "smooth", not_wanted)
-    if not switched_off:
-        monkeypatch.setattr(enrichment, "FaceIds", not_wanted)
-    assert len(process(picture, **switched_off)) == 2
+
+@pytest.mark.parametrize(("values", "switched_on"), SWITCHES)
+def test_what_is_off_is_neither_made_nor_called(
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    switched_on: set[str],
+) -> None:
+    called = set()
+
+    def noting(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*arguments: Any, **more: Any) -> Any:
+            called.add(name)
+            return work(*arguments, **more)
+
+        return note
+
+    for place, name, part in WORKERS:
+        monkeypatch.setattr(place, name, noting(part, getattr(place, name)))
+    with FaceMesh(**values) as mesh:
+        mesh.camera = CAMERA
+        for stamp in (1.0, 1.1):
+            assert len(mesh.process(picture, stamp)) == 2
+    assert called == switched_on
+
+
+def test_what_is_off_is_not_even_loaded() -> None:
+    """In a process of its own: scipy, which the ids take, and the expressions' network."""
+    script = """
+import sys, numpy
+from maix_facemesh_ros import FaceMesh
+
+for values in ({}, {"ids": True, "blendshapes": True}):
+    with FaceMesh(**values) as mesh:
+        mesh.process(numpy.zeros((360, 640, 3), numpy.uint8))
+    print([n in sys.modules for n in ("scipy", "maix_facemesh_ros.backends.onnx.blendshapes")])
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.splitlines() == ["[False, False]", "[True, True]"]
+
+
+def test_heads_stay_where_they_are_when_the_camera_is_turned(astronaut: Picture) -> None:
+    """With the networks: a camera that is turned sees the same head, exactly turned the other way.
+
+    MediaPipe's way of fitting fails here, see `head_pose`.
+    """
+    width, height, focal_length = 960, 720, 800.0
+    matrix = np.array([[focal_length, 0, width / 2], [0, focal_length, height / 2], [0, 0, 1]])
+    camera = CameraModel(width, height, matrix, np.zeros(0))
+    straight = plain(width, height)
+    paste_head(straight, astronaut, (width // 2, height // 2), 140)
+    degrees: dict[Method, list[float]] = {method: [] for method in Method}
+    percent: dict[Method, list[float]] = {method: [] for method in Method}
+    first: dict[Method, DoubleArray] = {}
+    with FaceMesh(max_face_num=1) as mesh:
+        for axis, angle in ((0, 0), (0, 10), (0, 20), (1, -20), (1, -10), (1, 10), (1, 20)):
+            turn, _ = cv2.Rodrigues(np.radians(angle) * np.eye(3)[axis])
+            picture = cv2.warpPerspective(
+                straight,
+                matrix @ turn @ np.linalg.inv(matrix),
+                (width, height),
+                flags=cv2.INTER_CUBIC,
+                borderValue=(128, 128, 128),
+            )
+            (face,) = mesh.process(np.asarray(picture, np.uint8))
+            for method in Method:
+                head = HeadPoseEstimator(camera, method=method).estimate(face.points, face.points_z)
+                assert head is not None
+                expected = turn @ first.setdefault(method, head.pose)[:3]
+                off = head.pose[:3, 3] - expected[:, 3]
+                degrees[method].append(degrees_between(head.pose[:3, :3], expected[:, :3]))
+                share = np.linalg.norm(off) / np.linalg.norm(expected[:, 3])
+                percent[method].append(100 * float(share))
+    for method in Method:
+        print(
+            f"camera turned by up to 20 degrees, {method.value}: "
+            f"{max(degrees[method]):.1f} degrees, {max(percent[method]):.1f} %"
+        )
+    assert max(degrees[Method.PERSPECTIVE]) < 2.5
+    assert max(percent[Method.PERSPECTIVE]) < 1.5
+    assert max(degrees[Method.MEDIAPIPE]) > 10
