@@ -156,16 +156,22 @@ def _pose_lag() -> float:
     """Return the seconds by which the place of a head that moves evenly is behind."""
     step = METRES_A_SECOND / RATE
     heads = [head_at((-0.15 + step * at, 0.0, 0.7), rotation(0, 0, 0)) for at in range(40)]
-    poses = _poses(_enriched("one_euro", _seen(heads), CAMERA))
-    return float(heads[-1][0, 3] - poses[-1][0, 3]) / METRES_A_SECOND
+    at_once, smoothed = _last_pose("off", heads), _last_pose("one_euro", heads)
+    return float(at_once[0, 3] - smoothed[0, 3]) / METRES_A_SECOND
 
 
 def _turn_lag() -> float:
     """Return the seconds by which the direction of a head that turns evenly is behind."""
     step = DEGREES_A_SECOND / RATE
     heads = [head_at((0.0, 0.0, 0.7), rotation(-30 + step * at, 0, 0)) for at in range(20)]
-    found = _poses(_enriched("one_euro", _seen(heads), CAMERA))[-1]
-    return degrees_between(found[:3, :3], heads[-1][:3, :3]) / DEGREES_A_SECOND
+    at_once, smoothed = _last_pose("off", heads), _last_pose("one_euro", heads)
+    return degrees_between(at_once[:3, :3], smoothed[:3, :3]) / DEGREES_A_SECOND
+
+
+def _last_pose(smoothing: str, heads: list[DoubleArray]) -> DoubleArray:
+    """Return the (4, 4) that is found for the last of these poses."""
+    last: DoubleArray = _poses(_enriched(smoothing, _seen(heads), CAMERA))[-1]
+    return last
 
 
 def _seen(heads: list[DoubleArray]) -> list[Landmarks]:
