@@ -31,9 +31,11 @@ import numpy as np
 from maix_facemesh_ros.face import Box, Face, FloatArray
 
 #: A face may be so many face sizes away from the way that it was going, at once and for every
-#: second since it was seen. More would let somebody who comes in beside a lost face have its id.
-REACH = 0.5
-REACH_PER_SECOND = 1.0
+#: second since it was seen. Less at once would lose one that starts to move fast, whose landmarks
+#: stay behind until the detector looks again; two heads are further apart. More would let somebody
+#: who comes in beside a lost face have its id.
+REACH = 0.65
+REACH_PER_SECOND = 0.5
 
 #: Natural logarithm of how much larger or smaller it may be than expected, likewise.
 GROWTH = 0.35

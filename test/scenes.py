@@ -86,6 +86,37 @@ def stand_behind_each_other(astronaut: Picture, *heads: tuple[float, float, floa
     return picture
 
 
+#: Mesh indices of each eye's lids: nine from one corner along the lower lid to the other one, and
+#: the rest back along the upper lid.
+_LIDS = (
+    (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
+    (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
+)
+
+
+def close_eyes(astronaut: Picture) -> Picture:
+    """Return the 512x512 picture with the upper lids drawn down over the eyes."""
+    scale = 3
+    large = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    rows, columns = np.mgrid[: large.shape[0], : large.shape[1]].astype(np.float32)
+    lashes = []
+    for indices in _LIDS:
+        lids = ASTRONAUT_POINTS[list(indices)] * scale
+        lower, upper = lids[:9], lids[[0, *range(15, 7, -1)]]
+        lower, upper = (lid[np.argsort(lid[:, 0])] for lid in (lower, upper))
+        for x in range(int(lower[0, 0]), int(lower[-1, 0]) + 1):
+            bottom = np.interp(x, *lower.T) + 0.8 * scale
+            lid = np.interp(x, *upper.T) - 1.2 * scale
+            top = lid - 6 * scale
+            drawn = np.arange(int(top), int(bottom) + 1)
+            rows[drawn, x] = top + (drawn - top) * (lid - top) / (bottom - top)
+        lashes.append(np.round(lower + (0, 0.5 * scale)).astype(np.int32))
+    closed = cv2.remap(large, columns, rows, cv2.INTER_LINEAR)
+    cv2.polylines(closed, lashes, False, (60, 35, 30), scale, cv2.LINE_AA)
+    size = (astronaut.shape[1], astronaut.shape[0])
+    return np.asarray(cv2.resize(closed, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def distance(points: FloatArray, expected: FloatArray) -> float:
     """Return the mean distance of landmarks as a fraction of the eye distance (33 to 263)."""
     eyes = float(np.linalg.norm(expected[33] - expected[263]))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from geometry_msgs.msg import Twist
@@ -18,8 +19,10 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import Header, UInt32
 
 from maix_facemesh_ros import BLENDSHAPE_NAMES, Face
+from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.ros.messages import face_array
-from running_node import Robot
+from running_node import Robot, StartNode, image_message
+from scenes import close_eyes, paste_head, plain, scene
 
 pytest_plugins = ["running_node"]
 
@@ -166,6 +169,97 @@ def test_count_blinks(run: Callable[[str], None], world: World) -> None:
     world.show(eyes(0.9, 0.1))
     world.show(eyes(0.1, 0.1))
     assert world.wait_for(blinks, eyes(0.1, 0.1)).data == 1, "a wink is no blink"
+
+
+# With the node: pictures in.
+
+
+class Film:
+    """Shows pictures to the node, a thirtieth of a second apart, each when the last is answered."""
+
+    def __init__(self, robot: Robot) -> None:
+        self._robot = robot
+        self._count = 0
+
+    def show(self, *pictures: Picture) -> FaceArray:
+        for picture in pictures:
+            self._count += 1
+            at = self._count / 30
+            answer = self._robot.ask(image_message(picture, stamp=(int(at), int(at % 1 * 1e9))))
+        return answer
+
+    def show_until(self, condition: Callable[[], bool], what: str, *pictures: Picture) -> None:
+        def is_so() -> bool:
+            self.show(*pictures)
+            return condition()
+
+        self._robot.wait_until(is_so, what)
+
+
+def listen(robot: Robot, message_type: type, topic: str) -> list[Any]:
+    received: list[Any] = []
+    robot.create_subscription(message_type, topic, received.append, QoSProfile(depth=100))
+    return received
+
+
+def test_a_robot_turns_to_the_face_that_its_camera_sees(
+    start: StartNode, run: Callable[[str], None], robot: Robot, astronaut: Picture
+) -> None:
+    start("assumed_field_of_view:=65.0")
+    run("turn_to_face.py")
+    speeds = listen(robot, Twist, "cmd_vel")
+    robot.wait_for_node()
+    film = Film(robot)
+    right, left = scene(astronaut, (500, 180, 90.0)), scene(astronaut, (140, 180, 90.0))
+    film.show_until(lambda: bool(speeds) and speeds[-1].angular.z < -0.2, "turn right", right)
+    film.show_until(lambda: speeds[-1].angular.z > 0.2, "turn left", left)
+    both = scene(astronaut, (140, 180, 60.0), (500, 180, 110.0))
+    film.show_until(lambda: speeds[-1].angular.z < -0.2, "turn to the nearest", both)
+    film.show_until(lambda: speeds[-1].angular.z == 0, "stop", plain())
+
+
+def test_a_nod_before_the_camera_is_seen(
+    start: StartNode, run: Callable[[str], None], robot: Robot, astronaut: Picture
+) -> None:
+    """To a camera that turns up, a head that keeps still nods."""
+    start("assumed_field_of_view:=65.0")
+    run("detect_nod.py")
+    nods = listen(robot, UInt32, "nods")
+    robot.wait_for_node()
+    film = Film(robot)
+    straight = plain(640, 480)
+    paste_head(straight, astronaut, (320, 320), 100)
+    focal_length = 320 / math.tan(math.radians(65) / 2)
+    matrix = np.array([[focal_length, 0, 320], [0, focal_length, 240], [0, 0, 1]])
+
+    def seen_from(degrees: float) -> Picture:
+        turn, _ = cv2.Rodrigues(np.array([math.radians(degrees), 0, 0]))
+        looked = cv2.warpPerspective(
+            straight, matrix @ turn @ np.linalg.inv(matrix), (640, 480), borderValue=(128,) * 3
+        )
+        return np.asarray(looked, np.uint8)
+
+    nod = [seen_from(degrees) for degrees in (0, 3, 6, 9, 12, 14, 14, 12, 9, 6, 3, 0)]
+    film.show_until(lambda: bool(nods), "nod", *[straight] * 5, *nod, *[straight] * 5)
+    (face,) = film.show(straight).faces
+    assert {message.data for message in nods} == {face.id}
+
+
+def test_blinks_before_the_camera_are_counted(
+    start: StartNode, run: Callable[[str], None], robot: Robot, astronaut: Picture
+) -> None:
+    start("blendshapes:=true")
+    run("count_blinks.py")
+    blinks = listen(robot, UInt32, "blinks")
+    robot.wait_for_node()
+    film = Film(robot)
+    film.show_until(lambda: bool(blinks), "count", astronaut)
+    assert blinks[-1].data == 0, "eyes that are open all the time"
+    closed = close_eyes(astronaut)
+    film.show(*[closed] * 4)
+    film.show_until(lambda: blinks[-1].data == 1, "blink", astronaut)
+    film.show(*[closed] * 4)
+    film.show_until(lambda: blinks[-1].data == 2, "second blink", astronaut)
 
 
 def test_each_example_fits_on_a_screen() -> None:

@@ -59,8 +59,7 @@ def test_how_often_somebody_inherits_who_takes_a_place() -> None:
 
 @pytest.mark.parametrize(
     ("after", "beside", "is_new"),
-    # Half a face at once, one more for each second.
-    [(0.033, 0.4, False), (0.033, 0.6, True), (0.4, 0.8, False), (0.4, 1.0, True)],
+    [(0.033, 0.6, False), (0.033, 0.75, True), (0.45, 0.8, False), (0.45, 0.95, True)],
 )
 def test_so_far_from_a_lost_face_another_is_new(after: float, beside: float, is_new: bool) -> None:
     ids = FaceIds()
