@@ -46,16 +46,14 @@ class World:
         self._robot.create_subscription(message_type, topic, received.append, QoSProfile(depth=100))
         return received
 
-    def wait_for(self, received: list[Any], *faces: Face) -> Any:
-        """Send the same faces until the example has said something, and return the last of it."""
-        received.clear()
+    def show_until(self, condition: Callable[[], bool], what: str, *faces: Face) -> None:
+        """Send the same faces again and again: how many the example has yet to take is unknown."""
 
-        def has_answered() -> bool:
+        def is_so() -> bool:
             self.show(*faces)
-            return bool(received)
+            return condition()
 
-        self._robot.wait_until(has_answered, "answer")
-        return received[-1]
+        self._robot.wait_until(is_so, what)
 
     def show(self, *faces: Face) -> None:
         """Send the faces of the next picture, a thirtieth of a second later."""
@@ -111,15 +109,24 @@ def test_turn_to_face(run: Callable[[str], None], world: World) -> None:
     run("turn_to_face.py")
     speeds = world.listen(Twist, "cmd_vel")
     world.wait_until_heard()
-    assert world.wait_for(speeds).angular.z == 0, "nobody is there"
-    right = world.wait_for(speeds, head(x=0.3, z=1.0)).angular.z
-    left = world.wait_for(speeds, head(x=-0.3, z=1.0)).angular.z
-    assert -1 < right < 0 < left < 1
-    assert world.wait_for(speeds, head(x=0.01, z=1.0)).angular.z == 0
-    assert world.wait_for(speeds, head(x=9.0, z=1.0)).angular.z == -1.0
-    both = [head(x=-0.5, z=3.0, number=1), head(x=0.5, z=1.0, number=2)]
-    assert world.wait_for(speeds, *both).angular.z < 0, "the nearest one is on the right"
-    assert world.wait_for(speeds, Face(id=1)).angular.z == 0, "a face without pose"
+
+    def turns(least: float, most: float, *faces: Face) -> None:
+        """Wait for a speed; it is never that of the faces before."""
+        world.show_until(
+            lambda: bool(speeds) and least <= speeds[-1].angular.z <= most,
+            f"speed of {least} to {most}",
+            *faces,
+        )
+
+    turns(0, 0)
+    turns(-0.9, -0.1, head(x=0.3, z=1.0))
+    turns(0.1, 0.9, head(x=-0.3, z=1.0))
+    turns(0, 0, head(x=0.01, z=1.0))
+    turns(-1.0, -1.0, head(x=9.0, z=1.0))
+    # The nearest one is on the right.
+    turns(-0.9, -0.1, head(x=-0.5, z=3.0, number=1), head(x=0.5, z=1.0, number=2))
+    # A face without pose.
+    turns(0, 0, Face(id=1))
 
 
 def test_detect_nod(run: Callable[[str], None], world: World) -> None:
@@ -146,10 +153,8 @@ def test_detect_nod(run: Callable[[str], None], world: World) -> None:
     assert nods == [], "to look down is no nod"
     look([15] * 20 + list(range(15, 0, -1)) + still * 2)
     assert nods == [], "nor is to look up again, later"
-    look(nod)
-    look(still)
-    world.wait_until(lambda: bool(nods), "nod")
-    assert [message.data for message in nods] == [7]
+    world.wait_until(has_seen_a_nod, "nod")
+    assert {message.data for message in nods} == {7}
 
 
 def test_count_blinks(run: Callable[[str], None], world: World) -> None:
@@ -163,12 +168,20 @@ def test_count_blinks(run: Callable[[str], None], world: World) -> None:
         scores[BLENDSHAPE_NAMES.index("eyeBlinkRight")] = right
         return Face(id=3, blendshapes=scores)
 
-    assert world.wait_for(blinks, eyes(0.1, 0.1)).data == 0
-    for score in (0.1, 0.4, 0.6, 0.45, 0.6, 0.4, 0.1):
+    opened = eyes(0.1, 0.1)
+    world.show_until(lambda: bool(blinks), "count", opened)
+    assert blinks[-1].data == 0
+    for score in (0.4, 0.6, 0.45, 0.6, 0.4):
         world.show(eyes(score, score))
+    world.show_until(lambda: blinks[-1].data > 0, "blink", opened)
+    assert blinks[-1].data == 1
+    # A wink is no blink.
     world.show(eyes(0.9, 0.1))
-    world.show(eyes(0.1, 0.1))
-    assert world.wait_for(blinks, eyes(0.1, 0.1)).data == 1, "a wink is no blink"
+    world.show(opened)
+    for score in (0.6, 0.1):
+        world.show(eyes(score, score))
+    world.show_until(lambda: blinks[-1].data > 1, "second blink", opened)
+    assert blinks[-1].data == 2
 
 
 # With the node: pictures in.

@@ -44,6 +44,22 @@ CAMERAS = {
         "plumb_bob",
         binning=(2, 2),
     ),
+    "part of the sensor": CameraModel.from_calibration(
+        1920,
+        1200,
+        (1300.0, 0, 950, 0, 1302, 610, 0, 0, 1),
+        (-0.3, 0.1, 0.001, 0.0005, -0.01),
+        "plumb_bob",
+        binning=(2, 2),
+        region=Region(200, 100, 1400, 1000),
+    ),
+    "rectified part": CameraModel.from_projection(
+        1280,
+        960,
+        (1100.0, 0, 638, -110, 0, 1100, 479, 0, 0, 0, 1, 0),
+        binning=(2, 2),
+        region=Region(100, 80, 1000, 800),
+    ),
     "rectified": CameraModel.from_projection(
         640, 480, (550.0, 0, 318, -55, 0, 550, 241, 0, 0, 0, 1, 0)
     ),
