@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,7 @@ def test_frames_for_tf2(start: StartNode, robot: Robot, astronaut: Picture, tmp_
         assert downwards > 0.7, "y of the gaze's frame is down"
 
 
+@pytest.mark.skipif(find_spec("tf2_msgs") is not None, reason="tf2 is installed here")
 def test_without_tf2_one_line_says_so(start: StartNode, robot: Robot, picture: Picture) -> None:
     node = start("tf:=true", "assumed_field_of_view:=65.0")
     robot.wait_for_node()
