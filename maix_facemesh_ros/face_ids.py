@@ -44,6 +44,9 @@ GROWTH_PER_SECOND = 1.0
 #: Motion is the median of that between so many of the last places: one wrong place does nothing.
 REMEMBERED_PLACES = 6
 
+#: Stamps that are nearer to each other, in seconds, tell no speed: they are a driver's mistake.
+SHORTEST_INTERVAL = 1e-3
+
 #: A face that is not seen slows down: after so many seconds it has e times less speed.
 SLOWING = 0.5
 
@@ -250,6 +253,6 @@ def _speed(places: Sequence[tuple[float, _Place]]) -> _Place:
     steps = [
         [(now - before) / (stamp - stamp_before) for now, before in zip(place, old, strict=True)]
         for (stamp_before, old), (stamp, place) in pairwise(places)
-        if stamp > stamp_before
+        if stamp - stamp_before >= SHORTEST_INTERVAL
     ]
     return _Place(*map(statistics.median, zip(*steps, strict=True))) if steps else STANDSTILL

@@ -211,3 +211,11 @@ def test_pictures_of_the_same_time() -> None:
     ids = FaceIds()
     for _ in range(3):
         assert numbers(ids, 1.0, face_at(200, 200)) == [1]
+
+
+def test_stamps_that_are_nearly_the_same_tell_no_speed() -> None:
+    ids = FaceIds()
+    assert numbers(ids, 1.0, face_at(200, 200)) == [1]
+    assert numbers(ids, 1.000001, face_at(205, 200, width=90)) == [1]
+    assert numbers(ids, 1.4) == []
+    assert numbers(ids, 1.45, face_at(205, 200)) == [1]
