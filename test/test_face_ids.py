@@ -101,14 +101,20 @@ def test_rendered_faces_that_cross_keep_their_ids(
             heads = [(130 + way, 180.0, float(near)), (510 - way, 180.0, float(far))]
             stamp = 1000 + number / 30
             faces = mesh.process(stand_behind_each_other(astronaut, *heads), stamp)
-            who = [0 if np.ptp(face.points[:, 0]) > (near + far) / 2 else 1 for face in faces]
             hidden.append(len(faces) < 2)
+            # The near one is always seen; beside it, each is where its head is.
+            middles = [float(face.points[:, 0].mean()) for face in faces]
+            who = (
+                [0]
+                if hidden[-1]
+                else [int(abs(x - 130 - way) > abs(x - 510 + way)) for x in middles]
+            )
             yield Seen(stamp, faces, who)
 
     hidden: list[bool] = []
     with FaceMesh(tracking=tracking, ids=True) as mesh:
         assert count_mistakes(answered(mesh)) == Mistakes()
-    assert 3 <= sum(hidden) < 15
+    assert 1 <= sum(hidden) < 15
 
 
 def face_at(x: float, y: float, width: float = 80, backend_id: int = 0) -> Face:
