@@ -56,7 +56,12 @@ ARGUMENTS = (
         "Empty: as params_file says.",
     ),
     ("log_level", "info", "debug, info, warn, error or fatal."),
-    ("rviz", "false", "true: start RViz beside the node."),
+    (
+        "rviz",
+        "false",
+        "true: start RViz with the first faces, and have the node give it tf and, of a MaixCAM, "
+        "its pictures.",
+    ),
 )
 
 #: Arguments that are parameters of the node, with their types.
@@ -68,6 +73,9 @@ PARAMETERS = {
     "maixcam_jpeg": bool,
     "use_sim_time": bool,
 }
+
+#: With RViz: what it shows and the node does not give by default.
+FOR_RVIZ = {"tf": True, "maixcam_jpeg": True}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -84,11 +92,11 @@ def generate_launch_description() -> LaunchDescription:
             ),
             OpaqueFunction(function=_node),
             Node(
-                package="rviz2",
-                executable="rviz2",
+                package="maix_facemesh_ros",
+                executable="facemesh_rviz",
                 namespace=LaunchConfiguration("namespace"),
-                arguments=["-d", PathJoinSubstitution([SHARE, "rviz", "facemesh.rviz"])],
-                remappings=[("image_raw", LaunchConfiguration("image"))],
+                remappings=[("faces", LaunchConfiguration("faces"))],
+                output="screen",
                 condition=IfCondition(LaunchConfiguration("rviz")),
             ),
         ]
@@ -102,6 +110,7 @@ def _node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         for name, value_type in PARAMETERS.items()
         if LaunchConfiguration(name).perform(context)
     }
+    for_rviz = FOR_RVIZ if IfCondition(LaunchConfiguration("rviz")).evaluate(context) else {}
     image = LaunchConfiguration("image")
     beside_image = str(PurePosixPath(image.perform(context)).parent / "camera_info")
     camera_info = LaunchConfiguration("camera_info").perform(context) or beside_image
@@ -111,7 +120,7 @@ def _node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             executable="facemesh_node",
             name="facemesh",
             namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file"), given],
+            parameters=[LaunchConfiguration("params_file"), {**for_rviz, **given}],
             remappings=[
                 ("image_raw", image),
                 ("image_raw/compressed", [image, "/compressed"]),

@@ -79,10 +79,8 @@ class Enrichment:
         camera: CameraModel | None,
         parameters: FaceMeshParameters,
     ) -> None:
-        if camera is None and parameters.assumed_field_of_view:
-            camera = _assumed_camera(*size, parameters.assumed_field_of_view)
-        # A calibration for pictures of another size would give wrong directions.
-        if camera is None or (camera.width, camera.height) != size:
+        camera = camera_of_pictures(size, camera, parameters)
+        if camera is None:
             return
         if (
             self._pose is None
@@ -102,6 +100,21 @@ class Enrichment:
 
             self._blendshapes = BlendshapesNetwork()
         return self._blendshapes
+
+
+def camera_of_pictures(
+    size: tuple[int, int], camera: CameraModel | None, parameters: FaceMeshParameters
+) -> CameraModel | None:
+    """Return what takes pictures of a width and height: the one that is known, or an assumed one.
+
+    None where neither is there, and for a calibration of pictures of another size: it would give
+    wrong directions.
+    """
+    if camera is None and parameters.assumed_field_of_view:
+        return _assumed_camera(*size, parameters.assumed_field_of_view)
+    if camera is None or (camera.width, camera.height) != size:
+        return None
+    return camera
 
 
 def _find_head(face: Face, estimator: HeadPoseEstimator, *, with_gaze: bool) -> None:

@@ -34,7 +34,7 @@ class AnnotatedPicture:
         depth = QoSProfile(depth=2)
         self._raw = node.create_publisher(Image, "~/image_annotated", depth)
         self._jpeg = node.create_publisher(CompressedImage, "~/image_annotated/compressed", depth)
-        self._answered_at: deque[float] = deque(maxlen=RATE_WINDOW)
+        self._drawn_at: deque[float] = deque(maxlen=RATE_WINDOW)
 
     @property
     def is_wanted(self) -> bool:
@@ -52,10 +52,12 @@ class AnnotatedPicture:
             faces: found in it.
             bgr: the picture's channels are blue, green, red.
         """
-        self._answered_at.append(time.monotonic())
         if not self.is_wanted:
+            # The rate is counted anew when somebody comes back.
+            self._drawn_at.clear()
             return
-        drawn = np.array(picture[:, :, ::-1] if bgr else picture, np.uint8, order="C")
+        self._drawn_at.append(time.monotonic())
+        drawn = _rgb_copy(picture, bgr=bgr)
         for face in faces:
             draw_face(drawn, face, mesh=True, box=True, label=True)
         self._write_rate(drawn)
@@ -72,7 +74,8 @@ class AnnotatedPicture:
                 )
             )
         if self._jpeg.get_subscription_count():
-            _, data = cv2.imencode(".jpg", drawn[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            bgr_picture = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
+            _, data = cv2.imencode(".jpg", bgr_picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
             self._jpeg.publish(
                 CompressedImage(
                     header=header,
@@ -82,7 +85,7 @@ class AnnotatedPicture:
             )
 
     def _write_rate(self, drawn: Picture) -> None:
-        times = self._answered_at
+        times = self._drawn_at
         if len(times) < 2 or times[-1] == times[0]:
             return
         text = f"{(len(times) - 1) / (times[-1] - times[0]):.0f} Hz"
@@ -91,3 +94,10 @@ class AnnotatedPicture:
         # Dark below light, to be read on any picture.
         for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.putText(drawn, text, place, _FONT, scale, colour, thickness, cv2.LINE_AA)
+
+
+def _rgb_copy(picture: Picture, *, bgr: bool) -> Picture:
+    if bgr:
+        # Several times faster than numpy's copy of reversed channels.
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_BGR2RGB), np.uint8)
+    return np.array(picture, np.uint8, order="C")

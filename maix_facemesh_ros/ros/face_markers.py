@@ -1,12 +1,13 @@
-"""Faces as markers for RViz: points, lines of the mesh, box, id and the head's axes.
+"""Faces as markers for RViz: points, mesh, contours, box, label, the head's axes and the gaze.
 
 With a pose they stand in space where the head is; without, on a plane before the camera.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +18,58 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from maix_facemesh_ros.face import DoubleArray, Face
-from maix_facemesh_ros.mesh_connections import FACEMESH_CONTOURS
+from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.face import DoubleArray, Face, Gaze
+from maix_facemesh_ros.mesh_connections import (
+    FACEMESH_CONTOURS,
+    FACEMESH_IRISES,
+    FACEMESH_TESSELATION,
+    each_line_once,
+)
 from maix_facemesh_ros.parameters import LANDMARKS, NodeParameters
 
-#: Sizes in metres of a head at the distance of one metre; on a plane they grow with its distance.
+#: Sizes in metres of a head at the distance of one metre; they grow with its distance, so that what
+#: is far away can still be seen.
 POINT_SIZE = 0.002
-LINE_WIDTH = 0.001
-TEXT_HEIGHT = 0.04
-AXIS_LENGTH = 0.08
+MESH_WIDTH = 0.0006
+LINE_WIDTH = 0.0015
+AXIS_WIDTH = 0.004
+TEXT_HEIGHT = 0.035
+
+#: Lengths in metres, whatever the distance: those of things in space.
+AXIS_LENGTH = 0.1
+GAZE_LENGTH = 0.3
+#: From the eyes to the label, above the head.
+LABEL_HEIGHT = 0.14
 
 #: Red, green, blue and opacity, 0 to 1.
 POINT_COLOUR = ColorRGBA(r=0.9, g=1.0, b=1.0, a=1.0)
-MESH_COLOUR = ColorRGBA(r=0.3, g=0.8, b=1.0, a=1.0)
+MESH_COLOUR = ColorRGBA(r=0.3, g=0.7, b=1.0, a=0.6)
+CONTOUR_COLOUR = ColorRGBA(r=1.0, g=0.8, b=0.35, a=1.0)
 BOX_COLOUR = ColorRGBA(r=0.3, g=1.0, b=0.6, a=1.0)
 TEXT_COLOUR = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+GAZE_COLOUR = ColorRGBA(r=1.0, g=0.45, b=0.1, a=1.0)
 AXIS_COLOURS = (
     ColorRGBA(r=1.0, a=1.0),
     ColorRGBA(g=1.0, a=1.0),
     ColorRGBA(b=1.0, a=1.0),
 )
+
+_MESH_LINES = each_line_once(FACEMESH_TESSELATION)
+_CONTOUR_LINES = each_line_once(np.concatenate([FACEMESH_CONTOURS, FACEMESH_IRISES]))
+
+
+class _Place(NamedTuple):
+    """Where the parts of one face stand, in metres in the camera's frame."""
+
+    #: (N, 3) landmarks.
+    landmarks: npt.NDArray[np.floating]
+    #: (5, 3) round the box, the first corner twice.
+    box: DoubleArray
+    #: (3,) the label's.
+    label: DoubleArray
+    #: How far away it is, for the sizes of points, lines and text.
+    distance: float
 
 
 class FaceMarkers:
@@ -52,6 +85,7 @@ class FaceMarkers:
         header: Header,
         size: tuple[int, int],
         faces: Sequence[Face],
+        camera: CameraModel | None,
         parameters: NodeParameters,
     ) -> None:
         """Publish the markers of one picture's faces, if anybody wants them.
@@ -59,17 +93,21 @@ class FaceMarkers:
         Args:
             header: the picture's own.
             size: the picture's width and height in pixels.
-            faces: those without an id are numbered by their order.
+            faces: a marker has the id of its face; faces without one are -1, -2, … in their order.
+            camera: what took the picture; None: not known.
             parameters: those in force.
         """
         if not self._publisher.get_subscription_count():
+            # Whoever comes later starts with an empty scene.
             self._shown.clear()
             return
+        camera = camera or _camera_of_plane(*size)
         lifetime = _duration(parameters.marker_lifetime)
         markers = []
         for order, face in enumerate(faces):
-            for marker in _markers_of(face, size, parameters.marker_depth):
-                marker.header, marker.id, marker.lifetime = header, face.id or order, lifetime
+            for marker in _markers_of(face, camera, parameters.marker_depth):
+                marker.header, marker.lifetime = header, lifetime
+                marker.id = face.id or -1 - order
                 markers.append(marker)
         shown = {(marker.ns, marker.id) for marker in markers}
         gone = [
@@ -80,30 +118,68 @@ class FaceMarkers:
         self._publisher.publish(MarkerArray(markers=gone + markers))
 
 
-def _markers_of(face: Face, size: tuple[int, int], depth: float) -> Iterator[Marker]:
+@lru_cache(maxsize=1)
+def _camera_of_plane(width: int, height: int) -> CameraModel:
+    """Return the camera of a picture that is as wide on a plane as the plane is away."""
+    return CameraModel.from_field_of_view(width, height, float(np.degrees(2 * np.arctan(0.5))))
+
+
+def _markers_of(face: Face, camera: CameraModel, depth: float) -> Iterator[Marker]:
     """Give the markers of one face, without header, id and lifetime."""
-    points: npt.NDArray[np.floating]
-    if face.pose is not None and face.points_3d is not None:
-        points = face.points_3d
-        distance = float(face.pose[2, 3])
-        box = _box_in_space(face, points, distance)
-        above = face.pose[:3, 3] + 0.13 * face.pose[:3, 2]
-    else:
-        distance = depth
-        points = _on_plane(face.points, size, depth)
-        points[:, 2] -= face.points_z[: len(points)] * (depth / size[0])
-        box = _on_plane(_corners(face), size, depth)
-        above = box[:2].mean(axis=0) - (0.0, 0.7 * TEXT_HEIGHT * depth, 0.0)
-    if len(points):
-        yield _marker("points", Marker.POINTS, points, POINT_COLOUR, POINT_SIZE * distance)
-        lines = _mesh_lines(points, face)
-        if len(lines):
-            yield _marker("mesh", Marker.LINE_LIST, lines, MESH_COLOUR, LINE_WIDTH * distance)
-    if len(box):
+    in_space = face.pose is not None and face.points_3d is not None
+    place = _place_in_space(face, camera) if in_space else _place_on_plane(face, camera, depth)
+    distance = place.distance
+    points = _point_messages(place.landmarks)
+    finite = np.isfinite(place.landmarks).all(axis=1)
+    rows = _row_of_landmark(face, finite)
+    for ns, lines, colour, width in (
+        ("mesh", _MESH_LINES, MESH_COLOUR, MESH_WIDTH),
+        ("contours", _CONTOUR_LINES, CONTOUR_COLOUR, LINE_WIDTH),
+    ):
+        joined = rows[lines]
+        ends = joined[(joined >= 0).all(axis=1)].ravel().tolist()
+        if ends:
+            # Lines share the points that they meet in: a message of its own for each end would
+            # take most of the time.
+            of_lines = [points[end] for end in ends]
+            yield _marker(ns, Marker.LINE_LIST, of_lines, colour, width * distance)
+    if finite.any():
+        shown = [points[row] for row in np.flatnonzero(finite).tolist()]
+        yield _marker("points", Marker.POINTS, shown, POINT_COLOUR, POINT_SIZE * distance)
+    if np.isfinite(place.box).all():
+        box = _point_messages(place.box)
         yield _marker("box", Marker.LINE_STRIP, box, BOX_COLOUR, LINE_WIDTH * distance)
-    yield _label(face, above, TEXT_HEIGHT * distance)
-    if face.pose is not None:
-        yield _axes(face.pose, LINE_WIDTH * 3 * distance)
+    if np.isfinite(place.label).all():
+        yield _label(face, place.label, TEXT_HEIGHT * distance)
+    if in_space:
+        assert face.pose is not None
+        yield _axes(face.pose, AXIS_WIDTH * distance)
+        if face.gaze is not None:
+            yield _gaze_arrow(face.gaze, AXIS_WIDTH * distance)
+
+
+def _place_in_space(face: Face, camera: CameraModel) -> _Place:
+    """Where the head is; the box stands round it, as far away as the head."""
+    assert face.pose is not None
+    assert face.points_3d is not None
+    above = face.pose[:3, 3] + LABEL_HEIGHT * face.pose[:3, 2]
+    distance = float(face.pose[2, 3])
+    return _Place(face.points_3d, _at(camera, _corners(face), distance), above, distance)
+
+
+def _place_on_plane(face: Face, camera: CameraModel, depth: float) -> _Place:
+    """On a plane before the camera, from which the landmarks stand out by their depths."""
+    landmarks = _at(camera, face.points, depth)
+    if len(landmarks):
+        landmarks[:, 2] -= face.points_z * (depth / camera.matrix[0, 0])
+    box = _at(camera, _corners(face), depth)
+    above = box[:2].mean(axis=0) - (0.0, 0.7 * TEXT_HEIGHT * depth, 0.0)
+    return _Place(landmarks, box, above, depth)
+
+
+def _at(camera: CameraModel, pixels: npt.NDArray[np.floating], depth: float) -> DoubleArray:
+    """Return (N, 3) places of pixels at a depth in metres; NaN where the lens has none."""
+    return np.column_stack([camera.rays(pixels), np.ones(len(pixels))]) * depth
 
 
 def _corners(face: Face) -> DoubleArray:
@@ -113,54 +189,31 @@ def _corners(face: Face) -> DoubleArray:
     return np.array([[x, y], [right, y], [right, bottom], [x, bottom], [x, y]])
 
 
-def _box_in_space(face: Face, points_3d: npt.NDArray[np.floating], distance: float) -> DoubleArray:
-    """Return (5, 3) places around the box, as far away as the head; none without landmarks.
-
-    The landmarks are known in both, in pixels and in space, so they tell where pixels are.
-    """
-    if len(face.points) < 3:
-        return np.zeros((0, 3))
-    pixels = np.column_stack([face.points, np.ones(len(face.points))])
-    to_rays, *_ = np.linalg.lstsq(pixels, points_3d[:, :2] / points_3d[:, 2:], rcond=None)
-    corners = np.column_stack([_corners(face), np.ones(5)])
-    return np.column_stack([corners @ to_rays, np.ones(5)]) * distance
+def _row_of_landmark(face: Face, finite: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return (478,) for each mesh index the row of its place, or -1 without a finite one."""
+    rows = np.full(LANDMARKS, -1)
+    indices = np.arange(len(finite)) if face.indices is None else face.indices[: len(finite)]
+    rows[indices] = np.where(finite, np.arange(len(finite)), -1)
+    return rows
 
 
-def _on_plane(pixels: npt.NDArray[np.floating], size: tuple[int, int], depth: float) -> DoubleArray:
-    """Return (N, 3) places of pixels on a plane; the picture is as wide there as it is away."""
-    width, height = size
-    places = np.full((len(pixels), 3), depth, np.float64)
-    places[:, 0] = (pixels[:, 0] / width - 0.5) * depth
-    places[:, 1] = (pixels[:, 1] - height / 2) / width * depth
-    return places
+def _point_messages(places: npt.NDArray[np.floating]) -> list[Point]:
+    return [Point(x=x, y=y, z=z) for x, y, z in places.tolist()]
 
 
-def _mesh_lines(points: npt.NDArray[np.floating], face: Face) -> DoubleArray:
-    """Return (2M, 3) ends of the lines both of whose ends are there."""
-    landmarks = np.full((LANDMARKS, 3), math.nan)
-    landmarks[slice(len(points)) if face.indices is None else face.indices] = points
-    ends = landmarks[FACEMESH_CONTOURS]
-    lines: DoubleArray = ends[np.isfinite(ends).all(axis=(1, 2))].reshape(-1, 3)
-    return lines
-
-
-def _marker(
-    ns: str, kind: int, points: npt.NDArray[np.floating], colour: ColorRGBA, thickness: float
-) -> Marker:
-    marker = Marker(ns=ns, type=kind, action=Marker.ADD, color=colour)
+def _marker(ns: str, kind: int, points: list[Point], colour: ColorRGBA, thickness: float) -> Marker:
+    marker = Marker(ns=ns, type=kind, action=Marker.ADD, color=colour, points=points)
     marker.pose.orientation.w = 1.0
     marker.scale = Vector3(x=thickness, y=thickness, z=thickness)
-    marker.points = [Point(x=x, y=y, z=z) for x, y, z in points.tolist()]
     return marker
 
 
 def _label(face: Face, place: DoubleArray, height: float) -> Marker:
+    marker = _marker("label", Marker.TEXT_VIEW_FACING, [], TEXT_COLOUR, height)
     number = f"{face.id}: " if face.id else ""
-    marker = Marker(ns="label", type=Marker.TEXT_VIEW_FACING, action=Marker.ADD, color=TEXT_COLOUR)
     marker.text = f"{number}{face.score:.0%}"
-    marker.pose.position = Point(x=float(place[0]), y=float(place[1]), z=float(place[2]))
-    marker.pose.orientation.w = 1.0
-    marker.scale.z = height
+    x, y, z = place.tolist()
+    marker.pose.position = Point(x=x, y=y, z=z)
     return marker
 
 
@@ -168,8 +221,18 @@ def _axes(pose: DoubleArray, thickness: float) -> Marker:
     """Return the head's axes from the sellion: x red, y green, z blue, as RViz has them."""
     origin = pose[:3, 3]
     ends = [end for axis in pose[:3, :3].T for end in (origin, origin + AXIS_LENGTH * axis)]
-    marker = _marker("axes", Marker.LINE_LIST, np.array(ends), TEXT_COLOUR, thickness)
+    points = _point_messages(np.array(ends))
+    marker = _marker("axes", Marker.LINE_LIST, points, TEXT_COLOUR, thickness)
     marker.colors = [colour for colour in AXIS_COLOURS for _ in range(2)]
+    return marker
+
+
+def _gaze_arrow(gaze: Gaze, thickness: float) -> Marker:
+    """Return an arrow from between the eyes to where they look."""
+    ends = np.array([gaze.origin, gaze.origin + GAZE_LENGTH * gaze.direction])
+    marker = _marker("gaze", Marker.ARROW, _point_messages(ends), GAZE_COLOUR, thickness)
+    # Of an arrow between points: the widths of shaft and head, and the length of the head.
+    marker.scale = Vector3(x=thickness, y=3 * thickness, z=4 * thickness)
     return marker
 
 

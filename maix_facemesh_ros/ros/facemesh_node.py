@@ -1,8 +1,9 @@
 """`facemesh_node`: pictures from a topic or a source in, `faces` out.
 
 One picture's way: `_on_image` puts the message into the slot → `_work` takes the latest → `_answer`
-finds its faces → `_publish` sends them under the picture's own header. With a MaixCAM, `_pass_on`
-stands in the place of `_answer`: the faces have been found on the way.
+finds its faces → `_publish` sends them under the picture's own header → `_show` makes of them what
+somebody wants to look at. With a MaixCAM, `_pass_on` stands in the place of `_answer`: the faces
+have been found on the way.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from std_msgs.msg import Header
 
 from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
 from maix_facemesh_ros.camera_info import is_rectified
+from maix_facemesh_ros.enrichment import camera_of_pictures
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_stream import FaceStream
@@ -266,46 +268,67 @@ class FaceMeshNode(Node):
         height, width = image.picture.shape[:2]
         stamp = Time(sec=image.stamp.sec, nanosec=image.stamp.nanosec)
         header = Header(stamp=stamp, frame_id=image.frame_id)
-        rgb = image.picture[:, :, ::-1] if image.bgr else image.picture
-        self._publish(header, (width, height), faces, rgb)
-        self._annotated.publish(header, image.picture, faces, bgr=image.bgr)
+        self._publish(header, (width, height), faces)
         self._diagnostics.took({"read the message": read - started, "find faces": found - read})
+        self._show(header, (width, height), faces, image)
 
     def _pass_on(self, frame: FaceFrame) -> None:
         """Publish the faces that a MaixCAM has found in one picture."""
         self._diagnostics.arrived(replaced_another=False)
         header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
-        self._publish(header, (frame.width, frame.height), frame.faces)
+        size = (frame.width, frame.height)
+        self._publish(header, size, frame.faces)
+        self._show(header, size, frame.faces)
         self._faces_at[frame.taken_at] = frame.faces
         if len(self._faces_at) > JPEGS_LATE:
             del self._faces_at[next(iter(self._faces_at))]
         # For the next frame: this one came with the calibration of before.
         self._mesh.camera = self._calibration.camera
 
-    def _publish(
+    def _publish(self, header: Header, size: tuple[int, int], faces: Sequence[Face]) -> None:
+        """Publish the faces of one picture: it is answered."""
+        started = time.perf_counter()
+        self._faces.publish(face_array(header, size, faces))
+        self._diagnostics.answered(len(faces))
+        self._diagnostics.took({"publish": time.perf_counter() - started})
+        self._calibration.picture_is(header, size)
+        if self._in_force.pose and not self._said_why_no_pose:
+            self._explain_missing_pose(faces)
+
+    def _show(
         self,
         header: Header,
         size: tuple[int, int],
         faces: Sequence[Face],
-        rgb: Picture | None = None,
+        image: ImageMessage | None = None,
     ) -> None:
-        """Publish the faces, then all else that is made of them."""
+        """Make of the faces what somebody has asked for, when they are out.
+
+        Args:
+            header: the picture's own.
+            size: its width and height in pixels.
+            faces: in it.
+            image: the picture; None where the faces come without.
+        """
         started = time.perf_counter()
-        self._faces.publish(face_array(header, size, faces))
-        published = time.perf_counter()
-        if self._in_force.tf:
-            self._face_frames.publish(header, faces, for_hri=self._in_force.hri_msgs)
-        self._cloud.publish(header, faces)
-        self._markers.publish(header, size, faces, self._in_force)
-        for package in self._other_packages:
-            package.publish(header, size, faces, rgb)
-        self._calibration.picture_is(header, size)
-        if self._in_force.pose and not self._said_why_no_pose:
-            self._explain_missing_pose(faces)
-        self._diagnostics.answered(len(faces))
-        self._diagnostics.took(
-            {"publish": published - started, "views": time.perf_counter() - published}
-        )
+        try:
+            if self._in_force.tf:
+                self._face_frames.publish(header, faces, for_hri=self._in_force.hri_msgs)
+            self._cloud.publish(header, faces)
+            camera = camera_of_pictures(size, self._mesh.camera, self._in_force)
+            self._markers.publish(header, size, faces, camera, self._in_force)
+            for package in self._other_packages:
+                package.publish(header, size, faces, None if image is None else _rgb(image))
+            if image is not None:
+                self._annotated.publish(header, image.picture, faces, bgr=image.bgr)
+        except Exception:
+            # The picture has been answered, whatever is wrong here.
+            if not self._stopping():
+                self.get_logger().error(
+                    f"not all that was asked for could be shown: {traceback.format_exc()}",
+                    throttle_duration_sec=WARNING_INTERVAL,
+                )
+        self._diagnostics.took({"views": time.perf_counter() - started})
 
     def _say_what_is_assumed(self, before: NodeParameters | None) -> None:
         """Say it at the start, and when a change of parameters has made it so."""
@@ -350,11 +373,18 @@ class FaceMeshNode(Node):
             CompressedImage(header=header, format="jpeg", data=array("B", frame.jpeg))
         )
         faces = self._faces_at.get(frame.taken_at)
-        if faces is not None and self._annotated.is_wanted:
-            picture = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
-            if picture is None:
-                raise PictureError("the MaixCAM's JPEG cannot be read")
-            self._annotated.publish(header, np.asarray(picture, np.uint8), faces, bgr=True)
+        if faces is None or not self._annotated.is_wanted:
+            return
+        started = time.perf_counter()
+        picture = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            self.get_logger().warning(
+                f"a JPEG of {self._origin} cannot be read, and is not drawn into",
+                throttle_duration_sec=WARNING_INTERVAL,
+            )
+            return
+        self._annotated.publish(header, np.asarray(picture, np.uint8), faces, bgr=True)
+        self._diagnostics.took({"views of JPEGs": time.perf_counter() - started})
 
     def _source_pictures(self, source: PictureSource) -> Iterator[ImageMessage]:
         for picture in source.pictures():
@@ -426,6 +456,11 @@ class FaceMeshNode(Node):
     def source_blocks(self) -> bool:
         """Whether, after `stop`, a camera or URL is still being opened or read."""
         return self._reader is not None and self._reader.is_alive()
+
+
+def _rgb(image: ImageMessage) -> Picture:
+    """The picture in RGB order, not copied."""
+    return image.picture[:, :, ::-1] if image.bgr else image.picture
 
 
 def main(arguments: list[str] | None = None) -> int:

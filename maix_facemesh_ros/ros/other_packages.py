@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -22,14 +23,18 @@ from maix_facemesh_ros.face import Face, Picture
 from maix_facemesh_ros.image_annotations import image_annotations
 from maix_facemesh_ros.landmark_subsets import SUB_68
 from maix_facemesh_ros.parameters import NodeParameters
+from maix_facemesh_ros.ros.messages import pose_message
 
 QUEUED_MESSAGES = 10
 
 #: The 70 landmarks of hri_msgs/FacialLandmarks: dlib's 68, then the right and the left pupil.
 HRI_LANDMARKS = (*SUB_68, 468, 473)
 
-#: Pixels around a face in hri_msgs' cropped picture, as a part of the box.
+#: Around a face in its cropped picture, as a part of the box: the box of the landmarks ends at the
+#: eyebrows, and those who look at the picture want the forehead too.
 CROP_MARGIN = 0.2
+#: Width and height in pixels of a cropped picture (REP-155, /humans/faces/width and height).
+CROP_SIZE = 128
 
 
 class OtherPackage(Protocol):
@@ -86,6 +91,8 @@ class Detections:
             detection.bbox.size_x, detection.bbox.size_y = width, height
             result = self._msg.ObjectHypothesisWithPose()
             result.hypothesis.class_id, result.hypothesis.score = "face", face.score
+            if face.pose is not None:
+                result.pose.pose = pose_message(face.pose)
             detection.results = [result]
             detections.detections.append(detection)
         self._publisher.publish(detections)
@@ -147,8 +154,9 @@ class HumanFaces:
                 landmarks.publish(self._landmarks(header, size, face))
             if picture is not None and cropped.get_subscription_count():
                 cropped.publish(_crop(header, face, picture))
-        ids = [hri_id(face.id) for face in known]
-        self._tracked.publish(self._msg.IdsList(header=header, ids=ids))
+        if self._tracked.get_subscription_count():
+            ids = [hri_id(face.id) for face in known]
+            self._tracked.publish(self._msg.IdsList(header=header, ids=ids))
 
     def _publishers_of(self, number: int) -> tuple[Publisher, Publisher, Publisher]:
         if number not in self._of_face:
@@ -196,21 +204,23 @@ def _indices(face: Face) -> Iterable[int]:
 
 
 def _crop(header: Header, face: Face, picture: Picture) -> Image:
-    """Return the part of an RGB picture around the box."""
+    """Return the square of an RGB picture around the box, scaled; black outside the picture."""
     x, y, width, height = face.box
-    rows, columns = picture.shape[:2]
-    left = int(np.clip(x - CROP_MARGIN * width, 0, columns - 1))
-    right = int(np.clip(x + (1 + CROP_MARGIN) * width, left + 1, columns))
-    top = int(np.clip(y - CROP_MARGIN * height, 0, rows - 1))
-    bottom = int(np.clip(y + (1 + CROP_MARGIN) * height, top + 1, rows))
-    cut = picture[top:bottom, left:right]
+    side = max(1, round((1 + 2 * CROP_MARGIN) * max(width, height)))
+    left, top = round(x + width / 2 - side / 2), round(y + height / 2 - side / 2)
+    square = np.zeros((side, side, 3), np.uint8)
+    seen = picture[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+    row, column = max(-top, 0), max(-left, 0)
+    square[row : row + seen.shape[0], column : column + seen.shape[1]] = seen
+    smoothing = cv2.INTER_AREA if side > CROP_SIZE else cv2.INTER_LINEAR
+    cropped = cv2.resize(square, (CROP_SIZE, CROP_SIZE), interpolation=smoothing)
     return Image(
         header=header,
-        height=bottom - top,
-        width=right - left,
+        height=CROP_SIZE,
+        width=CROP_SIZE,
         encoding="rgb8",
-        step=3 * (right - left),
-        data=array("B", cut.tobytes()),
+        step=3 * CROP_SIZE,
+        data=array("B", cropped.tobytes()),
     )
 
 
