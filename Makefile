@@ -19,7 +19,7 @@ unexport RMW_IMPLEMENTATION ROS_DISTRO ROS_PYTHON_VERSION ROS_VERSION
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench models lock clean
+.PHONY: help setup demo test lint bench views models lock clean
 
 help:  ## Show this list
 	@echo 'make TARGET [ROS=jazzy|kilted] [PYTHON=python3.12] [ARGS="..."]'
@@ -43,6 +43,9 @@ lint: setup  ## Run ruff and mypy
 bench:  ## Compare speed and results with MediaPipe (in .venv-bench, without ROS)
 	@$(PYTHON) tools/set_up.py bench --folder .venv-bench
 	PYTHONPATH="$(CURDIR)" .venv-bench/bin/python benchmarks/bench.py $(ARGS)
+
+views: setup  ## Measure what the views cost, and draw the pictures of docs/ (docs/images)
+	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" $(VENV)/bin/python benchmarks/views.py $(ARGS)
 
 models:  ## Make models/*.onnx again from the published originals (in .venv-models)
 	@$(PYTHON) tools/set_up.py models --folder .venv-models
