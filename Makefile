@@ -44,7 +44,7 @@ bench:  ## Compare speed and results with MediaPipe (in .venv-bench, without ROS
 	@$(PYTHON) tools/set_up.py bench --folder .venv-bench
 	PYTHONPATH="$(CURDIR)" .venv-bench/bin/python benchmarks/bench.py $(ARGS)
 
-views: setup  ## Measure what the views cost, and draw the pictures of docs/ (docs/images)
+views: setup  ## Measure what markers, pictures and other packages' messages cost the node
 	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" $(VENV)/bin/python benchmarks/views.py $(ARGS)
 
 models:  ## Make models/*.onnx again from the published originals (in .venv-models)

@@ -10,6 +10,7 @@ from maix_facemesh_ros.face import Face
 #: Red, green, blue, opacity.
 OUTLINE = (0.3, 1.0, 0.6, 1.0)
 LANDMARK = (0.9, 1.0, 1.0, 0.9)
+TEXT = (0.04, 0.16, 0.1, 1.0)
 TEXT_SIZE = 14.0
 
 #: Constants of foxglove_msgs/PointsAnnotation.
@@ -42,7 +43,8 @@ def image_annotations(messages: Any, header: Any, faces: Sequence[Face]) -> Any:
                 position=messages.Point2(x=x, y=y),
                 text=f"{face.id}: {face.score:.0%}" if face.id else f"{face.score:.0%}",
                 font_size=TEXT_SIZE,
-                text_color=_colour(messages, OUTLINE),
+                text_color=_colour(messages, TEXT),
+                background_color=_colour(messages, OUTLINE),
             )
         )
     return annotations

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from std_msgs.msg import Header
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Face, Picture
 from maix_facemesh_ros.landmark_subsets import SUB_68
 from maix_facemesh_ros.ros.messages import faces_of
+from maix_facemesh_ros.ros.other_packages import OTHER_PACKAGES, _crop
 from message_packages import build_message_package
 from running_node import Robot, StartNode, image_message
-from scenes import plain, scene
+from scenes import ASTRONAUT_POINTS, plain, scene
 
 pytest_plugins = ["running_node"]
 
@@ -54,6 +56,7 @@ for topic in sys.argv[1:]:
 rclpy.spin(node)
 """
 
+PARTS = ("roi", "landmarks", "cropped")
 TOPICS = (
     "/facemesh/detections,vision_msgs,Detection2DArray",
     "/facemesh/image_annotations,foxglove_msgs,ImageAnnotations",
@@ -112,7 +115,8 @@ def test_faces_in_the_messages_of_other_packages(
     with_packages: dict[str, str],
     astronaut: Picture,
 ) -> None:
-    start(*(f"{name}:=true" for name in PACKAGES), environment=with_packages)
+    parameters = [*(f"{name}:=true" for name in PACKAGES), "assumed_field_of_view:=65.0"]
+    start(*parameters, environment=with_packages)
     robot.wait_for_node()
     two = scene(astronaut, LEFT, RIGHT)
     stamp = 100
@@ -149,6 +153,12 @@ def test_faces_in_the_messages_of_other_packages(
         (result,) = detection["results"]
         assert result["hypothesis"]["class_id"] == "face"
         assert result["hypothesis"]["score"] == pytest.approx(face.score)
+        assert face.pose is not None
+        place = result["pose"]["pose"]["position"]
+        assert [place[axis] for axis in "xyz"] == pytest.approx(face.pose[:3, 3], abs=1e-5)
+        assert box["center"]["theta"] == 0.0
+    assert all(d["header"] == detections["header"] for d in detections["detections"])
+    assert detections["header"]["frame_id"] == "left_eye"
 
     annotations = messages["/facemesh/image_annotations"]
     # A loop of four corners and a cloud of dots for each face.
@@ -169,6 +179,7 @@ def test_faces_in_the_messages_of_other_packages(
         assert (loop["type"], dots["type"]) == (2, 1)
         assert text["text"].startswith(f"{face.id}: ")
         assert loop["timestamp"]["sec"] == text["timestamp"]["sec"] == stamp
+    assert annotations["timestamp"]["sec"] == stamp
 
     tracked = messages["/humans/faces/tracked"]
     assert set(tracked["ids"]) == {"f1", "f2"}
@@ -181,15 +192,15 @@ def test_faces_in_the_messages_of_other_packages(
     assert len(landmarks["landmarks"]) == 70
     points = [(640 * point["x"], 360 * point["y"]) for point in landmarks["landmarks"]]
     np.testing.assert_allclose(points[:68], faces[2].points[list(SUB_68)], atol=1e-2)
-    right_eye, left_eye = np.mean(points[36:42], axis=0), np.mean(points[42:48], axis=0)
-    assert np.linalg.norm(points[68] - right_eye) < 0.3 * np.linalg.norm(right_eye - left_eye)
-    assert np.linalg.norm(points[69] - left_eye) < 0.3 * np.linalg.norm(right_eye - left_eye)
+    _check_the_70_landmarks(np.array(points))
+    confidences = [point["c"] for point in landmarks["landmarks"]]
+    assert confidences == pytest.approx([faces[2].landmarks_score] * 70)
     cropped = messages["/humans/faces/f1/cropped"]
-    assert (cropped["width"], cropped["height"]) == pytest.approx(
-        (1.4 * width, 1.4 * height), abs=2
-    )
+    assert (cropped["width"], cropped["height"], cropped["step"]) == (128, 128, 3 * 128)
     assert cropped["encoding"] == "rgb8"
-    assert cropped["data"] == 3 * cropped["width"] * cropped["height"]
+    assert cropped["data"] == 3 * 128 * 128
+    topics = dict(robot.get_topic_names_and_types())
+    assert {f"/humans/faces/f{n}/{part}" for n in (1, 2) for part in PARTS} <= topics.keys()
 
     # Without faces all of it says so.
     _, messages = ask_until(
@@ -197,6 +208,104 @@ def test_faces_in_the_messages_of_other_packages(
     )
     assert messages["/facemesh/detections"]["detections"] == []
     assert messages["/facemesh/image_annotations"]["points"] == []
+    # And nobody publishes for faces that have gone.
+    robot.wait_until(
+        lambda: (
+            not any(
+                robot.count_publishers(f"/humans/faces/f{n}/{part}")
+                for n in (1, 2)
+                for part in PARTS
+            )
+        ),
+        "end of the topics of two faces",
+    )
+
+
+def _check_the_70_landmarks(points: Any) -> None:
+    """Check pixels of a face seen from the front against the names in hri_msgs/FacialLandmarks.
+
+    Right is the person's, so on the left of the picture.
+    """
+    x, y = points.T
+    jaw, brows, nose, nostrils = (slice(0, 17), slice(17, 27), slice(27, 31), slice(31, 36))
+    for part in (jaw, brows, nostrils):
+        # The ears' side of the jaw is about upright.
+        assert (np.diff(x[part]) > -0.02 * np.ptp(x)).all(), "from RIGHT to LEFT"
+    assert int(np.argmax(y)) == 8, "MENTON"
+    assert (np.diff(y[nose]) > 0).all(), "from SELLION to NOSE"
+    # Of each eye and of both lines of the lips: the corners, and what is above and below.
+    for right, left, above, below in (
+        (36, 39, (37, 38), (41, 40)),
+        (42, 45, (43, 44), (47, 46)),
+        (48, 54, (49, 50, 51, 52, 53), (59, 58, 57, 56, 55)),
+        (60, 64, (61, 62, 63), (67, 66, 65)),
+    ):
+        for line in (above, below):
+            assert (np.diff(x[[right, *line, left]]) > 0).all()
+        assert (y[list(above)] < y[list(below)]).all()
+    for pupil, eye in ((68, slice(36, 42)), (69, slice(42, 48))):
+        assert x[eye].min() < x[pupil] < x[eye].max()
+        assert y[eye].min() - 1 < y[pupil] < y[eye].max() + 1
+    assert y[brows].max() < y[36:48].min() < y[30] < y[48:68].min()
+
+
+@pytest.mark.parametrize("name", OTHER_PACKAGES)
+def test_nothing_is_made_that_nobody_wants(name: str, astronaut: Picture) -> None:
+    """Publishers that nobody listens to, and messages that must not be made."""
+
+    class NobodyThere:
+        def create_publisher(self, message_type: Any, topic: str, depth: Any) -> Any:  # noqa: ARG002
+            made.append(topic)
+            return self
+
+        def get_subscription_count(self) -> int:
+            return 0
+
+    class Untouchable:
+        def __call__(self, *_: Any, **__: Any) -> None:
+            raise AssertionError("a message that nobody wants")
+
+        def __getattr__(self, name: str) -> Any:
+            return Untouchable()
+
+    made: list[str] = []
+    package = OTHER_PACKAGES[name](NobodyThere(), Untouchable())
+    face = Face(id=3, score=0.9, box=(10.0, 10.0, 90.0, 90.0), points=ASTRONAUT_POINTS)
+    package.publish(Header(), (512, 512), [face], astronaut)
+    assert made, "the topics are there nevertheless"
+
+
+@pytest.mark.parametrize(
+    ("box", "black"),
+    [
+        ((100.0, 140.0, 200.0, 150.0), set()),
+        ((-60.0, 100.0, 150.0, 150.0), {"left"}),
+        ((430.0, -50.0, 120.0, 120.0), {"right", "top"}),
+        ((100.0, 480.0, 60.0, 60.0), {"bottom"}),
+        ((900.0, 900.0, 60.0, 60.0), {"left", "right", "top", "bottom"}),
+    ],
+)
+def test_the_cropped_picture_is_black_outside_the_picture(
+    box: tuple[float, float, float, float], black: set[str]
+) -> None:
+    """A square of 128 pixels with the middle of the box in its middle."""
+    columns, rows = np.meshgrid(np.arange(512), np.arange(512))
+    # Where a pixel comes from is its colour.
+    picture = np.dstack([columns // 2, rows // 2, np.full((512, 512), 255)]).astype(np.uint8)
+    cropped = _crop(Header(), Face(id=1, box=box), picture)
+    assert (cropped.width, cropped.height, cropped.encoding) == (128, 128, "rgb8")
+    pixels = np.frombuffer(cropped.data, np.uint8).reshape(128, 128, 3)
+    edges = {
+        "left": pixels[:, 0],
+        "right": pixels[:, -1],
+        "top": pixels[0],
+        "bottom": pixels[-1],
+    }
+    assert {name for name, edge in edges.items() if not edge.any()} == black
+    x, y, width, height = box
+    if x < 512:
+        middle = pixels[64, 64, :2].astype(float) * 2
+        assert middle == pytest.approx((x + width / 2, y + height / 2), abs=3)
 
 
 def test_a_missing_package_is_one_line(start: StartNode, robot: Robot, astronaut: Picture) -> None:

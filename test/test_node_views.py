@@ -147,7 +147,7 @@ def test_markers_come_move_and_go(start: StartNode, robot: Robot, astronaut: Pic
     assert [(c.r, c.g, c.b) for c in axes.colors[::2]] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
     eyes, looked_at = places(viewer.scene["gaze", smaller])
     np.testing.assert_allclose(eyes, face.gaze.origin, atol=1e-6)
-    np.testing.assert_allclose((looked_at - eyes) / 0.3, face.gaze.direction, atol=1e-5)
+    np.testing.assert_allclose((looked_at - eyes) / 0.2, face.gaze.direction, atol=1e-5)
     _check_box(viewer.scene["box", smaller], face)
 
     # It moves a little, under the same names, and the other one goes.

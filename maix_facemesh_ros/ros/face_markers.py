@@ -38,13 +38,13 @@ TEXT_HEIGHT = 0.035
 
 #: Lengths in metres, whatever the distance: those of things in space.
 AXIS_LENGTH = 0.1
-GAZE_LENGTH = 0.3
+GAZE_LENGTH = 0.2
 #: From the eyes to the label, above the head.
 LABEL_HEIGHT = 0.14
 
 #: Red, green, blue and opacity, 0 to 1.
 POINT_COLOUR = ColorRGBA(r=0.9, g=1.0, b=1.0, a=1.0)
-MESH_COLOUR = ColorRGBA(r=0.3, g=0.7, b=1.0, a=0.6)
+MESH_COLOUR = ColorRGBA(r=0.35, g=0.75, b=1.0, a=0.8)
 CONTOUR_COLOUR = ColorRGBA(r=1.0, g=0.8, b=0.35, a=1.0)
 BOX_COLOUR = ColorRGBA(r=0.3, g=1.0, b=0.6, a=1.0)
 TEXT_COLOUR = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
