@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from maix_facemesh_ros.msg import FaceArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -83,6 +84,8 @@ class Measurement:
     #: Milliseconds from sending a picture to the arrival of its faces.
     latencies: list[float] = field(default_factory=list)
     unanswered: int = 0
+    #: Those of them that the node itself has given up for newer ones.
+    dropped: int = 0
     sent: int = 0
     #: Messages of the views for each picture and topic; 1 where all are made.
     views: list[float] = field(default_factory=list)
@@ -105,6 +108,11 @@ class Camera(Node):
             )
         self._message = bytearray(serialize_message(_image_message(picture)))
         self._number = 0
+        #: By namespace: pictures that the node has given up, by its own count.
+        self.dropped: dict[str, int] = {}
+        self.create_subscription(
+            DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10)
+        )
         self.sent: dict[int, float] = {}
         self.arrived: dict[int, float] = {}
         self.faces = 0
@@ -114,6 +122,12 @@ class Camera(Node):
         # The stamp's nanoseconds: after the encapsulation header and the seconds.
         self.arrived[int.from_bytes(serialized[8:12], "little")] = now
         self.faces = len(deserialize_message(serialized, FaceArray).faces)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        (status,) = message.status
+        values = {value.key: value.value for value in status.values}
+        namespace = "/" + status.name.split("/")[1]
+        self.dropped[namespace] = int(values.get("pictures not answered", 0))
 
     def send(self, namespace: str) -> None:
         """Send the next picture."""
@@ -130,7 +144,8 @@ class Camera(Node):
         for number in range(pictures):
             self._spin_until(start + number / RATE)
             self.send(namespace)
-        self._spin_until(time.perf_counter() + 0.3)
+        # So long that a message on /diagnostics comes after the last one.
+        self._spin_until(time.perf_counter() + 1.2)
 
     def wait_for(self, namespace: str) -> None:
         """Send pictures until a face comes back."""
@@ -250,7 +265,7 @@ def measure(
     viewer.subscribe(absolute)
     camera.film(namespace, WARM_UP)
     viewer.received()
-    before = processor_time(pid)
+    before, dropped_before = processor_time(pid), camera.dropped[namespace]
     camera.film(namespace, pictures)
     used = processor_time(pid) - before
     late = [camera.arrived[n] - camera.sent[n] for n in camera.sent if n in camera.arrived]
@@ -258,6 +273,7 @@ def measure(
         [1e3 * used / pictures],
         [1e3 * seconds for seconds in late],
         pictures - len(late),
+        camera.dropped[namespace] - dropped_before,
         pictures,
         [viewer.received() / pictures / len(topics)] if topics else [],
     )
@@ -268,9 +284,9 @@ def report(measured: dict[str, Measurement]) -> None:
     nobody = measured["nobody"]
     print(
         "subscribed | CPU, ms/picture (rounds) | - nobody | faces after ms | - nobody | 95% | "
-        "unanswered | views made"
+        "unanswered | dropped by the node | views made"
     )
-    print("---|---|---|---|---|---|---|---")
+    print("---|---|---|---|---|---|---|---|---")
     for name, case in measured.items():
         latency = np.median(case.latencies)
         # Rounds are compared with themselves: the machine is not the same in each.
@@ -280,7 +296,7 @@ def report(measured: dict[str, Measurement]) -> None:
             f"{max(case.processor):.2f}) | {more:+.2f} | "
             f"{latency:.2f} | {latency - np.median(nobody.latencies):+.2f} | "
             f"{np.percentile(case.latencies, 95):.2f} | {case.unanswered} of {case.sent} | "
-            + (f"{np.mean(case.views):.0%}" if case.views else "")
+            f"{case.dropped} | " + (f"{np.mean(case.views):.0%}" if case.views else "")
         )
 
 
@@ -326,6 +342,7 @@ def compare(rounds: int, pictures: int) -> None:
                     total.processor += once.processor
                     total.latencies += once.latencies
                     total.unanswered += once.unanswered
+                    total.dropped += once.dropped
                     total.sent += once.sent
                     total.views += once.views
     finally:

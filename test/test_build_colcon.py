@@ -74,7 +74,8 @@ def test_colcon_sees_an_ament_cmake_package(workspace: Workspace) -> None:
 def test_everything_is_installed(workspace: Workspace) -> None:
     share = workspace.install / "share" / PACKAGE
     assert [file for file in SHARED_FILES if not (share / file).exists()] == []
-    assert (workspace.install / "lib" / PACKAGE / "facemesh_node").exists()
+    for program in ("facemesh_node", "facemesh_rviz"):
+        assert (workspace.install / "lib" / PACKAGE / program).exists()
 
 
 def test_symbolic_links_lead_to_the_source(workspace: Workspace) -> None:

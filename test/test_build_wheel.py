@@ -74,7 +74,7 @@ def test_wheel_holds_both_halves(wheel: Path) -> None:
     assert f"{PACKAGE}/face_mesh.py" in names
     assert f"{PACKAGE}/maixcam_shared/link.py" in names
     assert f"{PACKAGE}/msg/_face_array.py" in names
-    assert f"{data}/lib/{PACKAGE}/facemesh_node" in names
+    assert {f"{data}/lib/{PACKAGE}/facemesh_{program}" for program in ("node", "rviz")} <= {*names}
     for file in SHARED_FILES:
         assert any(name.startswith(f"{data}/share/{PACKAGE}/{file}") for name in names), file
 

@@ -19,9 +19,11 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from maix_facemesh_ros.msg import FaceArray
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from visualization_msgs.msg import Marker, MarkerArray
 
 from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
+from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.roi import RoiRule, roi_from_detection
 from maix_facemesh_ros.ros.messages import faces_of
@@ -249,6 +251,47 @@ def test_pictures_and_calibration_with_the_stamps_of_the_faces(
     info = next(calibrations[at] for at in calibrations if at in faces)
     assert (info.width, info.height, info.k[0]) == (WIDTH, HEIGHT, 300.0)
     assert info.header.frame_id == "left_eye"
+
+
+def test_its_pictures_are_drawn_into_and_its_faces_have_markers(
+    start: StartNode, robot: Robot, watcher: Watcher, app: StartApp, film: Path, tmp_path: Path
+) -> None:
+    """Each picture with the faces that were found in it, not with those of another."""
+    drawn: list[Image] = []
+    arrays: list[MarkerArray] = []
+    depth = QoSProfile(depth=100)
+    robot.create_subscription(Image, "facemesh/image_annotated", drawn.append, depth)
+    robot.create_subscription(MarkerArray, "facemesh/markers", arrays.append, depth)
+    device = app(PICTURES=film)
+    start(*parameters_for(device.port, tmp_path, maixcam_jpeg="true", frame_id="left_eye"))
+
+    def complete() -> list[Image]:
+        faces = {stamp(answer): answer for answer in robot.answers}
+        jpegs = {stamp(picture): picture for picture in watcher.pictures}
+        return [picture for picture in drawn if stamp(picture) in faces.keys() & jpegs.keys()]
+
+    robot.wait_until(lambda: len(complete()) > 8, "annotated pictures")
+    faces = {stamp(answer): answer for answer in robot.answers}
+    jpegs = {stamp(picture): picture for picture in watcher.pictures}
+    for picture in complete():
+        answer = faces[stamp(picture)]
+        assert picture.header == answer.header
+        jpeg = cv2.imdecode(np.frombuffer(jpegs[stamp(picture)].data, np.uint8), cv2.IMREAD_COLOR)
+        assert jpeg is not None
+        expected = np.ascontiguousarray(jpeg[:, :, ::-1]).astype(np.uint8)
+        for face in faces_of(answer):
+            draw_face(expected, face, mesh=True, box=True, label=True)
+        pixels = np.frombuffer(picture.data, np.uint8).reshape(HEIGHT, WIDTH, 3)
+        # All but the line with the rate.
+        assert np.array_equal(pixels[:-30], expected[:-30])
+
+    ids = {stamp(answer): [face.id for face in answer.faces] for answer in robot.answers}
+    filled = [array for array in arrays if array.markers]
+    with_faces = [array for array in filled if stamp(array.markers[0]) in ids]
+    assert with_faces
+    for array in with_faces:
+        added = {marker.id for marker in array.markers if marker.action == Marker.ADD}
+        assert added == set(ids[stamp(array.markers[0])])
 
 
 def test_parameters_reach_the_device_while_it_runs(

@@ -79,20 +79,28 @@ class Viewer:
         """Send a picture until all that is subscribed to has come for it; return that."""
         end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
+            # A picture may be lost on its way, and a subscription may not be known to the node yet.
             message.header.stamp.sec += 1
             self.deleted.clear()
-            before = {topic: len(messages) for topic, messages in self.received.items()}
-            answer = self._robot.ask(message)
+            self._robot.answers.clear()
+            for messages in self.received.values():
+                messages.clear()
+            self._robot.images.publish(message)
             patience = time.monotonic() + 1.0
             while time.monotonic() < patience:
-                found = {
-                    topic: next((m for m in messages[before[topic] :] if _is_of(m, answer)), None)
-                    for topic, messages in self.received.items()
-                }
-                if all(message is not None for message in found.values()):
-                    return answer, found
                 self._robot.spin_for(0.02)
+                answers = (a for a in self._robot.answers if a.header == message.header)
+                if (answer := next(answers, None)) and (found := self._of(answer)):
+                    return answer, found
         raise AssertionError(f"not all of {list(self.received)} have come")
+
+    def _of(self, answer: FaceArray) -> dict[str, Any]:
+        """Return the views of the answered picture by topic; nothing unless all are there."""
+        found = {
+            topic: next((message for message in messages if _is_of(message, answer)), None)
+            for topic, messages in self.received.items()
+        }
+        return found if None not in found.values() else {}
 
 
 def _is_of(message: Any, answer: FaceArray) -> bool:
