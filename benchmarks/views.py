@@ -136,16 +136,15 @@ class Camera(Node):
         self.sent[self._number] = time.perf_counter()
         self._publishers_of[namespace].publish(bytes(self._message))
 
-    def film(self, namespace: str, pictures: int) -> None:
-        """Send so many at camera rate, from a clean sheet, and wait for the last answer."""
+    def film(self, namespace: str, pictures: int, then_wait: float) -> None:
+        """Send so many at camera rate, from a clean sheet; wait some seconds for what comes."""
         self.sent.clear()
         self.arrived.clear()
         start = time.perf_counter()
         for number in range(pictures):
             self._spin_until(start + number / RATE)
             self.send(namespace)
-        # So long that a message on /diagnostics comes after the last one.
-        self._spin_until(time.perf_counter() + 1.2)
+        self._spin_until(time.perf_counter() + then_wait)
 
     def wait_for(self, namespace: str) -> None:
         """Send pictures until a face comes back."""
@@ -263,10 +262,11 @@ def measure(
     """Measure one case once."""
     absolute = [topic if topic.startswith("/") else f"{namespace}/{topic}" for topic in topics]
     viewer.subscribe(absolute)
-    camera.film(namespace, WARM_UP)
+    camera.film(namespace, WARM_UP, 0.2)
     viewer.received()
     before, dropped_before = processor_time(pid), camera.dropped[namespace]
-    camera.film(namespace, pictures)
+    # So long that a message on /diagnostics comes after the last picture.
+    camera.film(namespace, pictures, 1.2)
     used = processor_time(pid) - before
     late = [camera.arrived[n] - camera.sent[n] for n in camera.sent if n in camera.arrived]
     return Measurement(
@@ -303,7 +303,7 @@ def report(measured: dict[str, Measurement]) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each case in each round")
     parser.add_argument("--viewer", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
