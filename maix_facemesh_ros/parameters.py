@@ -314,6 +314,13 @@ class FaceMeshParameters:
         maximum=170.0,
         changeable=True,
     )
+    execution_provider: str = _parameter(
+        "cpu",
+        "With backend onnx: the execution provider of onnxruntime that runs the networks. cpu: its "
+        "own kernels, everywhere. The others need another build of onnxruntime or other hardware; "
+        "where that is missing the start fails and says what it needs.",
+        choices=("cpu", "openvino", "cuda", "tensorrt", "coreml"),
+    )
     threads: int = _parameter(
         0,
         "Faces computed side by side; 0: as many as this process has processors.",

@@ -16,7 +16,7 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -203,6 +203,22 @@ RECIPES = [
         rewriting=None,
     ),
 ]
+
+
+def with_wide_one(recipe: Recipe) -> list[Recipe]:
+    """Return the recipe and, if it is for groups of 8 channels, the same for groups of 16."""
+    if recipe.rewriting is None or recipe.file_name == "face_landmarks_plain.onnx":
+        return [recipe]
+    wide = replace(
+        recipe,
+        file_name=recipe.file_name.replace(".onnx", "_wide.onnx"),
+        changes=f"{recipe.changes}; for onnxruntime with channels in groups of 16",
+        rewriting=replace(recipe.rewriting, channel_multiple=16),
+    )
+    return [recipe, wide]
+
+
+RECIPES = [each for recipe in RECIPES for each in with_wide_one(recipe)]
 
 
 def main() -> int:

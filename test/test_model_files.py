@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from maix_facemesh_ros import FaceMesh, ModelError, model_files
+from maix_facemesh_ros.backends.onnx.model_variants import model_file
 from maix_facemesh_ros.backends.onnx.network import Network
 from maix_facemesh_ros.model_files import find_model, find_share_file
 
@@ -15,8 +16,11 @@ NAME = "face_landmarks.onnx"
 PACKAGED = (
     "face_landmarks.onnx",
     "face_landmarks_plain.onnx",
+    "face_landmarks_wide.onnx",
     "face_detection_full_range.onnx",
+    "face_detection_full_range_wide.onnx",
     "face_detection_short_range.onnx",
+    "face_detection_short_range_wide.onnx",
     "face_blendshapes.onnx",
 )
 
@@ -88,11 +92,13 @@ def test_missing_model_is_named_with_the_way_to_mend_it() -> None:
     ],
     ids=["half", "100 bytes", "empty", "git-lfs pointer"],
 )
-@pytest.mark.parametrize("name", ["face_detection_full_range.onnx", "face_landmarks.onnx"])
+@pytest.mark.parametrize("model", ["face_detection_full_range", "face_landmarks"])
 def test_damaged_model_is_named_with_the_way_to_mend_it(
-    name: str, damage: object, pretend_package: Path, request: pytest.FixtureRequest
+    model: str, damage: object, request: pytest.FixtureRequest
 ) -> None:
     assert callable(damage)
+    name = model_file(model, "cpu").name
+    pretend_package: Path = request.getfixturevalue("pretend_package")
     checkout = Path(__file__).parent.parent / "models"
     folder = pretend_package / "share/maix_facemesh_ros/models"
     for other in PACKAGED:

@@ -143,7 +143,9 @@ def open_backend(parameters: FaceMeshParameters) -> OpenedBackend:
             f"{_chosen(name, reason)} cannot run here: {error}. It needs {backend.needs}"
         ) from error
     except BackendError as error:
-        instead = "; to compute on the processor instead, set backend to onnx" if reason else ""
+        instead = ""
+        if reason and name != "onnx":
+            instead = "; to compute on the processor instead, set backend to onnx"
         raise BackendError(f"{_chosen(name, reason)} cannot run here: {error}{instead}") from error
 
 

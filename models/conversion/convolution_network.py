@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from .channel_layout import ChannelLayout, FloatArray
 from .onnx_graph import OnnxGraph
-from .prelu import prelu_factors
+from .prelu import layout_after_relu, prelu_factors
 from .tflite_graph import Operator, TfliteGraph
 
 _NO_ACTIVATION = schema.ActivationFunctionType.NONE
@@ -30,7 +30,7 @@ class Rewriting:
     channel_multiple: int = 1
     """Pad channels with zeros to a multiple of this."""
     replace_prelu: bool = False
-    """Write PReLU as in prelu.py."""
+    """Write PReLU as in prelu.py, and in two parts where channel_multiple has room for both."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +108,17 @@ class ConvolutionNetwork:
         return self._activate(operator, Value(name, layout))
 
     def _convert_depthwise_convolution(self, operator: Operator) -> Value:
-        """Each kept channel is filtered like its origin, and its sign goes into the weights."""
+        """Each kept channel is filtered like its origin, and its factor goes into the weights."""
         data = self._values[operator.inputs[0]]
         weights, bias = (self._graph.constant(tensor) for tensor in operator.inputs[1:])
         weights = weights.transpose(3, 0, 1, 2)  # 1HWC to C1HW
         layout = data.layout
         if len(weights) != layout.channels:
             raise NotImplementedError("a depthwise convolution with several outputs per channel")
-        weights = layout.spread(weights) * layout.sign.reshape(-1, 1, 1, 1)
-        bias = layout.spread(bias)
+        weights = layout.spread(weights) * layout.factor.reshape(-1, 1, 1, 1)
+        bias = (layout.spread(bias) / layout.parts).astype(np.float32)
         name = self._add_convolution(operator, data, weights, bias, groups=layout.kept)
-        return self._activate(operator, Value(name, layout.without_negatives()))
+        return self._activate(operator, Value(name, layout.without_factors()))
 
     def _add_convolution(
         self, operator: Operator, data: Value, weights: FloatArray, bias: FloatArray, groups: int
@@ -156,7 +156,14 @@ class ConvolutionNetwork:
             (other,) = (term for term in readers[0].inputs if term != tensor)
             if other in self._values and self._values[other].layout.is_complete:
                 return self._values[other].layout
+        if self._has_room_for_parts(channels) and [reader.kind for reader in readers] == ["PRELU"]:
+            readers = self._graph.readers(readers[0].output)
+            if all(reader.kind in _CONVOLUTIONS for reader in readers):
+                return ChannelLayout.mirrored(channels)
         return ChannelLayout.padded(channels, self._rewriting.channel_multiple)
+
+    def _has_room_for_parts(self, channels: int) -> bool:
+        return self._rewriting.replace_prelu and self._rewriting.channel_multiple == 2 * channels
 
     # Activations
 
@@ -170,8 +177,8 @@ class ConvolutionNetwork:
         return self._relu(value)
 
     def _relu(self, value: Value) -> Value:
-        if value.layout.has_negatives:
-            raise NotImplementedError("ReLU of a channel kept as its negative")
+        if not value.layout.is_as_published:
+            raise NotImplementedError("ReLU of a channel kept as its negative or in parts")
         return Value(self._onnx.add_node("Relu", [value.name]), value.layout)
 
     def _convert_relu(self, operator: Operator) -> Value:
@@ -183,6 +190,9 @@ class ConvolutionNetwork:
         if not self._rewriting.replace_prelu:
             slope = self._onnx.add_constant(value.layout.spread(slopes).reshape(-1, 1, 1))
             return Value(self._onnx.add_node("PRelu", [value.name, slope]), value.layout)
+        if value.layout.has_parts:
+            name = self._onnx.add_node("Relu", [value.name])
+            return Value(name, layout_after_relu(slopes, value.layout))
 
         factors = prelu_factors(slopes, value.layout)
         bent = self._onnx.add_node("Relu", [self._scale_channels(value.name, factors.bent)])
@@ -209,7 +219,7 @@ class ConvolutionNetwork:
     def _convert_max_pool(self, operator: Operator) -> Value:
         options = operator.options
         value = self._values[operator.inputs[0]]
-        value = self._in_layout(value, value.layout.without_negatives())
+        value = self._in_layout(value, value.layout.without_factors())
         kernel = (options.filterHeight, options.filterWidth)
         strides = (options.strideH, options.strideW)
         pads = _NO_PADS
@@ -295,7 +305,7 @@ class ConvolutionNetwork:
         if value.layout.same_as(wanted):
             return value
         if np.array_equal(value.layout.origin, wanted.origin):
-            name = self._scale_channels(value.name, value.layout.sign * wanted.sign)
+            name = self._scale_channels(value.name, value.layout.factor / wanted.factor)
             return Value(name, wanted, value.pads)
         identity = np.eye(wanted.channels, dtype=np.float32).reshape(
             wanted.channels, wanted.channels, 1, 1

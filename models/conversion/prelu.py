@@ -10,6 +10,13 @@ the last two into the convolutions:
 
 The second one gives the negative, which the layers that read it make up for in their weights. The
 landmarks change by rounding only, less than a thousandth of a pixel.
+
+Where a tensor has half as many channels as a group, AVX-512's group of 16 has room for
+
+    PReLU(x) = ReLU(x) - a*ReLU(-x)
+
+The convolution before it writes x and -x, its own ReLU is all that is left to do, and the layers
+that read the two parts have 1 and -a in their weights.
 """
 
 from __future__ import annotations
@@ -35,7 +42,14 @@ def prelu_factors(slopes: FloatArray, layout: ChannelLayout) -> PreluFactors:
     slope = layout.spread(slopes)
     negated = slope > 1
     one = np.float32(1)
-    linear = np.where(negated, -one, slope) * layout.sign
-    bent = (one - slope) * layout.sign
+    linear = np.where(negated, -one, slope) * layout.factor
+    bent = (one - slope) * layout.factor
     sign = np.where(negated, -one, one)
     return PreluFactors(linear, bent, ChannelLayout(layout.channels, layout.origin, sign))
+
+
+def layout_after_relu(slopes: FloatArray, mirrored: ChannelLayout) -> ChannelLayout:
+    """Return the layout that makes PReLU of a mirrored tensor's ReLU, for slopes [channels]."""
+    slope = mirrored.spread(slopes)
+    factor = np.where(mirrored.factor > 0, np.float32(1), -slope)
+    return ChannelLayout(mirrored.channels, mirrored.origin, factor)

@@ -30,10 +30,10 @@ from maix_facemesh_ros.roi import (
     roi_from_landmarks,
 )
 
-#: detector: how to open it, given the path of the user's file.
-DETECTORS: dict[str, Callable[[Path], BoxDetector]] = {
-    "full_range": lambda _: FullRangeDetector(),
-    "short_range": lambda _: ShortRangeDetector(),
+#: detector: how to open it, given the path of the user's file and the execution provider.
+DETECTORS: dict[str, Callable[[Path, str], BoxDetector]] = {
+    "full_range": lambda _, provider: FullRangeDetector(provider),
+    "short_range": lambda _, provider: ShortRangeDetector(provider),
     "yolov8_face": YoloV8FaceDetector,
     "yunet": YuNetDetector,
 }
@@ -70,14 +70,17 @@ class OnnxFaceDetector:
         """Load the networks.
 
         Raises:
+            BackendError: the execution provider is not there.
             ModelError: a model file is missing, damaged, or not the network it should be.
         """
-        self._detector = DETECTORS[parameters.detector](Path(parameters.detector_model))
-        self._landmarks = FaceLandmarksNetwork()
+        provider = parameters.execution_provider
+        self._detector = DETECTORS[parameters.detector](Path(parameters.detector_model), provider)
+        self._landmarks = FaceLandmarksNetwork(provider)
         threads = parameters.threads or len(os.sched_getaffinity(0))
         self.facts = {
             "detector": parameters.detector,
             "detector model": parameters.detector_model or "the package's own",
+            "landmarks model": self._landmarks.file_name,
             "execution provider": self._landmarks.provider,
             "threads": str(threads),
         }

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.network import Network, picture_tensor
+from maix_facemesh_ros.backends.onnx.model_variants import model_file
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_tensor
 from maix_facemesh_ros.detection import Detection, logit, sigmoid, suppress_weighted
 from maix_facemesh_ros.face import FloatArray, Picture
-from maix_facemesh_ros.model_files import find_model
 from maix_facemesh_ros.roi import Roi, RoiRule, crop, overlap
 
 #: MediaPipe blends at an overlap of 0.3 where MaixPy's default `detect_iou_th` is 0.45: the
@@ -42,8 +42,9 @@ class ShortRangeDetector:
     #: options.
     ANCHORS = ((8, 2), (16, 6))
 
-    def __init__(self) -> None:
-        self._network = Network(find_model("face_detection_short_range.onnx"), kind="short_range")
+    def __init__(self, provider: str = CPU) -> None:
+        path = model_file("face_detection_short_range", provider)
+        self._network = Network(path, kind="short_range", provider=provider)
         self._anchors = np.concatenate(
             [
                 _cell_centers(self.SIZE, self.SIZE, stride, per_cell)
@@ -93,7 +94,8 @@ class FullRangeDetector:
     #: Networks are kept for this many input sizes, enough for cameras that share one detector.
     KEPT_SIZES = 8
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str = CPU) -> None:
+        self._provider = provider
         self._networks: OrderedDict[tuple[int, int], _SizedNetwork] = OrderedDict()
         # Loaded now, so that a damaged model file is reported at the start and not with the first
         # picture.
@@ -158,9 +160,10 @@ class FullRangeDetector:
         sized = self._networks.get((width, height))
         if sized is None:
             network = Network(
-                find_model("face_detection_full_range.onnx"),
+                model_file("face_detection_full_range", self._provider),
                 kind="full_range",
                 dimensions={"width": width, "height": height},
+                provider=self._provider,
             )
             sized = _SizedNetwork(network, _cell_centers(width, height, self.STRIDE, 1))
             self._networks[width, height] = sized

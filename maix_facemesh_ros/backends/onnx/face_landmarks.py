@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 
-from maix_facemesh_ros.backends.onnx.network import Network, picture_tensor
+from maix_facemesh_ros.backends.onnx.model_variants import model_file
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_tensor
 from maix_facemesh_ros.detection import sigmoid
 from maix_facemesh_ros.face import FloatArray, Picture
-from maix_facemesh_ros.model_files import find_model
 from maix_facemesh_ros.roi import Roi, crop, project_landmarks
 
 
@@ -33,8 +33,11 @@ class FaceLandmarksNetwork:
     #: Width and height of the input in pixels.
     SIZE = 256
 
-    def __init__(self) -> None:
-        self._network = Network(find_model("face_landmarks.onnx"), kind="face_landmarks")
+    def __init__(self, provider: str = CPU) -> None:
+        path = model_file("face_landmarks", provider)
+        self._network = Network(path, kind="face_landmarks", provider=provider)
+        #: Name of the model's file.
+        self.file_name = path.name
         #: onnxruntime's name of what computes.
         self.provider = self._network.provider
 

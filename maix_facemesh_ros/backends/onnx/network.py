@@ -4,16 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import onnxruntime
 
+from maix_facemesh_ros.backends import BackendError
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import ModelError
 
 #: Metadata key by which the package's own model files say what they are (models/make_models.py).
 KIND_KEY = "maix_facemesh_ros.kind"
+
+CPU = "cpu"
+
+
+class _Provider(NamedTuple):
+    """An execution provider of onnxruntime."""
+
+    #: onnxruntime's name of it.
+    name: str
+    #: What brings it, for people to read.
+    needs: str
+    options: Mapping[str, str] = {}
+
+
+#: execution_provider: what it is.
+PROVIDERS = {
+    CPU: _Provider("CPUExecutionProvider", "pip install onnxruntime"),
+    "openvino": _Provider(
+        "OpenVINOExecutionProvider",
+        "an x86 processor and, in place of onnxruntime, pip install onnxruntime-openvino",
+        # As many threads as with cpu: faces run side by side already.
+        {"device_type": "CPU", "num_of_threads": "1"},
+    ),
+    "cuda": _Provider(
+        "CUDAExecutionProvider",
+        "an NVIDIA GPU with its driver, CUDA and cuDNN and, in place of onnxruntime, "
+        "pip install onnxruntime-gpu",
+    ),
+    "tensorrt": _Provider(
+        "TensorrtExecutionProvider",
+        "an NVIDIA GPU with its driver, CUDA, cuDNN and TensorRT and, in place of onnxruntime, "
+        "pip install onnxruntime-gpu",
+    ),
+    "coreml": _Provider("CoreMLExecutionProvider", "macOS and pip install onnxruntime"),
+}
 
 
 class Network:
@@ -25,7 +62,12 @@ class Network:
     """
 
     def __init__(
-        self, path: Path, *, kind: str | None = None, dimensions: Mapping[str, int] | None = None
+        self,
+        path: Path,
+        *,
+        kind: str | None = None,
+        dimensions: Mapping[str, int] | None = None,
+        provider: str = CPU,
     ) -> None:
         """Load the file.
 
@@ -34,12 +76,15 @@ class Network:
             kind: what the file must say it is; None for a user's own file.
             dimensions: values for the input's symbolic dimensions, by name. Fixing them at load
                 time lets onnxruntime plan its memory and kernels once.
+            provider: which of `PROVIDERS` computes; what it cannot, the processor does.
 
         Raises:
+            BackendError: there is no such provider here.
             ModelError: missing, damaged, or of another kind.
         """
         if not path.is_file():
             raise ModelError(f"there is no model file {path}: check the path in 'detector_model'")
+        wanted = _available(provider)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -49,7 +94,7 @@ class Network:
             options.add_free_dimension_override_by_name(name, value)
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path), options, providers=[(wanted.name, dict(wanted.options))]
             )
         except Exception as error:  # onnxruntime raises many unrelated types
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -68,13 +113,54 @@ class Network:
         self.path = path
         self.input_name: str = self._session.get_inputs()[0].name
         self.input_shape: list[int | str | None] = self._session.get_inputs()[0].shape
+        #: onnxruntime's name of what computes.
         self.provider: str = self._session.get_providers()[0]
+        # onnxruntime turns to the processor where a provider's libraries cannot be loaded, and
+        # writes the reason past Python to standard error.
+        if self.provider != wanted.name:
+            raise BackendError(
+                f"execution_provider {provider!r} ({wanted.name}) does not start here: it needs "
+                f"{wanted.needs}. What onnxruntime says is above; execution_provider 'cpu' runs "
+                "everywhere"
+            )
 
     def run(self, tensor: FloatArray) -> list[FloatArray]:
         """Run the network on one input; returns its outputs in the file's order."""
         inputs = {self.input_name: np.ascontiguousarray(tensor)}
         outputs: list[FloatArray] = self._session.run(None, inputs)
         return outputs
+
+
+def _available(provider: str) -> _Provider:
+    """Return a provider of `PROVIDERS`.
+
+    Raises:
+        BackendError: the installed onnxruntime does not have it.
+    """
+    wanted = PROVIDERS[provider]
+    there = onnxruntime.get_available_providers()
+    if wanted.name not in there:
+        known = ", ".join(repr(key) for key, one in PROVIDERS.items() if one.name in there)
+        raise BackendError(
+            f"execution_provider {provider!r} is not in the installed onnxruntime "
+            f"{onnxruntime.__version__}, which has {known}. It needs {wanted.needs}"
+        )
+    return wanted
+
+
+def writes_blocks(path: Path, folder: Path) -> bool:
+    """Whether onnxruntime's processor kernels bring this network into a layout of channel groups.
+
+    Args:
+        path: an .onnx file with convolutions.
+        folder: an empty folder, for the network as onnxruntime would run it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    onnxruntime.InferenceSession(str(path), options, providers=[PROVIDERS[CPU].name])
+    # The operator that leads out of that layout again; only there is it ever needed.
+    return b"ReorderOutput" in (folder / "optimized.onnx").read_bytes()
 
 
 def picture_tensor(picture: Picture, *, bgr: bool, scale: float, offset: float = 0.0) -> FloatArray:

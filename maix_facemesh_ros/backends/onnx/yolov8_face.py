@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maix_facemesh_ros.backends.onnx.letterbox import PictureInput, letterbox, run_once
-from maix_facemesh_ros.backends.onnx.network import Network, picture_tensor
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_tensor
 from maix_facemesh_ros.detection import Detection, logit, sigmoid, suppress_greedy
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import ModelError
@@ -66,16 +66,18 @@ class YoloV8FaceDetector:
     #: measured with yolov8-lite-t, scores above 0.5 are the same to 0.005.
     BAR_COLOR = 114
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, provider: str = CPU) -> None:
         """Load the file, and run it once to see that it is what it should be.
 
         Args:
             path: an .onnx file.
+            provider: execution provider.
 
         Raises:
+            BackendError: there is no such provider here.
             ModelError: missing, damaged, or no YOLOv8-face export.
         """
-        self._network = Network(path)
+        self._network = Network(path, provider=provider)
         self._input = PictureInput.of(self._network)
         outputs, width, height = run_once(self._network)
         if _decode(outputs, (width, height), score_threshold=1.0) is None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maix_facemesh_ros.backends.onnx.letterbox import PictureInput, letterbox, run_once
-from maix_facemesh_ros.backends.onnx.network import Network, picture_tensor
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_tensor
 from maix_facemesh_ros.detection import Detection, suppress_greedy
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import ModelError
@@ -46,16 +46,18 @@ class YuNetDetector:
     #: The bars beside the picture are black, as OpenCV pads it.
     BAR_COLOR = 0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, provider: str = CPU) -> None:
         """Load the file, and run it once to see that it is what it should be.
 
         Args:
             path: an .onnx file.
+            provider: execution provider.
 
         Raises:
+            BackendError: there is no such provider here.
             ModelError: missing, damaged, or no YuNet.
         """
-        self._network = Network(path)
+        self._network = Network(path, provider=provider)
         self._input = PictureInput.of(self._network)
         outputs, width, height = run_once(self._network)
         if _levels(outputs, width, height) is None:
