@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maix_facemesh_ros.assignment import least_cost_pairs
 from maix_facemesh_ros.face import Box, Face, FloatArray
 
 #: A face may be so many face sizes away from the way that it was going, at once and for every
@@ -134,10 +135,6 @@ class FaceIds:
     """Gives the faces of one stream of pictures ids that hold."""
 
     def __init__(self) -> None:
-        # Here, because it takes some tenths of a second that only streams need.
-        from scipy.optimize import linear_sum_assignment
-
-        self._assign = linear_sum_assignment
         self._numbers = count(1)
         self.forget()
 
@@ -182,7 +179,7 @@ class FaceIds:
             return known
         expected = [(person, person.expected(stamp)) for person in people]
         costs = [[_cost(it, *there, stamp) for there in expected] for it in seen]
-        for row, column in zip(*self._assign(costs), strict=True):
+        for row, column in least_cost_pairs(costs):
             if costs[row][column] < OUT_OF_REACH:
                 known[row] = people[column]
         return known
