@@ -89,6 +89,9 @@ class Network:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Planning the memory of a run beforehand is no faster here, and keeps what the first run
+        # took beside what the plan takes: 26 MB more with the default detector at 640x480.
+        options.enable_mem_pattern = False
         options.log_severity_level = 3
         for name, value in (dimensions or {}).items():
             options.add_free_dimension_override_by_name(name, value)
