@@ -215,6 +215,8 @@ def _set_landmarks(face: Face, landmarks: FaceLandmarks) -> None:
 
 def _is_among(landmarks: FaceLandmarks, faces: list[Face]) -> bool:
     """Whether these landmarks are of a face that is already there."""
+    if not faces:
+        return False
     box = bounding_box(landmarks.points)
     return any(
         containment(box, bounding_box(face.points)) > SAME_LANDMARKS_CONTAINMENT

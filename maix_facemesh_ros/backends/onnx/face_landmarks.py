@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 
 from maix_facemesh_ros.backends.onnx.model_variants import model_file
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_tensor
-from maix_facemesh_ros.detection import sigmoid
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.roi import Roi, crop, project_landmarks
 
@@ -52,8 +52,12 @@ class FaceLandmarksNetwork:
             landmarks, self.SIZE, roi, (picture.shape[1], picture.shape[0])
         )
         return FaceLandmarks(
-            presence=float(sigmoid(presence)[0, 0]),
+            presence=_probability(float(presence[0, 0])),
             points=points,
             points_z=points_z,
             points_rel=landmarks[:, :2].copy(),
         )
+
+
+def _probability(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-min(max(logit, -80.0), 80.0)))
