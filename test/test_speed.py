@@ -1,0 +1,144 @@
+"""What was made fast stays so. Ratios of processor times are compared, never times.
+
+Each pair is measured by turns, and of each the least time counts, so whatever else the machine does
+hits both or neither. The limits are about twice what was measured (docs/performance.md), and
+below what the ratio would be without the optimisation.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.backends.onnx.model_variants import model_file
+from maix_facemesh_ros.backends.onnx.network import Network
+from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.model_files import find_model
+
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
+ROUNDS = 15
+
+#: Does something and returns the seconds that count of it.
+Timed = Callable[[], float]
+
+
+def ratio(first: Timed, second: Timed) -> float:
+    """Return the least time of the first by that of the second."""
+    times = [(first(), second()) for _ in range(ROUNDS)]
+    found = min(time for time, _ in times) / min(time for _, time in times)
+    print(f"ratio {found:.2f}")
+    return found
+
+
+def processor_time(work: Callable[[], object]) -> Timed:
+    def timed() -> float:
+        start = time.thread_time()
+        work()
+        return time.thread_time() - start
+
+    return timed
+
+
+@pytest.fixture
+def network_times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The processor time of each run of a network, in the order of the runs."""
+    times: list[float] = []
+    run = Network.run
+
+    def timed(network: Network, tensor: FloatArray) -> list[FloatArray]:
+        start = time.thread_time()
+        outputs = run(network, tensor)
+        times.append(time.thread_time() - start)
+        return outputs
+
+    monkeypatch.setattr(Network, "run", timed)
+    return times
+
+
+def follow(picture: Picture) -> Callable[[], None]:
+    """Return what finds one face in the same picture again and again, on one thread."""
+    mesh = FaceMesh(tracking=True, max_face_num=1, threads=1)
+    mesh.process(picture)
+
+    def process() -> None:
+        assert len(mesh.process(picture)) == 1
+
+    return process
+
+
+def outside_networks(work: Callable[[], object], network_times: list[float]) -> Timed:
+    timed = processor_time(work)
+
+    def outside() -> float:
+        network_times.clear()
+        return timed() - sum(network_times)
+
+    return outside
+
+
+def picture_with(astronaut: Picture, width: int, height: int) -> Picture:
+    """Return a grey picture of this size with the astronaut, 360 pixels high, in its corner."""
+    picture = np.full((height, width, 3), 90, np.uint8)
+    picture[:360, :360] = cv2.resize(astronaut, (360, 360), interpolation=cv2.INTER_AREA)
+    return picture
+
+
+@pytest.mark.skipif(not IS_X86, reason="elsewhere the plain file may be the chosen one")
+def test_the_chosen_landmark_file_is_faster_than_the_plain_one() -> None:
+    tensor = np.full((1, 3, 256, 256), 0.5, np.float32)
+    chosen = Network(model_file("face_landmarks", "cpu"))
+    plain = Network(find_model("face_landmarks_plain.onnx"))
+    found = ratio(
+        processor_time(lambda: chosen.run(tensor)), processor_time(lambda: plain.run(tensor))
+    )
+    assert found < 0.8
+
+
+def test_a_followed_face_is_not_looked_for(astronaut: Picture) -> None:
+    picture = picture_with(astronaut, 640, 480)
+    alone = FaceMesh(max_face_num=1, threads=1)
+    found = ratio(processor_time(follow(picture)), processor_time(lambda: alone.process(picture)))
+    assert found < 0.5
+
+
+def test_what_is_not_network_costs_a_fraction_of_it(
+    astronaut: Picture, network_times: list[float]
+) -> None:
+    process = follow(picture_with(astronaut, 640, 480))
+
+    def networks() -> float:
+        network_times.clear()
+        process()
+        return sum(network_times)
+
+    assert ratio(outside_networks(process, network_times), networks) < 0.5
+
+
+@pytest.mark.parametrize("in_rows", [True, False], ids=["in rows", "a view of BGR"])
+def test_a_large_picture_is_never_copied_or_converted_whole(
+    astronaut: Picture, network_times: list[float], in_rows: bool
+) -> None:
+    def outside(width: int, height: int) -> Timed:
+        picture = picture_with(astronaut, width, height)
+        if not in_rows:
+            picture = np.ascontiguousarray(picture[:, :, ::-1])[:, :, ::-1]
+        return outside_networks(follow(picture), network_times)
+
+    assert ratio(outside(1920, 1080), outside(640, 360)) < 2.5
+
+
+def test_following_faces_loads_no_scipy() -> None:
+    """It would take 47 MB and a quarter of a second."""
+    code = (
+        "import sys; from maix_facemesh_ros import FaceMesh; "
+        "FaceMesh(tracking=True, pose=True, blendshapes=True); assert 'scipy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
