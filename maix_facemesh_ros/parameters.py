@@ -226,6 +226,15 @@ class FaceMeshParameters:
         minimum=1,
         changeable=True,
     )
+    still_threshold: float = _parameter(
+        0.0,
+        "With tracking and backend onnx: a face of which no part looks more grey levels (of 255) "
+        "different keeps its landmarks, at a fifth of the cost; 4 suits most cameras. Small "
+        "movements are lost. 0: landmarks are found in every picture.",
+        minimum=0.0,
+        maximum=64.0,
+        changeable=True,
+    )
     ids: bool = _parameter(
         False,
         "Pictures are consecutive frames of one stream, and a face keeps its id in it. With "

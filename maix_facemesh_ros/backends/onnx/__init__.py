@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
+from typing import TypeVar
 
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
 from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks, FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.still_face import StillFace
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
 from maix_facemesh_ros.detection import BoxDetector, Detection
@@ -63,6 +65,9 @@ class _Track:
     score: float
 
 
+_Face = TypeVar("_Face", Roi, _Track)
+
+
 class OnnxFaceDetector:
     """Finds faces and their landmarks on the host's processor."""
 
@@ -91,6 +96,7 @@ class OnnxFaceDetector:
     def forget(self) -> None:
         """See `backends.FaceDetector`."""
         self._tracks: list[_Track] = []
+        self._still_faces: dict[int, StillFace] = {}
         self._pictures_since_look = 0
         self._pictures_since_loss = PICTURES_AFTER_A_LOSS
         self._untracked_in_view = False
@@ -123,15 +129,18 @@ class OnnxFaceDetector:
             for face in faces
             if face.id
         ]
+        still_faces = self._still_faces
+        self._still_faces = {
+            track.id: still_faces[track.id] for track in self._tracks if track.id in still_faces
+        }
         return faces
 
     def _follow(self, picture: Picture, parameters: FaceMeshParameters, bgr: bool) -> list[Face]:
         """Find the tracked faces again where their last landmarks say; lost ones are left out."""
         tracks = self._tracks[: parameters.face_limit]
         faces: list[Face] = []
-        for track, landmarks in zip(
-            tracks, self._find_landmarks(picture, [track.roi for track in tracks], bgr), strict=True
-        ):
+        find = partial(self._find_again, picture, bgr=bgr, threshold=parameters.still_threshold)
+        for track, landmarks in zip(tracks, self._side_by_side(find, tracks), strict=True):
             is_face = landmarks.presence >= parameters.landmarks_conf_th
             if is_face and not _is_among(landmarks, faces):
                 face = Face(id=track.id, score=track.score)
@@ -200,10 +209,27 @@ class OnnxFaceDetector:
         self, picture: Picture, rois: Sequence[Roi], bgr: bool
     ) -> list[FaceLandmarks]:
         """Run the landmark network on each ROI, side by side when there are several."""
-        find = partial(self._landmarks.find, picture, bgr=bgr)
-        if self._pool is None or len(rois) < 2:
-            return [find(roi) for roi in rois]
-        return list(self._pool.map(find, rois))
+        return self._side_by_side(partial(self._landmarks.find, picture, bgr=bgr), rois)
+
+    def _find_again(
+        self, picture: Picture, track: _Track, *, bgr: bool, threshold: float
+    ) -> FaceLandmarks:
+        """Find the landmarks of a tracked face, or give the last ones if it has kept still."""
+        if threshold <= 0:
+            return self._landmarks.find(picture, track.roi, bgr=bgr)
+        still = self._still_faces.get(track.id)
+        if still is not None and still.still_there(picture, track.roi, threshold):
+            return still.landmarks_again()
+        landmarks = self._landmarks.find(picture, track.roi, bgr=bgr)
+        self._still_faces[track.id] = StillFace.remember(picture, track.roi, landmarks)
+        return landmarks
+
+    def _side_by_side(
+        self, find: Callable[[_Face], FaceLandmarks], faces: Sequence[_Face]
+    ) -> list[FaceLandmarks]:
+        if self._pool is None or len(faces) < 2:
+            return [find(face) for face in faces]
+        return list(self._pool.map(find, faces))
 
 
 def _set_landmarks(face: Face, landmarks: FaceLandmarks) -> None:
