@@ -45,6 +45,19 @@ class ImageMessage(NamedTuple):
     bgr: bool
 
 
+class EncodedImage(NamedTuple):
+    """A JPEG or PNG with its header, as it came from a topic."""
+
+    stamp: Stamp
+    frame_id: str
+    #: As the sender calls it.
+    format: str
+    #: A view of the message's bytes.
+    data: memoryview
+    #: Width and height in pixels, as the data declares them.
+    size: tuple[int, int]
+
+
 def read_image(message: bytes) -> ImageMessage:
     """Read a serialized sensor_msgs/Image.
 
@@ -86,6 +99,20 @@ def read_compressed_image(message: bytes) -> ImageMessage:
     Raises:
         PictureError: neither JPEG nor PNG, damaged, or too large.
     """
+    stamp, frame_id, name, data, _ = read_encoded_image(message)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if picture is None:
+        raise PictureError(_cannot_be_decoded(name, data))
+    return ImageMessage(stamp, frame_id, np.asarray(picture, np.uint8), bgr=True)
+
+
+def read_encoded_image(message: bytes) -> EncodedImage:
+    """Read a serialized sensor_msgs/CompressedImage without decoding its picture.
+
+    Raises:
+        PictureError: neither JPEG nor PNG, or too large.
+    """
     reader = _CdrReader(message)
     stamp, frame_id = reader.header()
     name = reader.string()
@@ -96,13 +123,23 @@ def read_compressed_image(message: bytes) -> ImageMessage:
             f"{len(data)} bytes declare a picture of {width}x{height}: "
             f"{LARGEST_COMPRESSED} pixels are the most that is decoded"
         )
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if width * height else None
-    if picture is None:
-        raise PictureError(
-            f"{len(data)} bytes of format {name[:40]!r} cannot be decoded: known are JPEG and PNG"
-        )
-    return ImageMessage(stamp, frame_id, np.asarray(picture, np.uint8), bgr=True)
+    if width * height == 0:
+        raise PictureError(_cannot_be_decoded(name, data))
+    return EncodedImage(stamp, frame_id, name, data, (width, height))
+
+
+def read_stamp(message: bytes) -> Stamp:
+    """Read the stamp of any serialized message that begins with a std_msgs/Header.
+
+    Raises:
+        PictureError: cut short, or not CDR.
+    """
+    stamp, _ = _CdrReader(message).header()
+    return stamp
+
+
+def _cannot_be_decoded(name: str, data: memoryview) -> str:
+    return f"{len(data)} bytes of format {name[:40]!r} cannot be decoded: known are JPEG and PNG"
 
 
 class _CdrReader:

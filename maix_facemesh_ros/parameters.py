@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import math
 import reprlib
 from collections.abc import Iterable
@@ -150,16 +151,56 @@ def _parameter(
     return dataclasses.field(default=default, metadata=facts)
 
 
-Parameters = TypeVar("Parameters", bound="FaceMeshParameters")
+Parameters = TypeVar("Parameters", bound="ParameterTable")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaceMeshParameters:
-    """The parameters of `FaceMesh`, checked together: an object of it holds valid values only.
+class ParameterTable:
+    """Parameters that are checked together: an object of a table holds valid values only.
 
     Raises:
         ParameterError: names every parameter that is wrong, and what would be right.
     """
+
+    def __post_init__(self) -> None:
+        wrong = []
+        for parameter in parameters_of(type(self)):
+            try:
+                object.__setattr__(
+                    self, parameter.name, parameter.check(getattr(self, parameter.name))
+                )
+            except ParameterError as error:
+                wrong.append(str(error))
+        wrong += [] if wrong else self._contradictions()
+        if wrong:
+            raise ParameterError("; ".join(wrong))
+
+    def _contradictions(self) -> list[str]:
+        """Return what is wrong with values that are right each for itself."""
+        return []
+
+    def changed(self: Parameters, **changes: Any) -> Parameters:
+        """Return these parameters with changes applied while running.
+
+        Raises:
+            ParameterError: an unknown name, a bad value, or one that is fixed at the start; nothing
+                changes.
+        """
+        known = {parameter.name: parameter for parameter in parameters_of(type(self))}
+        wrong = [unknown_parameter(name, known) for name in changes if name not in known]
+        wrong += [
+            f"{name} is fixed at the start: set it there and start again"
+            for name, value in changes.items()
+            if name in known and not known[name].changeable and value != getattr(self, name)
+        ]
+        if wrong:
+            raise ParameterError("; ".join(wrong))
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceMeshParameters(ParameterTable):
+    """The parameters of `FaceMesh`."""
 
     backend: str = _parameter(
         "auto",
@@ -337,19 +378,6 @@ class FaceMeshParameters:
         maximum=64,
     )
 
-    def __post_init__(self) -> None:
-        wrong = []
-        for parameter in parameters_of(type(self)):
-            try:
-                object.__setattr__(
-                    self, parameter.name, parameter.check(getattr(self, parameter.name))
-                )
-            except ParameterError as error:
-                wrong.append(str(error))
-        wrong += [] if wrong else self._contradictions()
-        if wrong:
-            raise ParameterError("; ".join(wrong))
-
     def _contradictions(self) -> list[str]:
         own_file = self.detector in ("yolov8_face", "yunet") and self.backend != "maix"
         checks = (
@@ -377,24 +405,6 @@ class FaceMeshParameters:
             ),
         )
         return [message for broken, message in checks if broken]
-
-    def changed(self: Parameters, **changes: Any) -> Parameters:
-        """Return these parameters with changes applied while running.
-
-        Raises:
-            ParameterError: an unknown name, a bad value, or one that is fixed at the start; nothing
-                changes.
-        """
-        known = {parameter.name: parameter for parameter in parameters_of(type(self))}
-        wrong = [unknown_parameter(name, known) for name in changes if name not in known]
-        wrong += [
-            f"{name} is fixed at the start: set it there and start again"
-            for name, value in changes.items()
-            if name in known and not known[name].changeable and value != getattr(self, name)
-        ]
-        if wrong:
-            raise ParameterError("; ".join(wrong))
-        return dataclasses.replace(self, **changes)
 
     @property
     def has_ids(self) -> bool:
@@ -570,7 +580,97 @@ class NodeParameters(FaceMeshParameters):
         return super()._contradictions() + [message for broken, message in checks if broken]
 
 
-def parameters_of(table: type[FaceMeshParameters]) -> tuple[Parameter, ...]:
+@dataclass(frozen=True, kw_only=True)
+class ViewParameters(ParameterTable):
+    """The parameters of `facemesh_view`."""
+
+    pictures: str = _parameter(
+        "auto",
+        "Which pictures to show. raw: those on image_raw. compressed: those on "
+        "image_raw/compressed, as they came. annotated: the node's own, on "
+        "facemesh/image_annotated/compressed, in which the faces are drawn already. auto: the "
+        "first of compressed, raw and annotated that somebody publishes.",
+        choices=("auto", "compressed", "raw", "annotated"),
+    )
+    address: str = _parameter(
+        "127.0.0.1",
+        "Where to listen. 127.0.0.1: for browsers on this machine; 0.0.0.0: for those of other "
+        "machines too, which takes token_file, token or open_to_all.",
+    )
+    port: int = _parameter(
+        8478, "Port to listen at; 0: any that is free.", minimum=0, maximum=65535
+    )
+    token_file: str = _parameter(
+        "",
+        "A file that holds a token, which browsers have to give. Where there is no such file, it "
+        "is made, with a token that nobody can guess.",
+    )
+    token: str = _parameter(
+        "",
+        "Instead of a file: the token itself. Everyone on this robot can read it with ros2 param "
+        "get.",
+    )
+    open_to_all: bool = _parameter(
+        False, "Let everybody who can reach the address see the pictures, without a token."
+    )
+    host_names: str = _parameter(
+        "",
+        "Names, with commas between them, by which browsers may reach this machine, beside its "
+        "own host name, that with .local, and numeric addresses.",
+    )
+    rate: float = _parameter(
+        30.0,
+        "Pictures a second at most, for each browser. A slow one gets fewer by itself.",
+        minimum=0.1,
+        maximum=120.0,
+        changeable=True,
+    )
+    largest_width: int = _parameter(
+        1280,
+        "Pixels; wider pictures are made smaller.",
+        minimum=64,
+        maximum=8192,
+        changeable=True,
+    )
+    jpeg_quality: int = _parameter(
+        80,
+        "Quality of the JPEGs that are made here; those that come as such stay as they are.",
+        minimum=1,
+        maximum=100,
+        changeable=True,
+    )
+
+    def _contradictions(self) -> list[str]:
+        has_token = bool(self.token or self.token_file)
+        checks = (
+            (
+                not (self.is_local or has_token or self.open_to_all),
+                f"address is {self.address!r}, so other machines could look at the pictures: give "
+                "token_file or token, or set open_to_all to let everybody in",
+            ),
+            (
+                bool(self.token and self.token_file),
+                "token and token_file are both given: give one of them",
+            ),
+            (
+                has_token and self.open_to_all,
+                "there is a token and open_to_all is on: choose one of them",
+            ),
+        )
+        return [message for broken, message in checks if broken]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the address."""
+        if self.address == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.address).is_loopback
+        except ValueError:
+            return False
+
+
+def parameters_of(table: type[ParameterTable]) -> tuple[Parameter, ...]:
     """Return the parameters that a parameter class declares, in order."""
     return tuple(
         Parameter(name=field.name, default=field.default, **field.metadata)

@@ -105,7 +105,7 @@ class FaceMeshNode(Node):
     def __init__(self) -> None:
         super().__init__("facemesh")
         self.failed = False
-        self._in_force = parameters = declare_parameters(self)
+        self._in_force = parameters = declare_parameters(self, NodeParameters)
         self._closing = threading.Event()
         self._frame_id = parameters.frame_id
         self._stamps = OwnStamps(self, parameters.camera_delay)

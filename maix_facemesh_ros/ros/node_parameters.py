@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from maix_facemesh_ros.parameters import (
-    NodeParameters,
     Parameter,
+    ParameterTable,
     parameters_of,
     unknown_parameter,
 )
@@ -15,9 +17,11 @@ from maix_facemesh_ros.parameters import (
 #: Ends of a ROS range where the table has none.
 _INTEGER_LIMIT = 2**31 - 1
 
+Table = TypeVar("Table", bound=ParameterTable)
 
-def declare_parameters(node: Node) -> NodeParameters:
-    """Declare every parameter of the table on the node and return their values, checked together.
+
+def declare_parameters(node: Node, table: type[Table]) -> Table:
+    """Declare every parameter of a table on the node and return their values, checked together.
 
     The values are checked here and not by rclpy, so that an error names all that is wrong and what
     would be right, and a whole number will do where a fraction is expected.
@@ -26,18 +30,18 @@ def declare_parameters(node: Node) -> NodeParameters:
         ParameterError: a value of a wrong type or out of range, or values that contradict each
             other.
     """
-    table = parameters_of(NodeParameters)
+    declared = parameters_of(table)
     values = {
         parameter.name: node.declare_parameter(
             parameter.name,
             list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default,
             ParameterDescriptor(description=parameter.description, dynamic_typing=True),
         ).value
-        for parameter in table
+        for parameter in declared
     }
-    _warn_of_unknown(node, {parameter.name for parameter in table})
-    parameters = NodeParameters(**values)
-    for parameter in table:
+    _warn_of_unknown(node, {parameter.name for parameter in declared})
+    parameters = table(**values)
+    for parameter in declared:
         node.set_descriptor(parameter.name, _descriptor(parameter))
     return parameters
 

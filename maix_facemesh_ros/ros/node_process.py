@@ -46,6 +46,7 @@ def run_node(
     make_node: Callable[[], NodeOfAProcess],
     start_errors: tuple[type[Exception], ...],
     arguments: list[str] | None,
+    name: str = "facemesh",
 ) -> int:
     """Run a node until it is stopped or ends the context itself.
 
@@ -53,6 +54,7 @@ def run_node(
         make_node: makes it, once rclpy is initialized.
         start_errors: what can be wrong at the start, and is said in one line without a traceback.
         arguments: the command line; None for the process's own.
+        name: of the logger for what is wrong at the start.
 
     Returns:
         the exit code.
@@ -68,7 +70,7 @@ def run_node(
         if not asked_to_stop.is_set():
             _spin(node, executor)
     except start_errors as error:
-        rclpy.logging.get_logger("facemesh").fatal(str(error))
+        rclpy.logging.get_logger(name).fatal(str(error))
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual ways to stop a node

@@ -45,12 +45,13 @@ class TopicWatch:
             publishers = self._node.get_publishers_info_by_topic(self._topic)
             self._node.get_logger().warning(
                 f"no image on {self._topic} for {SILENCE:.0f} s: {len(publishers)} publishers"
-                + "".join(f", {_describe(publisher)}" for publisher in publishers)
+                + "".join(f", {describe_publisher(publisher)}" for publisher in publishers)
             )
         self._arrived_at_last_check = arrived
 
 
-def _describe(publisher: TopicEndpointInfo) -> str:
+def describe_publisher(publisher: TopicEndpointInfo) -> str:
+    """Return a publisher's node, type and quality of service in words."""
     quality = publisher.qos_profile
     return (
         f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name} with {publisher.topic_type} "
