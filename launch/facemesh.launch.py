@@ -1,4 +1,7 @@
-"""Starts facemesh_node, and RViz if asked: ros2 launch maix_facemesh_ros facemesh.launch.py."""
+"""Starts facemesh_node, and if asked what shows its faces, in RViz or in a browser.
+
+ros2 launch maix_facemesh_ros facemesh.launch.py
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,12 @@ ARGUMENTS = (
         "true: start RViz with the first faces, and have the node give it tf and, of a MaixCAM, "
         "its pictures.",
     ),
+    ("view", "false", "true: start facemesh_view beside the node, to look with a browser."),
+    (
+        "view_params_file",
+        PathJoinSubstitution([SHARE, "config", "facemesh_view.yaml"]),
+        "Parameters of facemesh_view, YAML.",
+    ),
 )
 
 #: Arguments that are parameters of the node, with their types.
@@ -78,8 +87,14 @@ PARAMETERS = {
 FOR_RVIZ = {"tf": True, "maixcam_jpeg": True}
 
 
+IMAGE_REMAPPINGS = (
+    ("image_raw", LaunchConfiguration("image")),
+    ("image_raw/compressed", [LaunchConfiguration("image"), "/compressed"]),
+)
+
+
 def generate_launch_description() -> LaunchDescription:
-    """Describe the arguments, the node and RViz."""
+    """Describe the arguments, the node, RViz and the browser view."""
     return LaunchDescription(
         [
             *(
@@ -99,6 +114,15 @@ def generate_launch_description() -> LaunchDescription:
                 output="screen",
                 condition=IfCondition(LaunchConfiguration("rviz")),
             ),
+            Node(
+                package="maix_facemesh_ros",
+                executable="facemesh_view",
+                namespace=LaunchConfiguration("namespace"),
+                parameters=[LaunchConfiguration("view_params_file")],
+                remappings=[*IMAGE_REMAPPINGS, ("faces", LaunchConfiguration("faces"))],
+                condition=IfCondition(LaunchConfiguration("view")),
+                output="screen",
+            ),
         ]
     )
 
@@ -111,8 +135,8 @@ def _node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if LaunchConfiguration(name).perform(context)
     }
     for_rviz = FOR_RVIZ if IfCondition(LaunchConfiguration("rviz")).evaluate(context) else {}
-    image = LaunchConfiguration("image")
-    beside_image = str(PurePosixPath(image.perform(context)).parent / "camera_info")
+    image = LaunchConfiguration("image").perform(context)
+    beside_image = str(PurePosixPath(image).parent / "camera_info")
     camera_info = LaunchConfiguration("camera_info").perform(context) or beside_image
     return [
         Node(
@@ -122,8 +146,7 @@ def _node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), {**for_rviz, **given}],
             remappings=[
-                ("image_raw", image),
-                ("image_raw/compressed", [image, "/compressed"]),
+                *IMAGE_REMAPPINGS,
                 ("camera_info", camera_info),
                 ("faces", LaunchConfiguration("faces")),
             ],

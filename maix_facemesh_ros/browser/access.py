@@ -1,0 +1,99 @@
+"""Who may look: the names this machine is known by, and the token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+#: Bytes of a token that is made here.
+TOKEN_BYTES = 18
+
+
+class AccessError(ValueError):
+    """A token that cannot be used; the message says why."""
+
+
+class Access:
+    """Decides by a request's Host, and by what its browser knows, whether it is answered."""
+
+    def __init__(self, token: str | None = None, host_names: Iterable[str] = ()) -> None:
+        """Let everybody in who knows the token.
+
+        Args:
+            token: None lets everybody in.
+            host_names: by which browsers may reach this machine, beside its own.
+        """
+        self._token = token
+        own = socket.gethostname().lower()
+        self._names = {"localhost", own, f"{own}.local", *(name.lower() for name in host_names)}
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether browsers have to give a token."""
+        return self._token is not None
+
+    def knows_host(self, host: str) -> bool:
+        """Tell whether a Host header names this machine.
+
+        A page elsewhere can let its own name point to this machine (DNS rebinding) and would then
+        be of the same origin; the name gives it away. A numeric address cannot be made to do so.
+        """
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def is_token(self, given: str) -> bool:
+        """Tell whether this is the token, in the same time whatever is given."""
+        return self._token is None or hmac.compare_digest(given.encode(), self._token.encode())
+
+    def session(self) -> str:
+        """Return what a browser that has given the token keeps instead of it.
+
+        It stays the same as long as the token does, also when the server starts again.
+        """
+        key = (self._token or "").encode()
+        return hmac.new(key, b"facemesh_view session", hashlib.sha256).hexdigest()
+
+    def is_session(self, given: str | None) -> bool:
+        """Tell whether a browser has given the token before."""
+        if self._token is None:
+            return True
+        return given is not None and hmac.compare_digest(given.encode(), self.session().encode())
+
+
+def token_of(file: Path) -> str:
+    """Read a token from a file; where there is none, make both, for this user only.
+
+    Raises:
+        AccessError: the file cannot be read or made, or is empty.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            token = file.read_text("utf-8").strip()
+        else:
+            token = secrets.token_urlsafe(TOKEN_BYTES)
+            with os.fdopen(descriptor, "w") as made:
+                made.write(f"{token}\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AccessError(f"token_file {file} can neither be read nor made: {error}") from error
+    if not token:
+        raise AccessError(f"token_file {file} is empty: write a token into it, or delete it")
+    return token

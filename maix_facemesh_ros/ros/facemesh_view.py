@@ -1,0 +1,343 @@
+"""`facemesh_view`: the faces in a browser, over the pictures that they were found in.
+
+One frame's way: `_on_faces` and `_on_picture` take the serialized messages → `StampMatcher` puts
+together what belongs together → the server asks `_pack` for the bytes of the latest, once a browser
+is ready for one. While no browser is there, nothing is subscribed to.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from maix_facemesh_ros.browser.access import Access, AccessError, token_of
+from maix_facemesh_ros.browser.frame_packet import pack_frame
+from maix_facemesh_ros.browser.server import FrameServer, ServerError
+from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
+from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.image_message import (
+    ImageMessage,
+    Stamp,
+    read_compressed_image,
+    read_encoded_image,
+    read_image,
+    read_stamp,
+)
+from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
+from maix_facemesh_ros.ros.messages import faces_of
+from maix_facemesh_ros.ros.node_parameters import declare_parameters
+from maix_facemesh_ros.ros.node_process import run_node
+from maix_facemesh_ros.ros.view_topics import SILENCE, WatchedTopic, trouble_with
+
+#: What can be wrong at the start: said in one line, without a traceback.
+START_ERRORS = (ParameterError, AccessError, ServerError)
+
+#: Seconds between two looks at the topics.
+REPORT_INTERVAL = 1.0
+
+#: Messages the middleware keeps until this process takes them.
+QUEUED_MESSAGES = 5
+
+#: Seconds after which the log says the same trouble again.
+REPEAT_AFTER = 60.0
+
+#: Seconds that a stamp may be from now for the difference to mean a delay.
+LONGEST_DELAY = 60.0
+
+
+class PictureTopic(NamedTuple):
+    """A topic that pictures may come on."""
+
+    topic: str
+    message_type: type
+    #: The faces are drawn into its pictures.
+    drawn: bool
+
+
+#: By the values of `pictures`; `auto` takes the first that somebody publishes.
+PICTURE_TOPICS = {
+    "compressed": PictureTopic("image_raw/compressed", CompressedImage, False),
+    "raw": PictureTopic("image_raw", Image, False),
+    "annotated": PictureTopic("facemesh/image_annotated/compressed", CompressedImage, True),
+}
+
+
+class FaceMeshView(Node):
+    """Subscribes while a browser is there, and hands what belongs together to the server."""
+
+    failed = False
+    #: Whether, after `stop`, a thread is still in a call that nothing can end: never.
+    source_blocks = False
+
+    def __init__(self) -> None:
+        super().__init__("facemesh_view")
+        self._in_force = parameters = declare_parameters(self, ViewParameters)
+        self._audience = 0
+        self._watched: dict[str, WatchedTopic] = {}
+        self._pictures = PICTURE_TOPICS["raw"]
+        # With `pictures` auto: those from which nothing has come.
+        self._silent_pictures: set[PictureTopic] = set()
+        self._matcher = StampMatcher()
+        self._picture_error = ""
+        self._logged_at: dict[str, float] = {}
+        self._audience_guard = self.create_guard_condition(self._follow_audience)
+        # Not the node's clock: with use_sim_time it may be the clock that is missing. It is always
+        # on: rclpy may miss the signal to stop while it waits, and looks again when it wakes.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(REPORT_INTERVAL, self._report, clock=clock)
+        self._server = FrameServer(_access(parameters), self._on_audience)
+        self._server.rate = parameters.rate
+        self._server.start(parameters.address, parameters.port)
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self.get_logger().info(self._invitation())
+
+    def _invitation(self) -> str:
+        if self._in_force.is_local:
+            return f"open http://localhost:{self._server.port}/ in a browser on this machine"
+        return f"open http://<this machine>:{self._server.port}/ in a browser" + (
+            "; it asks for the token" if self._server.access.needs_token else "; everybody may look"
+        )
+
+    # ---- Who is there ----------------------------------------------------------------------------
+
+    def _on_audience(self, browsers: int) -> None:
+        """Hear, on the server's thread, how many browsers there are."""
+        self._audience = browsers
+        if self.context.ok():
+            self._audience_guard.trigger()
+
+    def _follow_audience(self) -> None:
+        """Subscribe for the first browser, and stop with the last."""
+        if self._audience and not self._watched:
+            self._watch("faces", "faces", FaceArray, self._on_faces)
+            self._watch_pictures()
+        elif not self._audience and self._watched:
+            for role in tuple(self._watched):
+                self._stop_watching(role)
+            self._picture_error = ""
+            self._logged_at.clear()
+
+    def _watch(
+        self,
+        role: str,
+        topic: str,
+        message_type: type,
+        callback: Callable[[bytes], None],
+        silent_since: float | None = None,
+    ) -> None:
+        watched = WatchedTopic(self.resolve_topic_name(topic), message_type, silent_since)
+
+        def on_message(message: bytes) -> None:
+            watched.arrived()
+            callback(message)
+
+        def on_incompatible_qos(event: QoSRequestedIncompatibleQoSInfo) -> None:
+            watched.incompatible = event.last_policy_kind.name.removeprefix("RMW_QOS_POLICY_")
+
+        watched.subscription = self.create_subscription(
+            message_type,
+            topic,
+            on_message,
+            # What a camera sends and what a node sends: both fit.
+            QoSProfile(
+                depth=QUEUED_MESSAGES,
+                reliability=qos_profile_sensor_data.reliability,
+                durability=qos_profile_sensor_data.durability,
+            ),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible_qos),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            raw=True,
+        )
+        self._watched[role] = watched
+
+    def _stop_watching(self, role: str) -> None:
+        self.destroy_subscription(self._watched.pop(role).subscription)
+
+    def _watch_pictures(self) -> None:
+        """Subscribe to the pictures that are wanted, or to others where none of those come."""
+        watched = self._watched.get("pictures")
+        chosen = self._choose_pictures(watched)
+        if watched is not None:
+            if chosen is self._pictures:
+                return
+            self._stop_watching("pictures")
+        self._pictures = chosen
+        # What waits for its faces is of the other topic.
+        self._matcher = StampMatcher()
+        self._watch(
+            "pictures",
+            chosen.topic,
+            chosen.message_type,
+            self._on_picture,
+            silent_since=None if watched is None else watched.silent_since,
+        )
+
+    def _choose_pictures(self, watched: WatchedTopic | None) -> PictureTopic:
+        """Return the first that somebody publishes, and that has not been waited for in vain."""
+        if self._in_force.pictures != "auto":
+            return PICTURE_TOPICS[self._in_force.pictures]
+        if watched is None:
+            self._pictures = PICTURE_TOPICS["raw"]
+            self._silent_pictures.clear()
+        elif watched.is_silent and time.monotonic() - watched.watched_since > SILENCE:
+            self._silent_pictures.add(self._pictures)
+        # The node has a picture for its faces: where none come, it is not the node's to give one.
+        faces_come = not self._watched["faces"].is_silent
+        choices = [choice for choice in PICTURE_TOPICS.values() if faces_come or not choice.drawn]
+        published = {
+            choice
+            for choice in choices
+            if self.count_publishers(self.resolve_topic_name(choice.topic))
+        }
+        if published <= self._silent_pictures:
+            self._silent_pictures = {self._pictures}
+        promising = published - self._silent_pictures
+        return next((choice for choice in choices if choice in promising), self._pictures)
+
+    # ---- What arrives ----------------------------------------------------------------------------
+
+    def _on_faces(self, message: bytes) -> None:
+        self._show(self._matcher.add_faces(read_stamp(message), message))
+
+    def _on_picture(self, message: bytes) -> None:
+        self._show(self._matcher.add_picture(read_stamp(message), message))
+
+    def _show(self, match: Match | None) -> None:
+        if match is not None:
+            source = self._pictures
+            self._server.show(lambda: self._pack(match, source))
+
+    def _pack(self, match: Match, source: PictureTopic) -> bytes:
+        """Return a frame's bytes, on the server's thread; empty if its picture is damaged."""
+        try:
+            faces = deserialize_message(match.faces, FaceArray) if match.faces else None
+            jpeg, size = self._jpeg_of(match.picture, source) if match.picture else (b"", (0, 0))
+        except PictureError as error:
+            self._picture_error = str(error)
+            return b""
+        except Exception as error:
+            # The middleware's, for a message that is not what its topic says.
+            self._picture_error = f"{type(error).__name__}: {error}"
+            return b""
+        self._picture_error = "" if match.picture else self._picture_error
+        return pack_frame(
+            stamp=match.stamp,
+            delay=self._delay_of(match.stamp),
+            size=(faces.image_width, faces.image_height) if faces is not None else size,
+            faces=faces_of(faces) if faces is not None else None,
+            jpeg=jpeg,
+            drawn=source.drawn,
+        )
+
+    def _jpeg_of(self, message: bytes, source: PictureTopic) -> tuple[bytes, tuple[int, int]]:
+        """Return a picture as JPEG, not wider than wanted, and its size as it came."""
+        if source.message_type is Image:
+            return self._encoded(read_image(message))
+        encoded = read_encoded_image(message)
+        is_jpeg = bytes(encoded.data[:2]) == b"\xff\xd8"
+        if is_jpeg and encoded.size[0] <= self._in_force.largest_width:
+            return bytes(encoded.data), encoded.size
+        return self._encoded(read_compressed_image(message))
+
+    def _encoded(self, image: ImageMessage) -> tuple[bytes, tuple[int, int]]:
+        height, width = image.picture.shape[:2]
+        picture: Any = image.picture if image.bgr else image.picture[:, :, ::-1]
+        scale = self._in_force.largest_width / width
+        if scale < 1:
+            smaller = (self._in_force.largest_width, max(1, round(height * scale)))
+            picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self._in_force.jpeg_quality]
+        _, data = cv2.imencode(".jpg", picture, quality)
+        return data.tobytes(), (width, height)
+
+    def _delay_of(self, stamp: Stamp) -> float | None:
+        """Return the seconds since a stamp; None where that is another clock's."""
+        now = self.get_clock().now().nanoseconds
+        delay = (now - stamp.sec * 10**9 - stamp.nanosec) / 1e9
+        return delay if abs(delay) < LONGEST_DELAY else None
+
+    # ---- What is said about it -------------------------------------------------------------------
+
+    def _report(self) -> None:
+        """Tell the browsers, once a second, what arrives and what does not."""
+        if not self._watched:
+            return
+        self._watch_pictures()
+        for watched in self._watched.values():
+            watched.publishers = self.get_publishers_info_by_topic(watched.name)
+        trouble = [
+            *trouble_with(self._watched["faces"], "faces", "is facemesh_node running?"),
+            *trouble_with(self._watched["pictures"], "pictures", self._advice_on_pictures()),
+        ]
+        if self._picture_error:
+            name = self._watched["pictures"].name
+            trouble.append(f"a picture on {name} cannot be shown: {self._picture_error}")
+        if self._matcher.never_fit:
+            trouble.append(
+                "no faces have the stamp of a picture: are both of the same camera, and does the "
+                "node keep up?"
+            )
+        self._log(trouble)
+        topics = {role: watched.state() for role, watched in self._watched.items()}
+        self._server.tell({"topics": topics, "trouble": trouble})
+
+    def _log(self, trouble: list[str]) -> None:
+        """Log what has not been said lately."""
+        now = time.monotonic()
+        for line in trouble:
+            if now - self._logged_at.get(line, -math.inf) > REPEAT_AFTER:
+                self._logged_at[line] = now
+                self.get_logger().warning(line)
+
+    def _advice_on_pictures(self) -> str:
+        if self._in_force.pictures != "auto":
+            return f"pictures is {self._in_force.pictures}; auto finds others"
+        names = [self.resolve_topic_name(choice.topic) for choice in PICTURE_TOPICS.values()]
+        return f"nor on {names[0]} or {names[2]}"
+
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        names = {parameter.name for parameter in parameters_of(ViewParameters)}
+        changes = {p.name: p.value for p in parameters if p.name in names}
+        try:
+            self._in_force = self._in_force.changed(**changes)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._server.rate = self._in_force.rate
+        return SetParametersResult(successful=True)
+
+    def stop(self) -> None:
+        """Take leave of the browsers."""
+        self._server.close()
+        self.destroy_node()
+
+
+def _access(parameters: ViewParameters) -> Access:
+    names = [name.strip() for name in parameters.host_names.split(",") if name.strip()]
+    file = parameters.token_file
+    token = token_of(Path(file).expanduser()) if file else parameters.token or None
+    return Access(token, names)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the view until it is stopped; returns the exit code."""
+    return run_node(FaceMeshView, START_ERRORS, arguments, name="facemesh_view")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""A topic that the view looks at: how much arrives on it, and why nothing does."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from maix_facemesh_ros.ros.topic_watch import describe_publisher
+
+#: Messages over which a rate is counted.
+RATE_WINDOW = 30
+
+#: Seconds without a message after which a topic is silent.
+SILENCE = 2.0
+
+
+class WatchedTopic:
+    """One subscription, when its messages came, and who publishes."""
+
+    def __init__(self, name: str, message_type: type, silent_since: float | None = None) -> None:
+        """Begin to watch.
+
+        Args:
+            name: the topic's full name.
+            message_type: what is expected on it.
+            silent_since: `time.monotonic`, where it stands in for another topic; None is now.
+        """
+        self.name = name
+        self.type_name = message_type_name(message_type)
+        self.subscription: Any = None
+        self.publishers: list[TopicEndpointInfo] = []
+        #: The policy by which a publisher and this subscription do not fit; empty if all do.
+        self.incompatible = ""
+        self.watched_since = time.monotonic()
+        self._silent_since = self.watched_since if silent_since is None else silent_since
+        self._arrivals: deque[float] = deque(maxlen=RATE_WINDOW)
+
+    def arrived(self) -> None:
+        """Count a message."""
+        self._arrivals.append(time.monotonic())
+
+    @property
+    def silent_since(self) -> float:
+        """When the last message came, or the time from which on none has."""
+        return self._arrivals[-1] if self._arrivals else self._silent_since
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing has come for longer than usual."""
+        return time.monotonic() - self.silent_since > SILENCE
+
+    def rate(self) -> float:
+        """Messages a second; 0 while it is silent."""
+        times = self._arrivals
+        if len(times) < 2 or self.is_silent or times[-1] == times[0]:
+            return 0.0
+        return (len(times) - 1) / (times[-1] - times[0])
+
+    def state(self) -> dict[str, Any]:
+        """Return what the page shows of it."""
+        return {
+            "name": self.name,
+            "publishers": len(self.publishers),
+            "rate": round(self.rate(), 1),
+            "silent": self.is_silent,
+        }
+
+
+def trouble_with(topic: WatchedTopic, what: str, advice: str) -> list[str]:
+    """Return a line on why nothing arrives, and what to do; empty while something does."""
+    if not topic.is_silent:
+        return []
+    if not topic.publishers:
+        return [f"no {what}: nobody publishes {topic.name} ({advice})"]
+    of_type = [p for p in topic.publishers if p.topic_type == topic.type_name]
+    if not of_type:
+        types = ", ".join(sorted({publisher.topic_type for publisher in topic.publishers}))
+        return [f"no {what}: {topic.name} has {types}, and not {topic.type_name}"]
+    if topic.incompatible:
+        return [
+            f"no {what}: a publisher of {topic.name} offers a quality of service that does not "
+            f"fit ({topic.incompatible}); change it, or qos_overrides of facemesh_view"
+        ]
+    named = ", ".join(describe_publisher(publisher) for publisher in of_type)
+    return [f"no {what}: nothing comes on {topic.name} from {named}"]
+
+
+def message_type_name(message_type: Any) -> str:
+    """Return a message type's name as the graph has it, such as sensor_msgs/msg/Image."""
+    package, kind, _ = message_type.__module__.split(".", 2)
+    return f"{package}/{kind}/{message_type.__name__}"
