@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import signal
 import subprocess
+import time
+import urllib.request
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -88,7 +91,8 @@ with FaceMesh() as mesh:
 
 # Below share/maix_facemesh_ros; one file of each kind is enough.
 SHARED_FILES = (
-    "config",
+    "config/facemesh.yaml",
+    "config/facemesh_view.yaml",
     "examples/turn_to_face.py",
     "launch/facemesh.launch.py",
     "launch/two_cameras.launch.py",
@@ -141,6 +145,35 @@ def run(command: list[str | Path], environment: dict[str, str], folder: Path) ->
     )
     assert finished.returncode == 0, f"{command} failed:\n{finished.stdout}"
     return finished.stdout.strip()
+
+
+def start_view_and_fetch_its_page(
+    command: list[str | Path], environment: dict[str, str], folder: Path
+) -> None:
+    """Start facemesh_view, load all that its page is made of, and stop it as Ctrl+C does."""
+    log = folder / "facemesh_view.log"
+    with log.open("w") as output:
+        view = subprocess.Popen(
+            [*command, "--ros-args", "-p", "port:=0"],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=folder,
+        )
+        try:
+            end = time.monotonic() + 60
+            while (address := re.search(r"http://\S+", log.read_text())) is None:
+                assert view.poll() is None and time.monotonic() < end, log.read_text()
+                time.sleep(0.05)
+            for file in ("", "main.js", "style.css", "three/three.core.min.js", "mesh.json"):
+                with urllib.request.urlopen(address.group() + file, timeout=30) as response:
+                    assert response.read(), file
+            view.send_signal(signal.SIGINT)
+            code = view.wait(timeout=30)
+        finally:
+            view.kill()
+    assert code == 0, f"the view ended with {code}:\n{log.read_text()}"
+    assert "Traceback" not in log.read_text()
 
 
 def start_ask_and_stop_node(

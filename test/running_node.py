@@ -40,7 +40,7 @@ HELLO = (0, 1)
 
 
 class NodeProcess:
-    """A running facemesh_node and what it has printed."""
+    """A running node and what it has printed."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class NodeProcess:
         *parameters: str,
         remaps: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        program: str = "facemesh_node",
     ) -> None:
         """Start it.
 
@@ -56,11 +57,12 @@ class NodeProcess:
             *parameters: such as "max_face_num:=1".
             remaps: such as "faces:=other".
             environment: variables beside those of this process.
+            program: facemesh_node or facemesh_view.
         """
         self._log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node", "--ros-args"]
+                [sys.executable, "-m", f"maix_facemesh_ros.ros.{program}", "--ros-args"]
                 + [part for parameter in parameters for part in ("-p", parameter)]
                 + [part for remap in remaps for part in ("-r", remap)],
                 stdout=output,
@@ -103,6 +105,7 @@ class StartNode(Protocol):
         *parameters: str,
         remaps: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        program: str = "facemesh_node",
     ) -> NodeProcess: ...
 
 
@@ -189,6 +192,12 @@ class Robot(Node):
 @pytest.fixture(scope="module")
 def own_network() -> Iterator[None]:
     """A domain of this test run's own, and shared memory, here and in the nodes it starts."""
+    with in_own_network():
+        yield
+
+
+@contextmanager
+def in_own_network() -> Iterator[None]:
     environment = {
         "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
@@ -221,9 +230,12 @@ def starting_in(folder: Path) -> Iterator[StartNode]:
         *parameters: str,
         remaps: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        program: str = "facemesh_node",
     ) -> NodeProcess:
         log = folder / f"node_{len(started)}.log"
-        node = NodeProcess(log, *parameters, remaps=remaps, environment=environment)
+        node = NodeProcess(
+            log, *parameters, remaps=remaps, environment=environment, program=program
+        )
         started.append(node)
         return node
 

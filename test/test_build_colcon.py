@@ -21,6 +21,7 @@ from installation import (
     only_local,
     run,
     start_ask_and_stop_node,
+    start_view_and_fetch_its_page,
 )
 
 pytestmark = pytest.mark.build
@@ -74,7 +75,7 @@ def test_colcon_sees_an_ament_cmake_package(workspace: Workspace) -> None:
 def test_everything_is_installed(workspace: Workspace) -> None:
     share = workspace.install / "share" / PACKAGE
     assert [file for file in SHARED_FILES if not (share / file).exists()] == []
-    for program in ("facemesh_node", "facemesh_rviz"):
+    for program in ("facemesh_node", "facemesh_rviz", "facemesh_view"):
         assert (workspace.install / "lib" / PACKAGE / program).exists()
 
 
@@ -109,3 +110,8 @@ def test_node_answers_a_picture(workspace: Workspace, tmp_path: Path) -> None:
         environment,
         tmp_path,
     )
+
+
+def test_view_serves_its_page(workspace: Workspace, tmp_path: Path) -> None:
+    view = workspace.sourced(workspace.install / "lib" / PACKAGE / "facemesh_view")
+    start_view_and_fetch_its_page(view, {**sourced_ros(), **only_local(tmp_path)}, tmp_path)

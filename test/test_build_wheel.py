@@ -24,9 +24,12 @@ from installation import (
     only_local,
     run,
     start_ask_and_stop_node,
+    start_view_and_fetch_its_page,
 )
 
 pytestmark = pytest.mark.build
+
+PROGRAMS = ("node", "rviz", "view")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,8 @@ def test_wheel_holds_both_halves(wheel: Path) -> None:
     assert f"{PACKAGE}/face_mesh.py" in names
     assert f"{PACKAGE}/maixcam_shared/link.py" in names
     assert f"{PACKAGE}/msg/_face_array.py" in names
-    assert {f"{data}/lib/{PACKAGE}/facemesh_{program}" for program in ("node", "rviz")} <= {*names}
+    assert f"{PACKAGE}/browser/page/three/LICENSE" in names
+    assert {f"{data}/lib/{PACKAGE}/facemesh_{program}" for program in PROGRAMS} <= {*names}
     for file in SHARED_FILES:
         assert any(name.startswith(f"{data}/share/{PACKAGE}/{file}") for name in names), file
 
@@ -120,6 +124,11 @@ def test_share_folder_and_models_are_found(prefix: Path, tmp_path: Path) -> None
 def test_node_answers_a_picture(program: str, prefix: Path, tmp_path: Path) -> None:
     ask: list[str | Path] = [prefix / "bin" / "python", "-c", ASK_NODE]
     start_ask_and_stop_node([prefix / program], ask, only_local(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("program", ["bin/facemesh_view", f"lib/{PACKAGE}/facemesh_view"])
+def test_view_serves_its_page(program: str, prefix: Path, tmp_path: Path) -> None:
+    start_view_and_fetch_its_page([prefix / program], only_local(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,12 @@ import pytest
 import yaml
 
 from maix_facemesh_ros import BLENDSHAPE_NAMES
-from maix_facemesh_ros.parameters import NodeParameters, parameters_of
+from maix_facemesh_ros.parameters import (
+    NodeParameters,
+    ParameterTable,
+    ViewParameters,
+    parameters_of,
+)
 
 SOURCE = Path(__file__).resolve().parent.parent
 
@@ -26,25 +31,35 @@ def writer() -> ModuleType:
     return module
 
 
-def test_the_yaml_file_agrees_with_the_table(writer: ModuleType) -> None:
-    assert writer.YAML.read_text() == writer.yaml_of_parameters(), "run the tool named in its head"
+def test_the_yaml_files_agree_with_the_tables(writer: ModuleType) -> None:
+    for table, file, _ in writer.DOCUMENTED:
+        assert file.read_text() == writer.yaml_of_parameters(table), (
+            "run the tool named in its head"
+        )
 
 
-def test_the_readme_agrees_with_the_table(writer: ModuleType) -> None:
-    readme = writer.README.read_text()
-    assert readme == writer.readme_with_parameters(readme)
+def test_the_pages_agree_with_the_tables(writer: ModuleType) -> None:
+    for table, _, file in writer.DOCUMENTED:
+        page = file.read_text()
+        assert page == writer.page_with_parameters(page, table)
 
 
-def test_the_yaml_file_holds_every_parameter_at_its_default() -> None:
-    text = (SOURCE / "config" / "facemesh.yaml").read_text()
+@pytest.mark.parametrize(
+    ("file", "table"),
+    [("facemesh.yaml", NodeParameters), ("facemesh_view.yaml", ViewParameters)],
+)
+def test_a_yaml_file_holds_every_parameter_at_its_default(
+    file: str, table: type[ParameterTable]
+) -> None:
+    text = (SOURCE / "config" / file).read_text()
     values = yaml.safe_load(text)["/**"]["ros__parameters"]
     expected = {
         parameter.name: parameter.default
-        for parameter in parameters_of(NodeParameters)
+        for parameter in parameters_of(table)
         if not isinstance(parameter.default, tuple)
     }
     assert values == expected
-    assert "# landmarks_indices: [" in text
+    assert ("# landmarks_indices: [" in text) == (table is NodeParameters)
 
 
 def test_expression_scores_are_documented_in_their_order() -> None:

@@ -39,6 +39,7 @@ ONLY_IN = {
     # They read and write bags without ROS.
     "mcap": ("bags/",),
     "rosbags": ("bags/", "ros/"),
+    "tornado": ("browser/",),
 }
 
 

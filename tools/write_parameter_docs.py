@@ -1,7 +1,7 @@
-"""Writes config/facemesh.yaml, and its copy in README.md, from the parameter table.
+"""Writes the files in config/, and their copies in the documentation, from the parameter tables.
 
-The table in maix_facemesh_ros/parameters.py is the one place where parameters are described; a test
-fails when one of the two files no longer agrees with it. Run it after a change:
+The tables in maix_facemesh_ros/parameters.py are the one place where parameters are described; a
+test fails when one of the files no longer agrees with them. Run it after a change:
 .venv/bin/python tools/write_parameter_docs.py
 """
 
@@ -9,12 +9,34 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
-from maix_facemesh_ros.parameters import NodeParameters, Parameter, parameters_of
+from maix_facemesh_ros.parameters import (
+    NodeParameters,
+    Parameter,
+    ParameterTable,
+    ViewParameters,
+    parameters_of,
+)
 
 SOURCE = Path(__file__).resolve().parent.parent
-YAML = SOURCE / "config" / "facemesh.yaml"
-README = SOURCE / "README.md"
+
+
+class Documented(NamedTuple):
+    """A table, its parameter file, and the page that holds a copy of that."""
+
+    table: type[ParameterTable]
+    yaml: Path
+    page: Path
+
+
+DOCUMENTED = (
+    Documented(NodeParameters, SOURCE / "config" / "facemesh.yaml", SOURCE / "README.md"),
+    Documented(
+        ViewParameters, SOURCE / "config" / "facemesh_view.yaml", SOURCE / "docs" / "browser.md"
+    ),
+)
+
 BEGIN, END = "<!-- parameters: begin -->\n", "<!-- parameters: end -->\n"
 
 HEAD = "/**:  # every node name and namespace\n  ros__parameters:\n"
@@ -22,16 +44,16 @@ INDENT = " " * 4
 LINE_LENGTH = 100
 
 
-def yaml_of_parameters() -> str:
+def yaml_of_parameters(table: type[ParameterTable]) -> str:
     """Return a parameter file with every parameter at its default, described."""
-    return HEAD + "".join(_entry(parameter) for parameter in parameters_of(NodeParameters))
+    return HEAD + "".join(_entry(parameter) for parameter in parameters_of(table))
 
 
-def readme_with_parameters(readme: str) -> str:
-    """Return the README with its parameter block brought up to date."""
-    before, rest = readme.split(BEGIN)
+def page_with_parameters(page: str, table: type[ParameterTable]) -> str:
+    """Return a page of documentation with its parameter block brought up to date."""
+    before, rest = page.split(BEGIN)
     _, after = rest.split(END)
-    return f"{before}{BEGIN}```yaml\n{yaml_of_parameters()}```\n{END}{after}"
+    return f"{before}{BEGIN}```yaml\n{yaml_of_parameters(table)}```\n{END}{after}"
 
 
 def _entry(parameter: Parameter) -> str:
@@ -61,9 +83,10 @@ def _assignment(parameter: Parameter) -> str:
 
 
 def main() -> None:
-    """Write both files."""
-    YAML.write_text(yaml_of_parameters())
-    README.write_text(readme_with_parameters(README.read_text()))
+    """Write all files."""
+    for table, yaml, page in DOCUMENTED:
+        yaml.write_text(yaml_of_parameters(table))
+        page.write_text(page_with_parameters(page.read_text(), table))
 
 
 if __name__ == "__main__":
