@@ -28,7 +28,7 @@ def test_every_picture_can_be_read_and_is_small() -> None:
 
 def test_every_view_has_a_picture_on_its_page_and_in_the_readme() -> None:
     readme = images_of(ROOT / "README.md")
-    for view in ("rviz", "annotated_picture", "interop"):
+    for view in ("rviz", "annotated_picture", "interop", "browser"):
         image = IMAGES / f"{view}.jpg"
         assert image in readme
         assert image in images_of(ROOT / f"docs/{view}.md")
