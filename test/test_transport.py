@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from maix_facemesh_ros.ros.transport import PROFILE_VARIABLES, shared_memory_environment
+from maix_facemesh_ros.ros.transport import (
+    CAMERA_PROFILE,
+    NODE_PROFILE,
+    PROFILE_VARIABLES,
+    shared_memory_environment,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +29,13 @@ def test_here_it_names_the_file_of_this_package() -> None:
 def test_a_profile_of_the_users_own_is_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "mine.xml")
     assert shared_memory_environment() == {}
+
+
+def test_the_node_takes_its_own_where_the_cameras_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    ((name, camera),) = shared_memory_environment(CAMERA_PROFILE).items()
+    monkeypatch.setenv(name, camera)
+    ((_, node),) = shared_memory_environment(NODE_PROFILE).items()
+    assert "<segment_size>16777216</segment_size>" in Path(node).read_text()
 
 
 @pytest.mark.parametrize(
