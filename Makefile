@@ -40,9 +40,12 @@ lint: setup  ## Run ruff and mypy
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 
-bench:  ## Compare speed and results with MediaPipe (in .venv-bench, without ROS)
-	@$(PYTHON) tools/set_up.py bench --folder .venv-bench
-	PYTHONPATH="$(CURDIR)" .venv-bench/bin/python benchmarks/bench.py $(ARGS)
+bench: setup  ## Measure speed, memory and latency beside what else finds faces, in one table
+	@for peers in bench bench-newest; do \
+	  $(PYTHON) tools/set_up.py $$peers --folder .venv-$$peers || \
+	    echo "bench: goes on without .venv-$$peers" >&2; \
+	done
+	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" $(VENV)/bin/python -m benchmarks.bench $(ARGS)
 
 views: setup  ## Measure what markers, pictures and other packages' messages cost the node
 	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" $(VENV)/bin/python benchmarks/views.py $(ARGS)

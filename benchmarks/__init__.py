@@ -1,1 +1,1 @@
-"""The benchmark of `make bench`: this package beside what else finds face landmarks."""
+"""The benchmark of `make bench`: this package beside what a user would pick instead."""

@@ -1,108 +1,111 @@
-"""Compares this package with MediaPipe's FaceLandmarker: times, and how near the landmarks are.
+"""Measures this package beside what a user would pick instead, and prints one table.
 
-    make bench                                  the table, and the same in build/bench.json
-    make bench ARGS=--quick                     a first impression
-    make bench ARGS="--rounds 1000 --json a.json"
+    make bench                                     everything, some ten minutes
+    make bench ARGS=--quick                        a first impression
+    make bench ARGS="--only video node"            some of the sections
+    make bench ARGS=--write-docs                   put the tables into docs/performance.md too
 
-Everything is measured in one run, by turns on each picture.
+Contenders run in processes of their own, by turns on each picture.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
-
-from benchmarks.comparisons import Plan, make_plan, make_rows, stage_spreads, video_target
 from benchmarks.downloads import DownloadError
-from benchmarks.enrichment import measure_parts, measure_smoothing
-from benchmarks.identities import count_mistakes
-from benchmarks.measurement import WARM_UP, measure_by_turns
-from benchmarks.report import Report
+from benchmarks.environments import ROOT
+from benchmarks.options import Options
+from benchmarks.report import Report, Section
+from benchmarks.worker_process import NotMeasuredError
 
-DEFAULT_JSON = Path(__file__).resolve().parent.parent / "build" / "bench.json"
-ROUNDS = 300
-QUICK_ROUNDS = 60
+JSON_FILE = ROOT / "build" / "bench.json"
+DOCS_FILE = ROOT / "docs" / "performance.md"
+
+ROUNDS = 150
+QUICK_ROUNDS = 30
+
+#: Sections by name: the module, and in it a function that takes `Options` and returns a `Section`.
+SECTIONS = {
+    "video": "benchmarks.face_meshes:measure_video",
+    "picture": "benchmarks.face_meshes:measure_picture",
+    "faces": "benchmarks.face_meshes:measure_faces",
+    "outside": "benchmarks.face_meshes:measure_outside",
+    "networks": "benchmarks.networks:measure",
+    "node": "benchmarks.node:measure",
+    "start": "benchmarks.node:measure_start",
+    "enrichment": "benchmarks.enrichment:measure",
+    "ids": "benchmarks.identities:measure",
+    "views": "benchmarks.views:measure",
+    "bags": "benchmarks.bags:measure",
+}
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Read the command line, measure, and print and write the outcome."""
-    arguments = read_arguments()
-    cores = use_cores(arguments.cores)
-    # OpenCV would cut out a face with all cores; MediaPipe brings an OpenCV of its own.
-    cv2.setNumThreads(1)
-    try:
-        plan = make_plan()
-    except DownloadError as error:
-        sys.exit(f"bench: {error}")
-    report = measure(plan, arguments.rounds, cores)
+    given = read_arguments(arguments)
+    models = {"yolov8_face": given.yolov8_face, "yunet": given.yunet}
+    options = Options(
+        rounds=given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS),
+        quick=given.quick,
+        detector_models={name: file for name, file in models.items() if file is not None},
+    )
+    names = given.only or list(SECTIONS)
+    report = Report(
+        list(measure(names, options)),
+        {"pictures": options.rounds, **({"quick": "yes"} if options.quick else {})},
+    )
     print(report.as_text())
-    report.write_json(arguments.json)
-    print(f"\nThe same in JSON: {arguments.json}")
+    report.write_json(given.json)
+    print(f"\nThe same in JSON: {given.json}")
+    if given.write_docs:
+        report.write_docs(DOCS_FILE)
+        print(f"Written into {DOCS_FILE}")
 
 
-def read_arguments() -> argparse.Namespace:
+def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, help=f"pictures to measure (default: {ROUNDS})")
+    parser.add_argument("--quick", action="store_true", help="measure less of everything")
     parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help="pictures to measure (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--quick",
-        dest="rounds",
-        action="store_const",
-        const=QUICK_ROUNDS,
-        help=f"measure {QUICK_ROUNDS} pictures only",
+        "--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS)
     )
     parser.add_argument(
-        "--cores", type=int, default=1, help="cores that everything may use (default: %(default)s)"
+        "--json", type=Path, default=JSON_FILE, help="file to write (default: build/bench.json)"
     )
     parser.add_argument(
-        "--json", type=Path, default=DEFAULT_JSON, help="file to write (default: build/bench.json)"
+        "--write-docs", action="store_true", help="put the tables into docs/performance.md"
     )
-    arguments = parser.parse_args()
-    if arguments.rounds < 1 or arguments.cores < 1:
-        parser.error("--rounds and --cores are 1 or more")
-    return arguments
+    for detector in ("yolov8-face", "yunet"):
+        parser.add_argument(f"--{detector}", type=Path, help=f"measure detector {detector}, a file")
+    given = parser.parse_args(arguments)
+    if given.rounds is not None and given.rounds < 1:
+        parser.error("--rounds is 1 or more")
+    return given
 
 
-def use_cores(number: int) -> int:
-    """Keep this thread, and those it will start, on so many cores; return how many there are."""
-    chosen = sorted(os.sched_getaffinity(0))[-number:]
-    os.sched_setaffinity(0, chosen)
-    return len(chosen)
-
-
-def measure(plan: Plan, rounds: int, cores: int) -> Report:
-    """Measure what was planned."""
-    measurements = measure_by_turns(plan.contenders, rounds, progress_line(WARM_UP + rounds))
-    rows = make_rows(plan, measurements)
-    return Report(
-        rounds=rounds,
-        cores=cores,
-        rows=rows,
-        stages=stage_spreads(measurements),
-        parts=measure_parts(rounds),
-        smoothing=measure_smoothing(),
-        identities=count_mistakes(),
-        targets=[video_target(rows)],
-        skipped=plan.skipped,
-    )
-
-
-def progress_line(rounds: int) -> Callable[[int], None]:
-    """Return a function that shows how far the run is, on a terminal only."""
-
-    def show(number: int) -> None:
-        if sys.stderr.isatty():
-            end = "\r" if number + 1 < rounds else "\r\033[K"
-            print(f"measuring picture {number + 1} of {rounds}", end=end, file=sys.stderr)
-
-    return show
+def measure(names: list[str], options: Options) -> Iterator[Section]:
+    """Measure the sections of these names; one that cannot be measured says why."""
+    for name in names:
+        module, function = SECTIONS[name].split(":")
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        if find_spec(module) is None:
+            yield Section(name, name, [], [f"there is no {module} in this checkout"])
+            continue
+        section: Callable[[Options], Section] | None
+        section = getattr(importlib.import_module(module), function, None)
+        if section is None:
+            yield Section(name, name, [], [f"{module} is run by itself: it has no {function}"])
+            continue
+        try:
+            yield section(options)
+        except (NotMeasuredError, DownloadError) as error:
+            yield Section(name, name, [], [str(error)])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measurement import Contender, Spread, measure_by_turns
+from benchmarks.measurement import Contender, Figure, measure_by_turns, timed
+from benchmarks.options import Options
+from benchmarks.report import Row, Section
 from maix_facemesh_ros import Face, FaceMeshParameters
 from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.enrichment import Enrichment
@@ -51,30 +53,45 @@ SMOOTHINGS = ("off", "one_euro")
 Landmarks = tuple[FloatArray, FloatArray]
 
 
-def measure_parts(rounds: int) -> dict[str, Spread]:
-    """Return what each of `PARTS` takes for one face, measured by turns."""
+def measure(options: Options) -> Section:
+    """What each of `PARTS` takes for one face, and what smoothing does to a face."""
     faces = _video()
     contenders = {name: _contender(values, faces) for name, values in PARTS.items()}
-    measurements = measure_by_turns(contenders, rounds)
-    return {name: Spread.of(measured.wall) for name, measured in measurements.items()}
+    measured = measure_by_turns(contenders, options.rounds)
+    rows = [Row(name, Figure.milliseconds(times.wall)) for name, times in measured.items()]
+    rows += [*_trembling_rows(), *_lag_rows()]
+    return Section("enrichment", "what is done with the landmarks of one face", rows)
 
 
-def measure_smoothing() -> dict[str, str]:
-    """Return how much a still face trembles and how late a moving one is, in words.
-
-    Each without and with the filter at its defaults, at 30 pictures a second.
-    """
+def _trembling_rows() -> list[Row]:
+    """Return how much a still face trembles, with the filter beside without."""
     points = [_points_tremble(smoothing) for smoothing in SMOOTHINGS]
-    still = [_pose_trembles(smoothing) for smoothing in SMOOTHINGS]
-    return {
-        f"off | one_euro, with {NOISE} px of noise on a still face:": "",
-        "  a landmark trembles": "{:.2f} | {:.2f} px".format(*points),
-        "  the head's place trembles": "{:.2f} | {:.2f} mm".format(*(mm for mm, _ in still)),
-        "  the head's direction trembles": "{:.2f} | {:.2f} degrees".format(*(d for _, d in still)),
-        f"a landmark that moves {SPEED:g} face width a second lags": f"{1000 * _lag():.1f} ms",
-        f"a head that moves {METRES_A_SECOND:g} m/s lags": f"{1000 * _pose_lag():.1f} ms",
-        f"a head that turns {DEGREES_A_SECOND:g} degrees/s lags": f"{1000 * _turn_lag():.1f} ms",
-    }
+    poses = [_pose_trembles(smoothing) for smoothing in SMOOTHINGS]
+    return [
+        Row(
+            f"a still face, {NOISE} px of noise: {what} trembles",
+            Figure.of([smoothed], unit),
+            "without smoothing",
+            Figure.of([at_once], unit),
+        )
+        for what, unit, (at_once, smoothed) in (
+            ("a landmark", "px", points),
+            ("the head's place", "mm", [millimetres for millimetres, _ in poses]),
+            ("the head's direction", "degrees", [degrees for _, degrees in poses]),
+        )
+    ]
+
+
+def _lag_rows() -> list[Row]:
+    """Return how late smoothing makes what moves."""
+    return [
+        Row(f"{what} lags by smoothing", Figure.milliseconds([seconds]))
+        for what, seconds in (
+            (f"a landmark that moves {SPEED:g} face width a second", _lag()),
+            (f"a head that moves {METRES_A_SECOND:g} m/s", _pose_lag()),
+            (f"a head that turns {DEGREES_A_SECOND:g} degrees/s", _turn_lag()),
+        )
+    ]
 
 
 def _video() -> list[Landmarks]:
@@ -95,7 +112,7 @@ def _contender(values: dict[str, object], frames: list[Landmarks]) -> Contender:
         face = Face(points=points, points_z=points_z, box=bounding_box(points))
         enrichment.enrich([face], number / RATE, SIZE, CAMERA, parameters)
 
-    return Contender(step)
+    return timed(step)
 
 
 def _enriched(smoothing: str, frames: list[Landmarks], camera: CameraModel) -> list[Face]:

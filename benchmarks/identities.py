@@ -11,16 +11,28 @@ import numpy as np
 # The sequences are those of the tests.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "test"))
 
-from face_sequences import HARD, PLAIN, Mistakes, Sequence, mistakes_in
-
-__all__ = ["Mistakes", "count_mistakes"]
+from benchmarks.measurement import Figure
+from benchmarks.options import Options
+from benchmarks.report import Row, Section
+from face_sequences import PLAIN, Mistakes, Sequence, flickering, mistakes_in
 
 SEEDS = range(5)
 
 
-def count_mistakes() -> dict[str, Mistakes]:
-    """Return the mistakes in five sequences of each scene, by the name of the scene."""
-    return {scene.__name__.replace("_", " "): _mistakes(scene) for scene in (*PLAIN, *HARD)}
+def measure(_: Options) -> Section:
+    """Count the mistakes in five sequences of each scene."""
+    rows = []
+    for scene in (*PLAIN, flickering):
+        found = _mistakes(scene)
+        rows.append(
+            Row(
+                scene.__name__.replace("_", " "),
+                Figure.of([found.switches], "switches"),
+                remark=f"{found.fragmentations} fragmentations, {found.inherited} ids inherited",
+            )
+        )
+    title = f"mistakes of the ids in {len(SEEDS)} generated sequences of each scene"
+    return Section("ids", title, rows)
 
 
 def _mistakes(scene: Callable[[np.random.Generator], Sequence]) -> Mistakes:

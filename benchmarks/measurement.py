@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-#: Pictures at the start that are not counted: memory is set up, and trackers find their face.
+#: Rounds at the start that are not counted: memory is set up, and trackers find their face.
 WARM_UP = 10
 
 
-@dataclass(frozen=True, eq=False)
-class Contender:
-    """Something that is timed."""
+class Step(NamedTuple):
+    """One contender's work on one picture."""
 
-    #: Does the work on the picture of this number.
-    step: Callable[[int], Any]
-    #: Turns what `step` returned into what is kept of it. It is not timed.
-    answer: Callable[[Any], Any] | None = None
+    #: Seconds that passed.
+    wall: float
+    #: Seconds that all threads of its process computed, together.
+    cpu: float
+    #: What is kept of the result.
+    answer: Any
+
+
+#: Works on the picture of this number.
+Contender = Callable[[int], Step]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,29 +34,60 @@ class Measurement:
 
     #: Seconds that passed.
     wall: list[float] = field(default_factory=list)
-    #: Seconds that all threads of the process computed, together.
+    #: Seconds computed.
     cpu: list[float] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
 
 
-class Spread(NamedTuple):
-    """The median of some times, and where most of them lie, in milliseconds."""
+@dataclass(frozen=True)
+class Figure:
+    """The median of some samples, and where 8 of 10 lie."""
 
     median: float
     p10: float
     p90: float
+    unit: str
+    samples: int
 
     @classmethod
-    def of(cls, seconds: Sequence[float]) -> Spread:
+    def of(cls, values: Sequence[float], unit: str, scale: float = 1.0) -> Figure:
+        """Sum up samples, each times `scale`.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not len(values):
+            raise ValueError("there are no samples to sum up")
+        p10, median, p90 = (np.percentile(values, [10, 50, 90]) * scale).tolist()
+        return cls(median, p10, p90, unit, len(values))
+
+    @classmethod
+    def milliseconds(cls, seconds: Sequence[float]) -> Figure:
         """Sum up times in seconds."""
-        p10, median, p90 = (np.percentile(seconds, [10, 50, 90]) * 1000).tolist()
-        return cls(median, p10, p90)
+        return cls.of(seconds, "ms", 1000.0)
+
+
+def timed(work: Callable[[int], Any], answer: Callable[[Any], Any] | None = None) -> Contender:
+    """Return a contender that does its work in this process.
+
+    Args:
+        work: is timed.
+        answer: turns what `work` returned into what is kept of it. It is not timed.
+    """
+
+    def step(number: int) -> Step:
+        cpu_start, wall_start = time.process_time(), time.perf_counter()
+        result = work(number)
+        wall, cpu = time.perf_counter() - wall_start, time.process_time() - cpu_start
+        return Step(wall, cpu, answer(result) if answer is not None else None)
+
+    return step
 
 
 def measure_by_turns(
-    contenders: dict[str, Contender],
+    contenders: Mapping[str, Contender],
     rounds: int,
-    report_progress: Callable[[int], None] = lambda _: None,
+    before_round: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Measurement]:
     """Time every contender on every picture: all of them on one picture, then all on the next.
 
@@ -59,21 +95,18 @@ def measure_by_turns(
 
     Args:
         contenders: by name.
-        rounds: how many pictures are counted.
-        report_progress: called with the number of each round.
+        rounds: how many are counted.
+        before_round: called with the number of each round, outside all times.
     """
     measurements = {name: Measurement() for name in contenders}
     for number in range(WARM_UP + rounds):
-        report_progress(number)
+        before_round(number)
         turns: Iterable[tuple[str, Contender]] = contenders.items()
         for name, contender in reversed(list(turns)) if number % 2 else turns:
-            cpu_start, wall_start = time.process_time(), time.perf_counter()
-            result = contender.step(number)
-            wall, cpu = time.perf_counter() - wall_start, time.process_time() - cpu_start
+            step = contender(number)
             if number < WARM_UP:
                 continue
-            measurements[name].wall.append(wall)
-            measurements[name].cpu.append(cpu)
-            if contender.answer is not None:
-                measurements[name].answers.append(contender.answer(result))
+            measurements[name].wall.append(step.wall)
+            measurements[name].cpu.append(step.cpu)
+            measurements[name].answers.append(step.answer)
     return measurements

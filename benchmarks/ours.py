@@ -1,84 +1,93 @@
-"""What is measured of this package: `FaceMesh`, its networks alone, and its stages."""
+"""What is measured of this package: `FaceMesh`, and its networks alone."""
 
 from __future__ import annotations
 
+import base64
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from benchmarks.clips import RATE
-from benchmarks.measurement import Contender
+import cv2
+import numpy as np
+
+from benchmarks.measurement import Contender, timed
+from benchmarks.shared_picture import RATE, map_picture
 from maix_facemesh_ros import Face, FaceMesh
-from maix_facemesh_ros.backends.onnx import face_landmarks
 from maix_facemesh_ros.backends.onnx.network import Network
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.model_files import find_model
 
-#: The steps of a tracked face, and what does them: an object or module, and a name in it.
-STAGES: dict[str, tuple[Any, str]] = {
-    "crop": (face_landmarks, "crop"),
-    "to tensor": (face_landmarks, "picture_tensor"),
-    "network": (Network, "run"),
-}
-REST = "rest"
+cv2.setNumThreads(1)  # else it would cut out a face with all cores
 
 
-def face_mesh(clip: Sequence[Picture], detector: str, *, tracking: bool) -> Contender:
-    """Return `FaceMesh` on a video, for one face and on one thread."""
-    mesh = FaceMesh(max_face_num=1, tracking=tracking, detector=detector, threads=1)
+def face_mesh(
+    picture: str, shape: tuple[int, ...], *, watch_networks: bool = False, **parameters: Any
+) -> Contender:
+    """Return `FaceMesh` on the pictures that another process shows.
 
-    def step(number: int) -> list[Face]:
-        return mesh.process(clip[number % len(clip)], number / RATE)
+    Args:
+        picture: path of the `SharedPicture`.
+        shape: its height, width and 3.
+        watch_networks: answer with the seconds inside networks instead of with the faces.
+        **parameters: of `FaceMesh`.
+    """
+    pixels = map_picture(picture, shape)
+    mesh = FaceMesh(**parameters)
+    if parameters.get("pose"):
+        height, width = shape[:2]
+        mesh.camera = CameraModel.from_calibration(
+            width, height, (width, 0, width / 2, 0, width, height / 2, 0, 0, 1), (), ""
+        )
 
-    return Contender(step, _only_face)
+    def process(number: int) -> list[Face]:
+        return mesh.process(pixels, number / RATE)
+
+    if not watch_networks:
+        return timed(process, landmarks_of)
+
+    def process_watched(number: int) -> list[float]:
+        with _seconds_in_networks() as seconds:
+            process(number)
+        return seconds
+
+    return timed(process_watched, sum)
 
 
-def network(file: str, tensor: FloatArray) -> Contender:
-    """Return one of the networks of models/, on always the same input (1, 3, H, W)."""
-    height, width = tensor.shape[2:]
+def network(file: str, tensor: str, shape: tuple[int, ...]) -> Contender:
+    """Return one of the networks of models/, on always the same input.
+
+    Args:
+        file: its name in models/.
+        tensor: path of an .npy file with its input, (1, 3, H, W) from 0 to 1.
+        shape: of the input.
+    """
+    height, width = shape[2:]
     loaded = Network(find_model(file), dimensions={"width": width, "height": height})
-    return Contender(lambda _: loaded.run(tensor))
+    values = np.load(tensor)
+    return timed(lambda _: loaded.run(values))
 
 
-class StageTimes:
-    """Times the stages of `FaceMesh` on a video with tracking, beside the contenders."""
-
-    def __init__(self, clip: Sequence[Picture], detector: str) -> None:
-        self._process = face_mesh(clip, detector, tracking=True).step
-        self._seconds = dict.fromkeys(STAGES, 0.0)
-
-    def contender(self) -> Contender:
-        """Return the contender whose answers are the seconds of each stage of a picture."""
-        return Contender(self._step, dict)
-
-    def _step(self, number: int) -> dict[str, float]:
-        self._seconds = dict.fromkeys(STAGES, 0.0)
-        with self._stopwatches():
-            start = time.perf_counter()
-            self._process(number)
-            total = time.perf_counter() - start
-        return {**self._seconds, REST: total - sum(self._seconds.values())}
-
-    @contextmanager
-    def _stopwatches(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            for stage, (owner, name) in STAGES.items():
-                timed = self._timed(stage, getattr(owner, name))
-                stack.enter_context(mock.patch.object(owner, name, timed))
-            yield
-
-    def _timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **keywords: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*args, **keywords)
-            finally:
-                self._seconds[stage] += time.perf_counter() - start
-
-        return timed
+def landmarks_of(faces: list[Face]) -> list[str]:
+    """Return the landmarks of each face for JSON: base64 of float32 (478, 2) pixels."""
+    return [
+        base64.b64encode(np.ascontiguousarray(face.points, np.float32).tobytes()).decode()
+        for face in faces
+    ]
 
 
-def _only_face(faces: list[Face]) -> FloatArray | None:
-    return faces[0].points if faces else None
+@contextmanager
+def _seconds_in_networks() -> Iterator[list[float]]:
+    seconds: list[float] = []
+    run = Network.run
+
+    def timed_run(self: Network, *arguments: Any, **keywords: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return run(self, *arguments, **keywords)
+        finally:
+            seconds.append(time.perf_counter() - start)
+
+    with mock.patch.object(Network, "run", timed_run):
+        yield seconds

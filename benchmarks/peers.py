@@ -1,93 +1,99 @@
-"""What this package is measured against: MediaPipe, and its networks alone in Google's runtime."""
+"""What this package is measured against: MediaPipe, and its networks alone in Google's runtime.
+
+It runs in environments of its own, without this package.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import base64
 from typing import Any
 
-import mediapipe
 import numpy as np
 
-from benchmarks.clips import RATE
-from benchmarks.measurement import Contender
-from maix_facemesh_ros.face import FloatArray, Picture
+from benchmarks.measurement import Contender, timed
+from benchmarks.shared_picture import RATE, map_picture
 
 
-def face_landmarker(clip: Sequence[Picture], task: Path, *, video: bool) -> Contender:
-    """Return MediaPipe's FaceLandmarker on a video, for one face.
+def face_landmarker(
+    picture: str,
+    shape: tuple[int, ...],
+    *,
+    task: str,
+    video: bool,
+    faces: int = 1,
+    blendshapes: bool = False,
+    pose: bool = False,
+) -> Contender:
+    """Return MediaPipe's FaceLandmarker on the pictures that another process shows.
 
     Its networks run on one thread each: that is XNNPACK's number on a Linux computer
     (GetXnnpackDefaultNumThreads in inference_calculator_utils.cc), and Python has no option for it.
     The graph around them hands its packets between threads, one per core that it may use.
-    """
-    vision = mediapipe.tasks.vision
-    options = vision.FaceLandmarkerOptions(
-        base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(task)),
-        running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
-        num_faces=1,
-        output_face_blendshapes=False,
-        output_facial_transformation_matrixes=False,
-    )
-    landmarker = vision.FaceLandmarker.create_from_options(options)
-
-    def image(number: int) -> Any:
-        picture = clip[number % len(clip)]
-        return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture)
-
-    def step(number: int) -> Any:
-        if video:
-            return landmarker.detect_for_video(image(number), number * 1000 // RATE)
-        return landmarker.detect(image(number))
-
-    height, width = clip[0].shape[:2]
-    return Contender(step, lambda result: _only_face(result, width, height))
-
-
-def tflite_network(model: bytes, tensor: FloatArray) -> Contender:
-    """Return a TFLite network on XNNPACK, on always the same input.
 
     Args:
-        model: the .tflite file.
-        tensor: (1, 3, H, W) as for the ONNX network; it is turned to (1, H, W, 3) beforehand.
+        picture: path of the `SharedPicture`.
+        shape: its height, width and 3.
+        task: path of the .task file.
+        video: pictures are consecutive, and faces are tracked.
+        faces: find so many at most.
+        blendshapes: compute 52 scores of each face.
+        pose: compute the transformation matrix of each face.
+    """
+    import mediapipe
 
-    Raises:
-        ImportError: there is no ai-edge-litert for this Python.
+    pixels = map_picture(picture, shape)
+    vision = mediapipe.tasks.vision
+    landmarker = vision.FaceLandmarker.create_from_options(
+        vision.FaceLandmarkerOptions(
+            base_options=mediapipe.tasks.BaseOptions(model_asset_path=task),
+            running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
+            num_faces=faces,
+            output_face_blendshapes=blendshapes,
+            output_facial_transformation_matrixes=pose,
+        )
+    )
+
+    def detect(number: int) -> Any:
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+        if video:
+            return landmarker.detect_for_video(image, number * 1000 // RATE)
+        return landmarker.detect(image)
+
+    height, width = shape[:2]
+    return timed(detect, lambda result: _landmarks(result, width, height))
+
+
+def tflite_network(model: str, tensor: str, shape: tuple[int, ...]) -> Contender:
+    """Return a TFLite network on XNNPACK with one thread, on always the same input.
+
+    Args:
+        model: path of the .tflite file.
+        tensor: path of an .npy file with its input, (1, 3, H, W) from 0 to 1; it is turned to
+            (1, H, W, 3) beforehand.
+        shape: of the input.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=model, num_threads=1)
+    del shape
+    interpreter = Interpreter(model_path=model, num_threads=1)
     interpreter.allocate_tensors()
     (picture,) = interpreter.get_input_details()
     outputs = [output["index"] for output in interpreter.get_output_details()]
-    channels_last = np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
+    channels_last = np.ascontiguousarray(np.load(tensor).transpose(0, 2, 3, 1))
 
-    def step(_: int) -> list[FloatArray]:
+    def run(_: int) -> Any:
         interpreter.set_tensor(picture["index"], channels_last)
         interpreter.invoke()
         return [interpreter.get_tensor(output) for output in outputs]
 
-    return Contender(step)
+    return timed(run)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what Google's libraries write past Python to standard error when they start."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _only_face(result: Any, width: int, height: int) -> FloatArray | None:
-    if not result.face_landmarks:
-        return None
-    points = [(point.x * width, point.y * height) for point in result.face_landmarks[0]]
-    return np.array(points, np.float32)
+def _landmarks(result: Any, width: int, height: int) -> list[str]:
+    """Return the landmarks of each face for JSON: base64 of float32 (478, 2) pixels."""
+    return [
+        base64.b64encode(
+            np.array([(point.x * width, point.y * height) for point in face], np.float32).tobytes()
+        ).decode()
+        for face in result.face_landmarks
+    ]

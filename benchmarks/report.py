@@ -1,229 +1,216 @@
-"""The outcome of a run: what it says in numbers, as a table for people and as JSON."""
+"""The outcome of a run: one table for people, the same for docs/performance.md, and as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import textwrap
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.identities import Mistakes
-from benchmarks.measurement import Measurement, Spread
+from benchmarks.measurement import Figure
 
-#: Libraries whose version matters.
-PACKAGES = ("onnxruntime", "opencv-contrib-python", "numpy", "mediapipe", "ai-edge-litert")
-
-#: How to read the table.
-NOTES = (
-    "ms: median by the clock; 8 of 10 pictures took p10-p90; CPU: median of what all threads of "
-    "the process computed, in ms.",
-    "Each uses one thread for its networks (ours: threads=1, OpenCV's threads off; MediaPipe: its "
-    "own default on Linux). MediaPipe's graph has threads of its own, so with more than one core "
-    "compare the CPU times.",
-    "MediaPipe's times include mediapipe.Image(...) of the array, which its users need too.",
-    "full_range, our default detector, looks for far smaller faces than MediaPipe's short range; "
-    "with tracking it looks only when a face may be new.",
-    "apart: mean distance between our landmarks and MediaPipe's, in percent of the distance "
-    "between the outer eye corners; another detector, or another past of the smoothing, gives "
-    "slightly other landmarks.",
-)
-
-
-@dataclass(frozen=True)
-class Times:
-    """How long one contender took."""
-
-    wall: Spread
-    cpu: Spread
-
-    @classmethod
-    def of(cls, measurement: Measurement) -> Times:
-        """Sum up a measurement."""
-        return cls(Spread.of(measurement.wall), Spread.of(measurement.cpu))
+#: Libraries of this environment whose version matters; those of the peers stand in their rows.
+PACKAGES = ("onnxruntime", "opencv-python-headless", "numpy")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: this package, and what it is compared with."""
+    """One line of the table."""
 
-    section: str
     title: str
-    ours: Times
-    peer: Times | None
-    #: Mean distance between our landmarks and the peer's in percent of the distance between the
-    #: outer corners of the eyes, over the pictures in which both found the face.
-    distance: float | None = None
-    #: Pictures in which we, and in which the peer, found no face although there is one.
-    no_face: tuple[int, int] = (0, 0)
+    ours: Figure
+    #: What it is compared with, by name.
+    against: str = ""
+    peer: Figure | None = None
+    #: Our computing time as a fraction of the peer's, where that was measured beside the time.
+    cpu_ratio: float | None = None
+    #: The most that the ratio, or without a peer our median, is meant to be.
+    limit: float | None = None
+    remark: str = ""
 
     @property
-    def wall_ratio(self) -> float | None:
-        """Our median time as a fraction of the peer's."""
-        return self.ours.wall.median / self.peer.wall.median if self.peer else None
+    def ratio(self) -> float | None:
+        """Our median as a fraction of the peer's."""
+        return self.ours.median / self.peer.median if self.peer else None
 
     @property
-    def cpu_ratio(self) -> float | None:
-        """Our median computing time as a fraction of the peer's."""
-        return self.ours.cpu.median / self.peer.cpu.median if self.peer else None
+    def met(self) -> bool | None:
+        """Whether the target is met; None: there is none."""
+        if self.limit is None:
+            return None
+        measured = self.ours.median if self.ratio is None else self.ratio
+        return measured <= self.limit
+
+    @property
+    def target(self) -> str:
+        """The target in words."""
+        if self.limit is None:
+            return ""
+        return f"≤ {self.limit:.2f}" if self.peer else f"≤ {self.limit:g} {self.ours.unit}"
+
+    @property
+    def verdict(self) -> str:
+        """How the row stands against its target."""
+        return {None: "", True: "met", False: "MISSED"}[self.met]
+
+    def cells(self) -> list[str]:
+        """Return what stands in the columns of the table."""
+        return [
+            self.title,
+            figure_text(self.ours),
+            self.against,
+            figure_text(self.peer) if self.peer else "",
+            "" if self.ratio is None else f"{self.ratio:.2f}",
+            "" if self.cpu_ratio is None else f"{self.cpu_ratio:.2f}",
+            self.target,
+            self.verdict,
+            self.remark,
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """Return the same for JSON."""
+        return {**asdict(self), "ratio": self.ratio, "met": self.met}
+
+
+COLUMNS = (
+    "row",
+    "ours: median [p10-p90]",
+    "against",
+    "median [p10-p90]",
+    "ratio",
+    "CPU",
+    "target",
+    "",
+    "remark",
+)
 
 
 @dataclass(frozen=True)
-class Target:
-    """The most that our time may be of the peer's."""
+class Section:
+    """Rows that were measured together."""
 
+    name: str
     title: str
-    limit: float
     rows: Sequence[Row]
+    #: What could not be measured, and why.
+    skipped: Sequence[str] = ()
 
-    @property
-    def ratio(self) -> float:
-        """The largest ratio of the rows, by the clock or in computing time."""
-        ratios = [ratio for row in self.rows for ratio in (row.wall_ratio, row.cpu_ratio)]
-        return max(ratio for ratio in ratios if ratio is not None)
-
-    @property
-    def reached(self) -> bool:
-        """Whether no row is above the limit."""
-        return self.ratio <= self.limit
+    def record(self) -> dict[str, Any]:
+        """Return the section for JSON."""
+        return {
+            "title": self.title,
+            "rows": [row.record() for row in self.rows],
+            "skipped": list(self.skipped),
+        }
 
 
 @dataclass(frozen=True)
 class Report:
     """Everything that a run found."""
 
-    rounds: int
-    cores: int
-    rows: Sequence[Row]
-    #: Times of the stages of one tracked face.
-    stages: dict[str, Spread]
-    #: Times of what is done with the landmarks of one face, by what is switched on.
-    parts: dict[str, Spread]
-    #: What smoothing does, in words.
-    smoothing: dict[str, str]
-    #: Mistakes of the ids, by scene.
-    identities: dict[str, Mistakes]
-    targets: Sequence[Target]
-    #: What could not be measured, and why.
-    skipped: Sequence[str]
-    machine: dict[str, str] = field(default_factory=lambda: describe_machine())
+    sections: Sequence[Section]
+    #: How it was run: rounds and such.
+    run: Mapping[str, Any]
+    machine: Mapping[str, str] = field(default_factory=lambda: describe_machine())
 
     def as_text(self) -> str:
         """Return the table."""
         lines = [f"{name}: {value}" for name, value in self.machine.items()]
-        lines += [
-            f"pictures: {self.rounds}, all rows by turns on each; cores used: {self.cores}",
-            "",
-        ]
-        lines += _table(self.rows)
-        lines += ["", "stages of one tracked face (by the clock)" + " " * 5 + SPREAD_HEAD]
-        lines += [f"  {stage:<42}{_spread(times)}" for stage, times in self.stages.items()]
-        lines += ["", "added to one face (by the clock)" + " " * 12 + SPREAD_HEAD]
-        lines += [f"  {part:<42}{_spread(times)}" for part, times in self.parts.items()]
-        lines += ["", "smoothing", *(f"  {what} {how}" for what, how in self.smoothing.items())]
-        lines += ["", "ids in five sequences of each scene       switches fragmentations inherited"]
-        lines += [
-            f"  {scene:<40}{found.switches:8}{found.fragmentations:15}{found.inherited:10}"
-            for scene, found in self.identities.items()
-        ]
-        lines += ["", *(f"skipped: {reason}" for reason in self.skipped)]
-        for note in NOTES:
-            lines += textwrap.wrap(note, 110, initial_indent="- ", subsequent_indent="  ")
-        lines += ["", *map(_target_line, self.targets)]
+        lines += [", ".join(f"{name} {value}" for name, value in self.run.items()), ""]
+        tables = [[row.cells() for row in section.rows] for section in self.sections]
+        cells = [list(COLUMNS), *(line for table in tables for line in table)]
+        widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
+        lines.append(_aligned(list(COLUMNS), widths))
+        for section, table in zip(self.sections, tables, strict=True):
+            lines += ["", f"{section.name}: {section.title}"]
+            lines += [_aligned(line, widths) for line in table]
+            lines += [f"not measured: {reason}" for reason in section.skipped]
+        met = [row.met for section in self.sections for row in section.rows if row.met is not None]
+        if met:
+            lines += ["", f"targets: {sum(met)} of {len(met)} met"]
         return "\n".join(line.rstrip() for line in lines)
 
     def write_json(self, file: Path) -> None:
-        """Write the same for programs; times are milliseconds."""
+        """Write the same for programs."""
         content = {
-            "machine": self.machine,
-            "rounds": self.rounds,
-            "cores": self.cores,
-            "rows": [_row_record(row) for row in self.rows],
-            "stages": {stage: times._asdict() for stage, times in self.stages.items()},
-            "parts": {part: times._asdict() for part, times in self.parts.items()},
-            "smoothing": self.smoothing,
-            "identities": {scene: asdict(found) for scene, found in self.identities.items()},
-            "targets": [
-                {
-                    "title": target.title,
-                    "limit": target.limit,
-                    "ratio": target.ratio,
-                    "reached": target.reached,
-                }
-                for target in self.targets
-            ],
-            "skipped": list(self.skipped),
+            "machine": dict(self.machine),
+            "run": dict(self.run),
+            "sections": {section.name: section.record() for section in self.sections},
         }
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=2) + "\n")
+        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def write_docs(self, file: Path) -> None:
+        """Put the table of each measured section between its marks in a Markdown file.
+
+        Raises:
+            ValueError: the file has no marks for a section; nothing is written then.
+        """
+        text = file.read_text()
+        for section in self.sections:
+            begin, end = f"<!-- bench {section.name}: begin -->", "<!-- bench: end -->"
+            marked = re.compile(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", re.DOTALL)
+            if not marked.search(text):
+                raise ValueError(f"{file} has no lines {begin} and {end} for {section.title}")
+            table = self._markdown(section)
+            text = marked.sub(lambda _, table=table: table, text, count=1)  # type: ignore[misc]
+        file.write_text(text)
+
+    def _markdown(self, section: Section) -> str:
+        rows = [row.cells() for row in section.rows]
+        # A column that says nothing in this section is left out.
+        shown = [n for n in range(len(COLUMNS)) if n < 2 or any(row[n] for row in rows)]
+        lines = [[COLUMNS[n] for n in shown], ["---"] * len(shown)]
+        lines += [[row[n].replace("|", "\\|") for n in shown] for row in rows]
+        measured = ", ".join(self.machine.values())
+        run = ", ".join(f"{name} {value}" for name, value in self.run.items())
+        return "\n".join(
+            [
+                "",
+                *(f"| {' | '.join(line)} |" for line in lines),
+                "",
+                *(f"Not measured: {reason}.  " for reason in section.skipped),
+                f"Measured on {measured}; {run}.",
+                "",
+                "",
+            ]
+        )
+
+
+def figure_text(figure: Figure) -> str:
+    """Return "9.1 ms [8.9-9.6]", with three digits."""
+    if figure.samples == 1 and figure.median == int(figure.median):  # something counted
+        return f"{figure.median:.0f} {figure.unit}"
+    median, p10, p90 = map(_three_digits, (figure.median, figure.p10, figure.p90))
+    if figure.samples == 1:
+        return f"{median} {figure.unit}"
+    return f"{median} {figure.unit} [{p10}-{p90}]"
 
 
 def describe_machine() -> dict[str, str]:
-    """Return what the times depend on: processor, Python and the libraries."""
+    """Return what the times depend on: processor, system, Python and the libraries."""
+    cores = len(os.sched_getaffinity(0))
     return {
-        "processor": f"{_processor()}, {os.cpu_count()} cores",
-        "Python": platform.python_version(),
+        "machine": f"{cores} cores, {_processor()}",
+        "system": f"{_system()}, Python {platform.python_version()}",
         "libraries": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "date": time.strftime("%Y-%m-%d"),
     }
 
 
-SPREAD_HEAD = f"{'ms':>7}  {'p10-p90':<13}"
-_TIMES_HEAD = f"{SPREAD_HEAD}{'CPU':>7}"
+def _three_digits(value: float) -> str:
+    decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:.{decimals}f}"
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
-    lines = [
-        f"{'':<44}{'ours':>7}{'':24}{'peer':>7}{'':24}{'ours/peer':>12}",
-        f"{'':<44}{_TIMES_HEAD}  {_TIMES_HEAD}  {'time':>6}{'CPU':>6}  apart",
-    ]
-    section = ""
-    for row in rows:
-        if row.section != section:
-            section = row.section
-            lines.append(section)
-        lines.append(_row_line(row))
-    return lines
-
-
-def _row_line(row: Row) -> str:
-    line = f"  {row.title:<42}{_times(row.ours)}"
-    if row.peer is not None:
-        line += f"  {_times(row.peer)}  {row.wall_ratio:6.2f}{row.cpu_ratio:6.2f}"
-    if row.distance is not None:
-        line += f"  {row.distance:.3f} %"
-    if any(row.no_face):
-        line += f", no face in {row.no_face[0]} (ours) and {row.no_face[1]} (peer) pictures"
-    return line
-
-
-def _times(times: Times) -> str:
-    return f"{_spread(times.wall)}{times.cpu.median:7.2f}"
-
-
-def _spread(spread: Spread) -> str:
-    return f"{spread.median:7.2f}  {f'{spread.p10:.2f}-{spread.p90:.2f}':<13}"
-
-
-def _target_line(target: Target) -> str:
-    verdict = "reached" if target.reached else "missed"
-    return f"target: {target.title} <= {target.limit}: {verdict}, {target.ratio:.2f}"
-
-
-def _row_record(row: Row) -> dict[str, Any]:
-    def times_record(times: Times) -> dict[str, Any]:
-        return {"wall": times.wall._asdict(), "cpu": times.cpu._asdict()}
-
-    return {
-        **asdict(row),
-        "ours": times_record(row.ours),
-        "peer": times_record(row.peer) if row.peer else None,
-        "wall_ratio": row.wall_ratio,
-        "cpu_ratio": row.cpu_ratio,
-    }
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
 
 
 def _processor() -> str:
@@ -233,6 +220,13 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
 
 
 def _version(package: str) -> str:

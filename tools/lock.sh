@@ -19,4 +19,5 @@ lock() {
 for distro in jazzy kilted; do
   lock "$distro" build.txt "build-$distro.txt" run.txt "run-$distro.txt" test.txt
 done
-lock bench bench.txt
+lock bench bench.txt run-jazzy.txt
+lock bench-newest bench-newest.txt

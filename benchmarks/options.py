@@ -1,0 +1,19 @@
+"""What the command line of the benchmark sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much to measure."""
+
+    #: Pictures that every contender gets.
+    rounds: int = 150
+    #: Less of everything: a first impression.
+    quick: bool = False
+    #: The user's own detector files, by the detector's name.
+    detector_models: Mapping[str, Path] = field(default_factory=dict)
