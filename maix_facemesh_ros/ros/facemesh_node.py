@@ -53,6 +53,7 @@ from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.face_cloud import FaceCloud
 from maix_facemesh_ros.ros.face_frames import FaceFrames
 from maix_facemesh_ros.ros.face_markers import FaceMarkers
+from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.messages import face_array
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
 from maix_facemesh_ros.ros.node_process import run_node
@@ -121,6 +122,7 @@ class FaceMeshNode(Node):
                 "pose": self._pose_state(),
             },
         )
+        self._reader_of_topics = MessageReader(self)
         own_camera = parameters.source != "" or parameters.backend in FACE_SOURCES
         self._calibration = Calibration(
             self,
@@ -163,6 +165,7 @@ class FaceMeshNode(Node):
         )
         self._worker = threading.Thread(target=self._work, name="facemesh worker")
         self._worker.start()
+        self._reader_of_topics.start()
 
     def _take_pictures_from(self, parameters: NodeParameters) -> str:
         """Open the source or subscribe to the topic; returns its name."""
@@ -188,6 +191,7 @@ class FaceMeshNode(Node):
                     incompatible_qos=watch.on_incompatible_qos
                 ),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                callback_group=self._reader_of_topics.callback_group,
                 raw=True,
             ).topic_name
         )
@@ -443,6 +447,7 @@ class FaceMeshNode(Node):
     def stop(self) -> None:
         """Answer the picture in hand, then stop the worker and free the backend and the source."""
         self._closing.set()
+        self._reader_of_topics.stop()
         if self._source is not None:
             self._source.close()
         if isinstance(self._mesh, FaceStream):
