@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -60,6 +61,7 @@ def run_node(
         the exit code.
     """
     _have_a_log_folder()
+    _keep_freed_memory()
     node: NodeOfAProcess | None = None
     try:
         asked_to_stop = _start_ros(arguments)
@@ -140,6 +142,20 @@ def _end_signal_handling() -> None:
     uninstall_signal_handlers()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what one picture took for the next.
+
+    It gives so much memory back at once, and has each page made anew and zeroed for the next
+    picture: 3 ms of computing with 1920x1080. The numbers are those of mallopt(3); 32 MB is the
+    largest that glibc accepts for the second.
+    """
+    trim_threshold, mmap_threshold = -1, -3
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(trim_threshold, 64 << 20)
+        mallopt(mmap_threshold, 32 << 20)
 
 
 def _have_a_log_folder() -> None:
