@@ -336,9 +336,9 @@ def _fit_in_sight(rays: DoubleArray, depths: DoubleArray) -> _Fit | None:
     for _ in range(MOST_STEPS):
         motions = (_MOTIONS @ shape).reshape(4, 9)
         weighted = motions @ quadratic
-        solved, step = cv2.solve(
-            weighted @ motions.T, motions @ linear - weighted @ shape.reshape(9)
-        )
+        # As a column: OpenCV 5 refuses an array of one dimension.
+        right_side = motions @ linear - weighted @ shape.reshape(9)
+        solved, step = cv2.solve(weighted @ motions.T, right_side[:, np.newaxis])
         turn_x, turn_y, turn_z, growth = step.ravel().tolist()
         if not (solved and size > 0.0 and abs(growth) < 1.0):
             return None

@@ -31,8 +31,9 @@ import cv2, numpy
 from maix_facemesh_ros import FaceMesh
 
 pictures = numpy.load(sys.argv[1])
-with FaceMesh(detector="short_range") as mesh:
+with FaceMesh(detector="short_range", pose=True, assumed_field_of_view=60.0) as mesh:
     found = {name: mesh.process(pictures[name]) for name in pictures}
+assert all(face.pose is not None for faces in found.values() for face in faces)
 landmarks = {
     name: [numpy.column_stack([face.points, face.points_z]) for face in faces]
     for name, faces in found.items()
@@ -144,7 +145,7 @@ def test_video_differs_without_smoothing(fetched: Path) -> None:
 
 
 def test_opencv_5(astronaut: Picture, fetched: Path, opencv_5: Path, tmp_path: Path) -> None:
-    """OpenCV 5 warps differently, which must not be seen in the landmarks."""
+    """OpenCV 5 warps differently, which must not be seen in the landmarks; it finds poses too."""
     pictures, landmarks = tmp_path / "pictures.npz", tmp_path / "landmarks.npz"
     arrays: dict[str, Any] = {name: load(name, astronaut, fetched) for name in PICTURES}
     np.savez(pictures, **arrays)
