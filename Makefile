@@ -19,7 +19,7 @@ unexport RMW_IMPLEMENTATION ROS_DISTRO ROS_PYTHON_VERSION ROS_VERSION
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench views models lock clean
+.PHONY: help setup demo test lint bench models lock clean
 
 help:  ## Show this list
 	@echo 'make TARGET [ROS=jazzy|kilted] [PYTHON=python3.12] [ARGS="..."]'
@@ -46,9 +46,6 @@ bench: setup  ## Measure speed, memory and latency beside what else finds faces,
 	    echo "bench: goes on without .venv-$$peers" >&2; \
 	done
 	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" $(VENV)/bin/python -m benchmarks.bench $(ARGS)
-
-views: setup  ## Measure what markers, pictures and other packages' messages cost the node
-	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" $(VENV)/bin/python benchmarks/views.py $(ARGS)
 
 models:  ## Make models/*.onnx again from the published originals (in .venv-models)
 	@$(PYTHON) tools/set_up.py models --folder .venv-models

@@ -51,7 +51,7 @@ def measure(options: Options) -> Section:
         for model, width, height, _ in NETWORKS:
             title = f"{model} {width}x{height}"
             tensor = _picture_tensor(width, height)
-            contenders[title] = ours.open(title, "onnx_network", file=f"{model}.onnx", **tensor)
+            contenders[title] = ours.open(title, "onnx_network", model=model, **tensor)
             if xnnpack and (width, height) in PUBLISHED_SIZES and model in models:
                 try:
                     contenders[f"{title}, XNNPACK"] = xnnpack.open(

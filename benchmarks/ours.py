@@ -15,9 +15,9 @@ import numpy as np
 from benchmarks.measurement import Contender, timed
 from benchmarks.shared_picture import RATE, map_picture
 from maix_facemesh_ros import Face, FaceMesh
-from maix_facemesh_ros.backends.onnx.network import Network
+from maix_facemesh_ros.backends.onnx.model_variants import model_file
+from maix_facemesh_ros.backends.onnx.network import CPU, Network
 from maix_facemesh_ros.camera_model import CameraModel
-from maix_facemesh_ros.model_files import find_model
 
 cv2.setNumThreads(1)  # else it would cut out a face with all cores
 
@@ -55,16 +55,16 @@ def face_mesh(
     return timed(process_watched, sum)
 
 
-def network(file: str, tensor: str, shape: tuple[int, ...]) -> Contender:
+def network(model: str, tensor: str, shape: tuple[int, ...]) -> Contender:
     """Return one of the networks of models/, on always the same input.
 
     Args:
-        file: its name in models/.
+        model: its name; of its files in models/ the one that is the fastest here is taken.
         tensor: path of an .npy file with its input, (1, 3, H, W) from 0 to 1.
         shape: of the input.
     """
     height, width = shape[2:]
-    loaded = Network(find_model(file), dimensions={"width": width, "height": height})
+    loaded = Network(model_file(model, CPU), dimensions={"width": width, "height": height})
     values = np.load(tensor)
     return timed(lambda _: loaded.run(values))
 

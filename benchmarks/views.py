@@ -1,15 +1,14 @@
-"""What the views cost: `make views`, in .venv with ROS.
+"""What the views cost the node, and how much later `faces` is for them.
 
 A camera sends 640x480 with one face at 30 Hz to a node in a process of its own; a third process
 subscribes to nothing, to one view, to all. It takes messages as they are, as little work as RViz's
 C++ has with them. Measured are the node's processor time for each picture, the time from sending a
-picture to the arrival of its `faces`, and pictures without answer. The first line is a node from
-which the views have been taken out. Everything is run in rounds, one after the other in each.
+picture to the arrival of its `faces`, and pictures without answer, beside a node from which the
+views have been taken out. Everything is run in rounds, one after the other in each.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import select
 import subprocess
@@ -23,10 +22,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from maix_facemesh_ros.msg import FaceArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -38,6 +37,9 @@ from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.ros.transport import shared_memory_environment
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
+from benchmarks.measurement import Figure
+from benchmarks.options import Options
+from benchmarks.report import Row, Section
 from message_packages import build_message_package
 from scenes import paste_head
 
@@ -45,6 +47,12 @@ RATE = 30.0
 PATIENCE = 20.0
 #: Pictures before those that count.
 WARM_UP = 30
+ROUNDS, QUICK_ROUNDS = 3, 1
+#: Seconds of each case in each round.
+SECONDS = 3.0
+
+#: What `faces` may be later, in milliseconds, when all views are looked at.
+LATER_LIMIT = 2.0
 
 OTHER_PACKAGES = ("vision_msgs", "foxglove_msgs", "hri_msgs")
 
@@ -84,8 +92,6 @@ class Measurement:
     #: Milliseconds from sending a picture to the arrival of its faces.
     latencies: list[float] = field(default_factory=list)
     unanswered: int = 0
-    #: Those of them that the node itself has given up for newer ones.
-    dropped: int = 0
     sent: int = 0
     #: Messages of the views for each picture and topic; 1 where all are made.
     views: list[float] = field(default_factory=list)
@@ -108,11 +114,6 @@ class Camera(Node):
             )
         self._message = bytearray(serialize_message(_image_message(picture)))
         self._number = 0
-        #: By namespace: pictures that the node has given up, by its own count.
-        self.dropped: dict[str, int] = {}
-        self.create_subscription(
-            DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10)
-        )
         self.sent: dict[int, float] = {}
         self.arrived: dict[int, float] = {}
         self.faces = 0
@@ -122,12 +123,6 @@ class Camera(Node):
         # The stamp's nanoseconds: after the encapsulation header and the seconds.
         self.arrived[int.from_bytes(serialized[8:12], "little")] = now
         self.faces = len(deserialize_message(serialized, FaceArray).faces)
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        (status,) = message.status
-        values = {value.key: value.value for value in status.values}
-        namespace = "/" + status.name.split("/")[1]
-        self.dropped[namespace] = int(values.get("pictures not answered", 0))
 
     def send(self, namespace: str) -> None:
         """Send the next picture."""
@@ -166,7 +161,7 @@ class Viewer:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--viewer"],
+            [sys.executable, "-m", "benchmarks.views"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -256,71 +251,57 @@ def running_node(namespace: str, code: str) -> Iterator[int]:
         process.wait(PATIENCE)
 
 
-def measure(
-    camera: Camera, viewer: Viewer, namespace: str, pid: int, topics: Sequence[str], pictures: int
-) -> Measurement:
-    """Measure one case once."""
-    absolute = [topic if topic.startswith("/") else f"{namespace}/{topic}" for topic in topics]
-    viewer.subscribe(absolute)
-    camera.film(namespace, WARM_UP, 0.2)
-    viewer.received()
-    before, dropped_before = processor_time(pid), camera.dropped[namespace]
-    # So long that a message on /diagnostics comes after the last picture.
-    camera.film(namespace, pictures, 1.2)
-    used = processor_time(pid) - before
-    late = [camera.arrived[n] - camera.sent[n] for n in camera.sent if n in camera.arrived]
-    return Measurement(
-        [1e3 * used / pictures],
-        [1e3 * seconds for seconds in late],
-        pictures - len(late),
-        camera.dropped[namespace] - dropped_before,
-        pictures,
-        [viewer.received() / pictures / len(topics)] if topics else [],
-    )
-
-
-def report(measured: dict[str, Measurement]) -> None:
-    """Print the table, each case beside the one that nobody looks at."""
-    nobody = measured["nobody"]
-    print(
-        "subscribed | CPU, ms/picture (rounds) | - nobody | faces after ms | - nobody | 95% | "
-        "unanswered | dropped by the node | views made"
-    )
-    print("---|---|---|---|---|---|---|---|---")
-    for name, case in measured.items():
-        latency = np.median(case.latencies)
-        # Rounds are compared with themselves: the machine is not the same in each.
-        more = np.median(np.array(case.processor) - nobody.processor)
-        print(
-            f"{name} | {np.median(case.processor):.2f} ({min(case.processor):.2f} to "
-            f"{max(case.processor):.2f}) | {more:+.2f} | "
-            f"{latency:.2f} | {latency - np.median(nobody.latencies):+.2f} | "
-            f"{np.percentile(case.latencies, 95):.2f} | {case.unanswered} of {case.sent} | "
-            f"{case.dropped} | " + (f"{np.mean(case.views):.0%}" if case.views else "")
-        )
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each case in each round")
-    parser.add_argument("--viewer", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.viewer:
-        view()
-    with tempfile.TemporaryDirectory() as folder:
+def measure(options: Options) -> Section:
+    """Measure every case in every round."""
+    rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
         for package in OTHER_PACKAGES:
             environment = build_message_package(package, Path(folder))
         os.environ.update(environment)
         os.environ.update(shared_memory_environment())
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-        compare(arguments.rounds, round(arguments.seconds * RATE))
+        measured = _measure_all(rounds, round(SECONDS * RATE))
+    title = f"what looking costs the node: one face, 640x480, {RATE:.0f} Hz"
+    return Section("views", title, _rows(measured), [])
 
 
-def compare(rounds: int, pictures: int) -> None:
-    """Measure every case in every round, and print the table."""
+def _rows(measured: dict[str, Measurement]) -> list[Row]:
+    nobody, everything = measured["nobody"], measured["everything"]
+    without = Figure.of(measured["views taken out"].processor, "ms")
+    rows = [
+        Row(
+            "computing a picture, nobody looks",
+            Figure.of(nobody.processor, "ms"),
+            "the node without views",
+            without,
+        )
+    ]
+    for name in (*VIEWS, "everything"):
+        case = measured[name]
+        rows.append(
+            Row(
+                f"computing more a picture: {name}",
+                # Rounds are compared with themselves: the machine is not the same in each.
+                Figure.of(np.subtract(case.processor, nobody.processor).tolist(), "ms"),
+                remark=f"{np.mean(case.views):.0%} of the views received",
+            )
+        )
+    usual = float(np.median(nobody.latencies))
+    later = [latency - usual for latency in everything.latencies]
+    rows.append(
+        Row(
+            "faces later, everything looked at",
+            Figure.of(later, "ms"),
+            limit=LATER_LIMIT,
+            remark=f"{everything.unanswered} of {everything.sent} pictures not answered, "
+            f"{nobody.unanswered} of {nobody.sent} when nobody looks",
+        )
+    )
+    return rows
+
+
+def _measure_all(rounds: int, pictures: int) -> dict[str, Measurement]:
     picture = np.full((480, 640, 3), 110, np.uint8)
     paste_head(picture, np.asarray(data.astronaut(), np.uint8), (320, 240), 160)
     plain, full = "/plain", "/full"
@@ -337,20 +318,38 @@ def compare(rounds: int, pictures: int) -> None:
             for _ in range(rounds):
                 for name, topics in cases.items():
                     where = (plain, without) if name == "views taken out" else (full, node)
-                    once = measure(camera, viewer, *where, topics, pictures)
-                    total = measured[name]
-                    total.processor += once.processor
-                    total.latencies += once.latencies
-                    total.unanswered += once.unanswered
-                    total.dropped += once.dropped
-                    total.sent += once.sent
-                    total.views += once.views
+                    _measure_once(measured[name], camera, viewer, *where, topics, pictures)
     finally:
         viewer.stop()
         camera.destroy_node()
         rclpy.try_shutdown()
-    report(measured)
+    return measured
+
+
+def _measure_once(
+    total: Measurement,
+    camera: Camera,
+    viewer: Viewer,
+    namespace: str,
+    pid: int,
+    topics: Sequence[str],
+    pictures: int,
+) -> None:
+    """Measure one case once more."""
+    absolute = [topic if topic.startswith("/") else f"{namespace}/{topic}" for topic in topics]
+    viewer.subscribe(absolute)
+    camera.film(namespace, WARM_UP, 0.2)
+    viewer.received()
+    before = processor_time(pid)
+    camera.film(namespace, pictures, 0.5)
+    total.processor.append(1e3 * (processor_time(pid) - before) / pictures)
+    late = [camera.arrived[n] - camera.sent[n] for n in camera.sent if n in camera.arrived]
+    total.latencies += [1e3 * seconds for seconds in late]
+    total.unanswered += pictures - len(late)
+    total.sent += pictures
+    if topics:
+        total.views.append(viewer.received() / pictures / len(topics))
 
 
 if __name__ == "__main__":
-    main()
+    view()
