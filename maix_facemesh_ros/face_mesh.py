@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from maix_facemesh_ros.backends import open_backend
+from maix_facemesh_ros.backends import OpenedBackend, open_backend
 from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import Face, Picture, PictureError
@@ -40,11 +40,18 @@ class FaceMesh:
     One object serves one stream of pictures, from one thread at a time.
     """
 
-    def __init__(self, parameters: FaceMeshParameters | None = None, **values: Any) -> None:
+    def __init__(
+        self,
+        parameters: FaceMeshParameters | None = None,
+        *,
+        opened: OpenedBackend | None = None,
+        **values: Any,
+    ) -> None:
         """Open the backend and load its networks.
 
         Args:
             parameters: all parameters in one object, instead of keywords.
+            opened: a backend to be used instead of the one that the parameters name.
             **values: any of the fields of `FaceMeshParameters`.
 
         Raises:
@@ -61,7 +68,7 @@ class FaceMesh:
         elif values:
             raise ParameterError("give FaceMesh either one parameters object or keywords, not both")
         self._parameters = parameters
-        opened = open_backend(parameters)
+        opened = opened or open_backend(parameters)
         self.backend_name = opened.name
         self._backend = opened.detector
         self._backend_description = opened.description

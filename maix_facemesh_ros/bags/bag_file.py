@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from rosbags.interfaces import Qos
 
 #: Pieces of damage that are named; of more, only the number.
@@ -88,6 +90,10 @@ class BagFile(Protocol):
             topics: names.
             start, stop: log times in nanoseconds from and before which; None: all.
         """
+        ...
+
+    def log_times(self, topic: str) -> npt.NDArray[np.int64]:
+        """Return the log time of each message on a topic in nanoseconds, in any order."""
         ...
 
     def close(self) -> None:

@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 import zstandard
 from rosbags.rosbag2.metadata import parse_qos
@@ -131,6 +133,11 @@ class Bag:
                 data = unpacked
             yield BagMessage(self._by_name[topic.name], log_time, data)
 
+    def log_times(self, topic: str) -> npt.NDArray[np.int64]:
+        """Return the log time of each message on a topic in nanoseconds, in order."""
+        parts = [file.log_times(topic) for file in self._files]
+        return np.sort(np.concatenate([np.zeros(0, np.int64), *parts]))
+
     def close(self) -> None:
         """Close its files."""
         for file in self._files:
@@ -174,7 +181,7 @@ class Bag:
     def _file_paths(self, metadata: dict[str, Any]) -> list[Path]:
         if not self.path.is_dir():
             return [self.path]
-        found = sorted((path for path in self.path.iterdir() if _storage_of(path)), key=_natural)
+        found = sorted((path for path in self.path.iterdir() if storage_of(path)), key=_natural)
         listed = [
             # Bags of before Foxy name the folder too.
             self.path / Path(str(name)).name
@@ -192,7 +199,7 @@ class Bag:
         return paths
 
     def _open_file(self, path: Path) -> None:
-        storage = _storage_of(path)
+        storage = storage_of(path)
         if storage is None:
             raise BagError(f"{path} is no file of a bag: these end in {', '.join(STORAGES)}")
         try:
@@ -241,7 +248,8 @@ class Bag:
             self._counted[unknown[0]] = max(0, expected - self.message_count - known)
 
 
-def _storage_of(path: Path) -> Callable[[Path], BagFile] | None:
+def storage_of(path: Path) -> Callable[[Path], BagFile] | None:
+    """Return what opens a file by its name; None where it is no file of a bag."""
     name = path.name.removesuffix(COMPRESSED_FILE)
     return STORAGES.get(Path(name).suffix)
 

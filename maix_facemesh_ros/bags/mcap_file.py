@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
@@ -108,6 +110,18 @@ class McapFile:
         while waiting:
             log_time, _, channel, data = heapq.heappop(waiting)
             yield BagMessage(wanted[channel], log_time, data)
+
+    def log_times(self, topic: str) -> npt.NDArray[np.int64]:
+        """See `BagFile`."""
+        wanted = {number for number, each in self._topics.items() if each.name == topic}
+        times: list[int] = []
+        for piece in self._pieces:
+            indexed = self._indexed_times(piece, wanted)
+            if indexed is None:
+                found = self._messages_of(piece, wanted)
+                indexed = [log_time for _, log_time, _ in found]
+            times += indexed
+        return np.array(times, np.int64)
 
     def close(self) -> None:
         """See `BagFile`."""
@@ -239,6 +253,21 @@ class McapFile:
             return count or None
         except BROKEN:
             return None
+
+    def _indexed_times(self, piece: _Piece, wanted: Collection[int]) -> list[int] | None:
+        """Return the log times of a piece by its indices; None where it has none."""
+        if not piece.indices:
+            return None
+        try:
+            times: list[int] = []
+            for offset in piece.indices:
+                self._file.seek(offset + _RECORD.size)
+                index = MessageIndex.read(ReadDataStream(self._file))
+                if index.channel_id in wanted:
+                    times += [log_time for log_time, _ in index.records]
+        except BROKEN:
+            return None
+        return times
 
     def _name_of(self, piece: _Piece) -> str:
         return f"{self._path.name} has a broken chunk at byte {piece.offset}"

@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import apsw
+import numpy as np
+import numpy.typing as npt
 from rosbags.interfaces import Connection, ConnectionExtRosbag2
 from rosbags.rosbag2 import Reader, ReaderError
 
@@ -80,6 +82,18 @@ class SqliteFile:
                 if last is None or message.log_time > after
             )
 
+    def log_times(self, topic: str) -> npt.NDArray[np.int64]:
+        """See `BagFile`."""
+        if self._reader is None:
+            return self._salvaged.log_times(topic)
+        query = "SELECT timestamp FROM messages JOIN topics ON topics.id = topic_id WHERE name = ?"
+        try:
+            with closing(_open(self._path)) as database:
+                return np.array(database.execute(query, (topic,)).fetchall(), np.int64).reshape(-1)
+        except sqlite3.Error:
+            self._note_damage()
+            return _Salvaged(self._path).log_times(topic)
+
     def close(self) -> None:
         """See `BagFile`."""
         if self._reader is not None:
@@ -98,7 +112,7 @@ class _Salvaged:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            with closing(self._open()) as database:
+            with closing(_open(path)) as database:
                 rows = database.execute("SELECT id, name, type FROM topics").fetchall()
                 topics = {number: BagTopic(name, kind) for number, name, kind in rows}
                 found = _readable(database, "ASC")
@@ -123,7 +137,7 @@ class _Salvaged:
     def messages(
         self, topics: Collection[str], start: int | None, stop: int | None
     ) -> Iterator[BagMessage]:
-        with closing(self._open()) as database:
+        with closing(_open(self._path)) as database:
             for log_time, row, topic in self._rows:
                 if (
                     topic.name in topics
@@ -134,12 +148,16 @@ class _Salvaged:
                     (data,) = database.execute(query, (row,)).fetchone()
                     yield BagMessage(topic, log_time, data)
 
-    def _open(self) -> sqlite3.Connection:
-        # immutable: nothing is written beside the bag, not even a lock.
-        database = sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro&immutable=1", uri=True)
-        # Otherwise SQLite refuses a file that is shorter than its header says (btree.c, lockBtree).
-        database.execute("PRAGMA writable_schema = ON")
-        return database
+    def log_times(self, topic: str) -> npt.NDArray[np.int64]:
+        return np.array([time for time, _, each in self._rows if each.name == topic], np.int64)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # immutable: nothing is written beside the bag, not even a lock.
+    database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+    # Otherwise SQLite refuses a file that is shorter than its header says (btree.c, lockBtree).
+    database.execute("PRAGMA writable_schema = ON")
+    return database
 
 
 def _readable(database: sqlite3.Connection, order: str) -> set[tuple[int, int, int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
 from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks, FaceLandmarksNetwork
@@ -39,6 +39,37 @@ DETECTORS: dict[str, Callable[[Path, str], BoxDetector]] = {
     "yolov8_face": YoloV8FaceDetector,
     "yunet": YuNetDetector,
 }
+
+
+class LandmarkFinder(Protocol):
+    """A network that finds the landmarks of the face in a ROI."""
+
+    #: Name of what computes.
+    provider: str
+
+    def find(self, picture: Picture, roi: Roi, *, bgr: bool) -> FaceLandmarks:
+        """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) picture."""
+        ...
+
+
+class Networks(NamedTuple):
+    """What looks at pictures. Both depend on nothing but the picture and their arguments."""
+
+    detector: BoxDetector
+    landmarks: LandmarkFinder
+
+
+def open_networks(parameters: FaceMeshParameters) -> Networks:
+    """Load the networks that the parameters ask for.
+
+    Raises:
+        BackendError: the execution provider is not there.
+        ModelError: a model file is missing, damaged, or not the network it should be.
+    """
+    provider = parameters.execution_provider
+    detector = DETECTORS[parameters.detector](Path(parameters.detector_model), provider)
+    return Networks(detector, FaceLandmarksNetwork(provider))
+
 
 #: Two sets of landmarks are of one face when this much of the smaller one's box lies in the other:
 #: a detector may take a part of a near face for another face. MediaPipe compares whole faces only
@@ -71,16 +102,14 @@ _Face = TypeVar("_Face", Roi, _Track)
 class OnnxFaceDetector:
     """Finds faces and their landmarks on the host's processor."""
 
-    def __init__(self, parameters: FaceMeshParameters) -> None:
-        """Load the networks.
+    def __init__(self, parameters: FaceMeshParameters, networks: Networks | None = None) -> None:
+        """Load the networks, or take those that are given.
 
         Raises:
             BackendError: the execution provider is not there.
             ModelError: a model file is missing, damaged, or not the network it should be.
         """
-        provider = parameters.execution_provider
-        self._detector = DETECTORS[parameters.detector](Path(parameters.detector_model), provider)
-        self._landmarks = FaceLandmarksNetwork(provider)
+        self._detector, self._landmarks = networks or open_networks(parameters)
         threads = parameters.threads or len(os.sched_getaffinity(0))
         self.facts = {
             "detector": parameters.detector,

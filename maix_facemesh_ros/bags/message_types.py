@@ -1,0 +1,150 @@
+"""The messages in bags, by rosbags: their types, definitions and serialized form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from rosbags.interfaces import Nodetype
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from maix_facemesh_ros.bags.bag_file import BagError, BagTopic
+from maix_facemesh_ros.bags.foxglove_definitions import FOXGLOVE_DEFINITIONS
+from maix_facemesh_ros.face_message import FaceMessageTypes
+from maix_facemesh_ros.model_files import PACKAGE, find_share_file
+
+FACE_ARRAY = f"{PACKAGE}/msg/FaceArray"
+IMAGE_ANNOTATIONS = "foxglove_msgs/msg/ImageAnnotations"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+
+#: What a definition gives a field where it does not give it zero, which rosbags does not keep.
+_DEFAULTS = {("geometry_msgs/msg/Quaternion", "w"): 1.0}
+
+#: A bag that does not know the hash of a type.
+_NO_HASH = "RIHS01_" + "0" * 64
+
+
+class _Package:
+    """The types of one package; each takes its fields as keywords, and the others are zero."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, type_name: str) -> Callable[..., Any]:
+        return _maker(f"{self._name}/msg/{type_name}")
+
+
+@cache
+def _store() -> Any:
+    store = get_typestore(Stores.ROS2_JAZZY)
+    definitions = dict(FOXGLOVE_DEFINITIONS)
+    for name in ("BoundingBox", "Face", "FaceArray"):
+        path = find_share_file("msg", f"{name}.msg")
+        if path is None:
+            raise BagError(f"msg/{name}.msg is not installed: install {PACKAGE} again")
+        definitions[f"{PACKAGE}/msg/{name}"] = path.read_text()
+    types: dict[str, Any] = {}
+    for name, text in definitions.items():
+        types.update(get_types_from_msg(text, name))
+    store.register(types)
+    return store
+
+
+def package(name: str) -> Any:
+    """Return the message types of a package as attributes."""
+    return _Package(name)
+
+
+def serialize(message: Any) -> bytes:
+    """Return CDR with its encapsulation header, as rclpy makes it."""
+    return bytes(_store().serialize_cdr(message, message.__msgtype__))
+
+
+def deserialize(data: bytes, message_type: str) -> Any:
+    """Read CDR of one of the types that are known here."""
+    return _store().deserialize_cdr(data, message_type)
+
+
+def topic_of_type(name: str, message_type: str) -> BagTopic:
+    """Return a topic of one of the types that are known here, with its definition."""
+    definition, _ = _store().generate_msgdef(message_type, ros_version=2)
+    return BagTopic(name, message_type, definition, _store().hash_rihs01(message_type))
+
+
+def described(topic: BagTopic) -> BagTopic:
+    """Return a topic of a bag with definition and hash, which bags of before Iron do not have.
+
+    What is not known stays empty, and the hash is zero.
+    """
+    definition, type_hash = topic.definition, topic.type_hash
+    try:
+        if not definition:
+            definition, _ = _store().generate_msgdef(topic.type, ros_version=2)
+            type_hash = _store().hash_rihs01(topic.type)
+        elif not type_hash:
+            own = get_typestore(Stores.EMPTY)
+            own.register(get_types_from_msg(definition, topic.type))
+            type_hash = own.hash_rihs01(topic.type)
+    except Exception:  # unknown, or a definition that rosbags cannot read: it is passed on as it is
+        pass
+    return BagTopic(
+        topic.name,
+        topic.type,
+        definition,
+        type_hash or _NO_HASH,
+        topic.offered_qos,
+        topic.message_count,
+    )
+
+
+@cache
+def face_message_types() -> FaceMessageTypes:
+    """Return the types that a FaceArray is made of."""
+    own, geometry = package(PACKAGE), package("geometry_msgs")
+    return FaceMessageTypes(
+        own.FaceArray,
+        own.Face,
+        own.BoundingBox,
+        geometry.Pose,
+        geometry.Point,
+        geometry.Quaternion,
+        geometry.Vector3,
+        floats=lambda values: np.ascontiguousarray(values, np.float32).reshape(-1),
+        indices=lambda values: np.ascontiguousarray(values, np.uint16),
+    )
+
+
+@cache
+def _maker(message_type: str) -> Callable[..., Any]:
+    message_class = _store().types[message_type]
+    _, field_types = _store().fielddefs[message_type]
+    defaults = {
+        name: _default_maker(message_type, name, field_type) for name, field_type in field_types
+    }
+    names = [field.name for field in fields(message_class) if field.name in defaults]
+
+    def make(**values: Any) -> Any:
+        return message_class(
+            **{name: values[name] if name in values else defaults[name]() for name in names}
+        )
+
+    return make
+
+
+def _default_maker(message_type: str, field: str, field_type: Any) -> Callable[[], Any]:
+    kind, detail = field_type
+    if kind == Nodetype.BASE:
+        zero = {"string": "", "wstring": "", "bool": False}.get(detail[0])
+        if zero is None:
+            zero = 0.0 if detail[0].startswith("float") else 0
+        return partial(_DEFAULTS.get, (message_type, field), zero)
+    if kind == Nodetype.NAME:
+        return lambda: _maker(detail)()
+    (element_kind, element), size = detail
+    if element_kind == Nodetype.BASE and element[0] not in ("string", "wstring"):
+        return partial(np.zeros, size if kind == Nodetype.ARRAY else 0, element[0])
+    return list

@@ -1,0 +1,131 @@
+"""Bags as recordings: which of their topics are cameras."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.bags.bag_file import BagError, BagMessage, BagTopic, Damage
+from maix_facemesh_ros.bags.bag_reading import Bag
+from maix_facemesh_ros.bags.message_types import CAMERA_INFO
+from maix_facemesh_ros.bags.recordings import Camera, RecordedCalibration, RecordedPicture
+from maix_facemesh_ros.image_message import ImageMessage, read_compressed_image, read_image
+
+#: By the type of the topic.
+READERS: dict[str, Callable[[bytes], ImageMessage]] = {
+    "sensor_msgs/msg/Image": read_image,
+    "sensor_msgs/msg/CompressedImage": read_compressed_image,
+}
+
+#: Topics that show distances, and those that image_transport's plugins compress in ways of theirs.
+NO_PICTURES = re.compile(r"depth|disparity|/(theora|ffmpeg|zstd)$", re.IGNORECASE)
+
+COMPRESSED = "/compressed"
+
+
+class RecordedBag:
+    """A bag with pictures in it."""
+
+    can_be_cut = True
+
+    def __init__(
+        self, path: Path, topics: Sequence[str] = (), unpack_into: Path | None = None
+    ) -> None:
+        """Open it.
+
+        Args:
+            path: of the bag or of one of its files.
+            topics: those of the pictures; none: all that there are, once each.
+            unpack_into: folder for the contents of compressed files.
+
+        Raises:
+            BagError: it cannot be read, or has no such pictures.
+        """
+        self.path = path
+        self._bag = Bag(path, unpack_into)
+        self.notes = self._bag.notes
+        try:
+            images = self._named(topics) if topics else self._all_images()
+        except BagError:
+            self._bag.close()
+            raise
+        self.cameras = tuple(Camera(topic.name, self._camera_info(topic)) for topic in images)
+
+    @property
+    def topics(self) -> Sequence[BagTopic]:
+        """See `Recording`."""
+        return self._bag.topics
+
+    @property
+    def damage(self) -> Damage:
+        """See `Recording`."""
+        return self._bag.damage
+
+    def log_times(self, camera: Camera) -> npt.NDArray[np.int64]:
+        """See `Recording`."""
+        return self._bag.log_times(camera.topic)
+
+    def pictures(
+        self, camera: Camera, start: int | None = None, stop: int | None = None
+    ) -> Iterator[RecordedPicture | RecordedCalibration]:
+        """See `Recording`."""
+        read = READERS[self._bag.topic(camera.topic).type]
+        topics = [camera.topic] + [camera.camera_info] * bool(camera.camera_info)
+        for topic, log_time, data in self._bag.messages(topics, start, stop):
+            if topic.name == camera.topic:
+                yield RecordedPicture(log_time, partial(read, data))
+            else:
+                yield RecordedCalibration(data)
+
+    def messages(self) -> Iterator[BagMessage]:
+        """See `Recording`."""
+        return self._bag.messages()
+
+    def close(self) -> None:
+        """See `Recording`."""
+        self._bag.close()
+
+    def _named(self, names: Sequence[str]) -> list[BagTopic]:
+        topics = [self._bag.topic(name) for name in names]
+        for topic in topics:
+            if topic.type not in READERS:
+                raise BagError(
+                    f"{self.path}: {topic.name} is of type {topic.type}, but pictures are "
+                    f"{' or '.join(READERS)}"
+                )
+        return topics
+
+    def _all_images(self) -> list[BagTopic]:
+        """Return all topics with pictures; of pictures that are there twice, those not compressed.
+
+        Raises:
+            BagError: there are none.
+        """
+        images = {topic.name: topic for topic in self._bag.topics if topic.type in READERS}
+        chosen = [
+            topic
+            for name, topic in images.items()
+            if topic.message_count
+            and not NO_PICTURES.search(name)
+            and not (name.endswith(COMPRESSED) and name.removesuffix(COMPRESSED) in images)
+        ]
+        left_out = sorted(images.keys() - {topic.name for topic in chosen})
+        if not chosen:
+            there = ", ".join(f"{topic.name} ({topic.type})" for topic in self._bag.topics)
+            hint = f"; name one with --topics: {', '.join(left_out)}" if left_out else ""
+            raise BagError(f"{self.path} has no pictures{hint}. Its topics are {there or 'none'}")
+        if left_out:
+            self.notes.append(f"not looked at unless named with --topics: {', '.join(left_out)}")
+        return chosen
+
+    def _camera_info(self, images: BagTopic) -> str:
+        """Return the topic of the calibration, which is beside that of the pictures."""
+        namespace = images.name.removesuffix(COMPRESSED).rpartition("/")[0]
+        wanted = f"{namespace}/camera_info"
+        there = [topic.name for topic in self._bag.topics if topic.type == CAMERA_INFO]
+        return wanted if wanted in there else ""

@@ -1,0 +1,94 @@
+"""What is recorded, as cameras with pictures: the common ground of bags, videos and folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.bags.bag_file import BagMessage, BagTopic, Damage
+from maix_facemesh_ros.image_message import ImageMessage
+
+SECOND = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A stream of pictures."""
+
+    #: The topic of its pictures.
+    topic: str
+    #: The topic of its calibration; empty where there is none.
+    camera_info: str = ""
+
+
+class RecordedPicture(NamedTuple):
+    """A picture as it is recorded."""
+
+    #: Nanoseconds.
+    log_time: int
+    #: Decodes it; raises PictureError where it cannot be used.
+    read: Callable[[], ImageMessage]
+
+
+class RecordedCalibration(NamedTuple):
+    """The calibration of a camera, which holds for the pictures after it."""
+
+    #: A serialized sensor_msgs/CameraInfo.
+    data: bytes
+
+
+class Recording(Protocol):
+    """Something that is recorded."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        ...
+
+    @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """The streams of pictures in it, at least one."""
+        ...
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether pictures can be read from any place on, and so by several at once."""
+        ...
+
+    @property
+    def notes(self) -> list[str]:
+        """What is unusual, in words."""
+        ...
+
+    @property
+    def damage(self) -> Damage:
+        """What has been found so far that cannot be read."""
+        ...
+
+    @property
+    def topics(self) -> Sequence[BagTopic]:
+        """The topics of its messages; none where it is no bag."""
+        ...
+
+    def log_times(self, camera: Camera) -> npt.NDArray[np.int64]:
+        """Return the log time of each picture in nanoseconds, in order."""
+        ...
+
+    def pictures(
+        self, camera: Camera, start: int | None = None, stop: int | None = None
+    ) -> Iterator[RecordedPicture | RecordedCalibration]:
+        """Give what a camera has sent, with log times from `start` to before `stop`, in order."""
+        ...
+
+    def messages(self) -> Iterator[BagMessage]:
+        """Give all messages in the order of their log times."""
+        ...
+
+    def close(self) -> None:
+        """Close the files."""
+        ...

@@ -1,0 +1,206 @@
+"""A stretch of a camera's pictures, and finding out what the networks say of it, anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.backends import OpenedBackend
+from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector, open_networks
+from maix_facemesh_ros.bags.network_results import KnownNetworks, PictureResults, StretchResults
+from maix_facemesh_ros.bags.open_recording import open_recording
+from maix_facemesh_ros.bags.recordings import (
+    Camera,
+    RecordedCalibration,
+    RecordedPicture,
+    Recording,
+)
+from maix_facemesh_ros.face import Face, PictureError
+from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.image_message import ImageMessage
+from maix_facemesh_ros.parameters import FaceMeshParameters
+
+#: Pictures of a stretch: with more there is less to do twice, and more is lost when one fails.
+LENGTH = 300
+
+#: Pictures before a stretch that are looked at so that the faces are followed when it begins, as
+#: they would be by who has followed them from the first picture on. After ten most are; where one
+#: is not, the pictures up to there are looked at twice, and nothing else changes.
+WARM_UP = 20
+
+#: Before the stamp in a serialized message with a header: the encapsulation header. And after it.
+_AFTER_STAMP = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive pictures of one camera; where it is cut depends on the recording alone."""
+
+    #: Of the first picture, and one after the last.
+    first: int
+    end: int
+    #: Log times in nanoseconds from and before which its pictures are; None: from the beginning on,
+    #: to the end.
+    start: int | None
+    stop: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StretchTask:
+    """A stretch to be looked at, with all that is needed to do it in another process."""
+
+    path: Path
+    unpacked: Path | None
+    camera: Camera
+    stretch: Stretch
+    #: Log time from which pictures are looked at, before the stretch begins; None: the beginning.
+    begin: int | None
+    parameters: FaceMeshParameters
+
+
+def cut(log_times: npt.NDArray[np.int64], length: int = LENGTH) -> list[Stretch]:
+    """Cut a camera's pictures into stretches, never between two of the same log time."""
+    places = [0]
+    while (place := places[-1] + length) < len(log_times):
+        place = int(np.searchsorted(log_times, log_times[place], side="left"))
+        if place <= places[-1]:
+            place = int(np.searchsorted(log_times, log_times[places[-1]], side="right"))
+        if place >= len(log_times):
+            break
+        places.append(place)
+    ends = [*places[1:], len(log_times)]
+    times = [None, *(int(log_times[place]) for place in places[1:]), None]
+    return [
+        Stretch(first, end, start, stop)
+        for first, end, start, stop in zip(places, ends, times[:-1], times[1:], strict=True)
+    ]
+
+
+class FaceFinder:
+    """Finds the faces of one camera as the node does, and keeps what the networks have said."""
+
+    def __init__(self, parameters: FaceMeshParameters, networks: Networks) -> None:
+        """Start a stream."""
+        self.networks = KnownNetworks(networks)
+        both = Networks(self.networks, self.networks)
+        detector = OnnxFaceDetector(parameters, both)
+        self.mesh = FaceMesh(parameters, opened=OpenedBackend("onnx", "", detector))
+
+    def look_at(self, recorded: RecordedPicture) -> tuple[PictureResults, list[Face]]:
+        """Decode a picture and find its faces."""
+        try:
+            image = recorded.read()
+        except PictureError as error:
+            return PictureResults(recorded.log_time, str(error)), []
+        height, width = image.picture.shape[:2]
+        results = PictureResults(
+            recorded.log_time, "", image.stamp, image.frame_id, (width, height)
+        )
+        try:
+            self.networks.take(results, lambda: image)
+            return results, self._process(results)
+        except PictureError as error:
+            return PictureResults(recorded.log_time, str(error)), []
+
+    def look_again(self, results: PictureResults, cursor: Cursor, number: int) -> list[Face]:
+        """Find the faces of a picture whose results are known, reading it only if need be."""
+        if results.error:
+            return []
+        self.networks.take(results, lambda: cursor.image(number))
+        return self._process(results)
+
+    def close(self) -> None:
+        """Free what it holds."""
+        self.mesh.close()
+
+    def _process(self, results: PictureResults) -> list[Face]:
+        return self.mesh.process(results.stand_in, results.stamp.seconds)
+
+
+class Cursor:
+    """Reads single pictures of a stretch, one after the other."""
+
+    def __init__(self, recording: Recording, camera: Camera, stretch: Stretch) -> None:
+        self._pictures = (
+            each
+            for each in recording.pictures(camera, stretch.start, stretch.stop)
+            if isinstance(each, RecordedPicture)
+        )
+        self._number = -1
+        self._picture: RecordedPicture | None = None
+
+    def image(self, number: int) -> ImageMessage:
+        """Return a picture; it does not come before one that was returned already."""
+        while self._number < number:
+            self._picture = next(self._pictures)
+            self._number += 1
+        assert self._picture is not None
+        return self._picture.read()
+
+
+def results_of(
+    finder: FaceFinder,
+    recording: Recording,
+    camera: Camera,
+    stretch: Stretch,
+    results: StretchResults,
+) -> Iterator[tuple[PictureResults, list[Face]]]:
+    """Look at the pictures of a stretch, and give and collect what was found."""
+    calibration: bytes | None = None
+    changed: bytes | None = None
+    for recorded in recording.pictures(camera, stretch.start, stretch.stop):
+        if isinstance(recorded, RecordedCalibration):
+            # Another stamp makes no other calibration.
+            if calibration is None or recorded.data[_AFTER_STAMP:] != calibration[_AFTER_STAMP:]:
+                calibration = changed = recorded.data
+            continue
+        picture, faces = finder.look_at(recorded)
+        picture.camera_info, changed = changed, None
+        results.pictures.append(picture)
+        yield picture, faces
+    results.camera_info = changed
+    results.damage.add(recording.damage)
+
+
+def find_in_stretch(task: StretchTask) -> bytes:
+    """Return what the networks say of a stretch, as `StretchResults.to_bytes`; in any process."""
+    cv2.setNumThreads(1)
+    finder = FaceFinder(_for_networks_only(task.parameters), _networks(task.parameters))
+    recording = _recording(task.path, task.camera.topic, task.unpacked)
+    stretch = task.stretch
+    if task.begin is not None and stretch.start is not None and task.begin < stretch.start:
+        for recorded in recording.pictures(task.camera, task.begin, stretch.start):
+            if isinstance(recorded, RecordedPicture):
+                finder.look_at(recorded)
+    results = StretchResults()
+    for _ in results_of(finder, recording, task.camera, stretch, results):
+        pass
+    finder.close()
+    return results.to_bytes()
+
+
+def _for_networks_only(parameters: FaceMeshParameters) -> FaceMeshParameters:
+    """Return parameters with which nothing is done that does not change what networks see."""
+    return dataclasses.replace(
+        parameters, pose=False, gaze=False, blendshapes=False, smoothing="off", threads=1
+    )
+
+
+# A process keeps what it will need again.
+
+
+@lru_cache(maxsize=1)
+def _networks(parameters: FaceMeshParameters) -> Networks:
+    return open_networks(parameters)
+
+
+@lru_cache(maxsize=4)
+def _recording(path: Path, topic: str, unpacked: Path | None) -> Recording:
+    return open_recording(path, (topic,), unpacked)
