@@ -1,11 +1,46 @@
-"""Cameras from sensor_msgs/CameraInfo, whatever library has read the message."""
+"""Cameras from sensor_msgs/CameraInfo, whatever library has read it, and from calibration files."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
 
 from maix_facemesh_ros.camera_model import CameraModel, Region
+from maix_facemesh_ros.parameters import ParameterError
+
+#: What a calibration file may leave out: the camera looks where it looks.
+IDENTITY = {"data": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
+
+
+class _WholeSensor(NamedTuple):
+    """A sensor_msgs/RegionOfInterest that leaves nothing out."""
+
+    x_offset: int = 0
+    y_offset: int = 0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileCalibration:
+    """What a calibration file says, in the fields of sensor_msgs/CameraInfo."""
+
+    width: int
+    height: int
+    distortion_model: str
+    d: list[float]
+    k: list[float]
+    r: list[float]
+    p: list[float]
+    binning_x: int = 0
+    binning_y: int = 0
+    roi: _WholeSensor = _WholeSensor()  # noqa: RUF009
 
 
 def camera_of(message: Any, *, rectified: bool) -> CameraModel:
@@ -39,3 +74,53 @@ def is_rectified(topic: str, rectified: str) -> bool:
     if rectified != "auto":
         return rectified == "yes"
     return re.search(r"/image_rect[^/]*(/compressed)?$", topic) is not None
+
+
+def read_calibration(file: str) -> FileCalibration:
+    """Read a calibration as camera_calibration writes it (camera_calibration_parsers, YAML).
+
+    Raises:
+        ParameterError: the file cannot be read, or is no calibration.
+    """
+    try:
+        with Path(file).open("rb") as stream:
+            content = yaml.safe_load(stream)
+        return FileCalibration(
+            width=_size(content["image_width"]),
+            height=_size(content["image_height"]),
+            distortion_model=_name(content["distortion_model"]),
+            d=_numbers(content["distortion_coefficients"]),
+            k=_numbers(content["camera_matrix"], 9),
+            r=_numbers(content.get("rectification_matrix", IDENTITY), 9),
+            p=_numbers(content["projection_matrix"], 12),
+        )
+    except OSError as error:
+        raise ParameterError(
+            f"calibration_file is {file!r}, which cannot be read: {error.strerror}"
+        ) from error
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ParameterError(
+            f"calibration_file is {file!r}, which is no calibration of camera_calibration "
+            f"({type(error).__name__}: {reprlib.repr(str(error))}): it holds image_width, "
+            "image_height, camera_matrix, distortion_model, distortion_coefficients and "
+            "projection_matrix"
+        ) from error
+
+
+def _size(pixels: object) -> int:
+    if not isinstance(pixels, int) or pixels <= 0:
+        raise ValueError(f"a size is {pixels!r}")
+    return pixels
+
+
+def _name(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"distortion_model is {text!r}")
+    return text
+
+
+def _numbers(matrix: Mapping[str, Sequence[float]], count: int | None = None) -> list[float]:
+    numbers = [float(number) for number in matrix["data"]]
+    if count is not None and len(numbers) != count:
+        raise ValueError(f"a matrix has {len(numbers)} numbers where it needs {count}")
+    return numbers

@@ -14,7 +14,6 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -104,12 +103,6 @@ class StretchResults:
                 return _from_arrays({name: arrays[name] for name in arrays.files})
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
             raise BagError(f"results of the networks cannot be read: {error}") from error
-
-    def save(self, path: Path) -> None:
-        """Write them to a file, which is there when it is complete and not before."""
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(self.to_bytes())
-        partial.replace(path)
 
 
 class KnownNetworks:

@@ -70,6 +70,11 @@ class RecordedBag:
         """See `Recording`."""
         return self._bag.log_times(camera.topic)
 
+    def first_calibration(self, camera: Camera) -> bytes | None:
+        """See `Recording`."""
+        messages = self._bag.messages([camera.camera_info])
+        return next((message.data for message in messages), None)
+
     def pictures(
         self, camera: Camera, start: int | None = None, stop: int | None = None
     ) -> Iterator[RecordedPicture | RecordedCalibration]:

@@ -35,6 +35,10 @@ class _Pictures:
         self.notes: list[str] = []
         self.damage = Damage()
 
+    def first_calibration(self, camera: Camera) -> bytes | None:  # noqa: ARG002
+        """See `Recording`: there is none."""
+        return None
+
     def messages(self) -> Iterator[BagMessage]:
         """See `Recording`: there are none."""
         return iter(())

@@ -79,6 +79,10 @@ class Recording(Protocol):
         """Return the log time of each picture in nanoseconds, in order."""
         ...
 
+    def first_calibration(self, camera: Camera) -> bytes | None:
+        """Return the first serialized CameraInfo of a camera; None where there is none."""
+        ...
+
     def pictures(
         self, camera: Camera, start: int | None = None, stop: int | None = None
     ) -> Iterator[RecordedPicture | RecordedCalibration]:

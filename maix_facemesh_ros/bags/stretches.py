@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,8 +35,8 @@ LENGTH = 300
 #: is not, the pictures up to there are looked at twice, and nothing else changes.
 WARM_UP = 20
 
-#: Before the stamp in a serialized message with a header: the encapsulation header. And after it.
-_AFTER_STAMP = 12
+#: Bytes of a serialized message with a header up to the end of its stamp.
+AFTER_STAMP = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +151,24 @@ def results_of(
     camera: Camera,
     stretch: Stretch,
     results: StretchResults,
+    on_calibration: Callable[[bytes], None] = lambda _data: None,
 ) -> Iterator[tuple[PictureResults, list[Face]]]:
-    """Look at the pictures of a stretch, and give and collect what was found."""
+    """Look at the pictures of a stretch, and give and collect what was found.
+
+    Args:
+        finder: has seen the pictures before.
+        recording, camera, stretch: where the pictures are.
+        results: grows picture by picture.
+        on_calibration: is told of a calibration before the picture from which on it holds.
+    """
     calibration: bytes | None = None
     changed: bytes | None = None
     for recorded in recording.pictures(camera, stretch.start, stretch.stop):
         if isinstance(recorded, RecordedCalibration):
             # Another stamp makes no other calibration.
-            if calibration is None or recorded.data[_AFTER_STAMP:] != calibration[_AFTER_STAMP:]:
+            if calibration is None or recorded.data[AFTER_STAMP:] != calibration[AFTER_STAMP:]:
                 calibration = changed = recorded.data
+                on_calibration(changed)
             continue
         picture, faces = finder.look_at(recorded)
         picture.camera_info, changed = changed, None

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-import yaml
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -14,15 +9,11 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from maix_facemesh_ros.camera_info import camera_of
+from maix_facemesh_ros import camera_info
 from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
-from maix_facemesh_ros.parameters import ParameterError
 
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 30.0
-
-#: What a calibration file may leave out: the camera looks where it looks.
-IDENTITY = {"data": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
 
 
 class Calibration:
@@ -105,7 +96,7 @@ class Calibration:
     def _take(self, message: CameraInfo) -> None:
         self._latest = message
         try:
-            self.camera = camera_of(message, rectified=self._rectified)
+            self.camera = camera_info.camera_of(message, rectified=self._rectified)
         except CalibrationError as error:
             self.camera = None
             self._problem = str(error)
@@ -121,53 +112,21 @@ class Calibration:
 
 
 def read_calibration(file: str) -> CameraInfo:
-    """Read a calibration as camera_calibration writes it (camera_calibration_parsers, YAML).
+    """Read a calibration as camera_calibration writes it.
 
     Raises:
         ParameterError: the file cannot be read, or is no calibration.
     """
-    try:
-        with Path(file).open("rb") as stream:
-            content = yaml.safe_load(stream)
-        return CameraInfo(
-            width=_size(content["image_width"]),
-            height=_size(content["image_height"]),
-            distortion_model=_name(content["distortion_model"]),
-            d=_numbers(content["distortion_coefficients"]),
-            k=_numbers(content["camera_matrix"], 9),
-            r=_numbers(content.get("rectification_matrix", IDENTITY), 9),
-            p=_numbers(content["projection_matrix"], 12),
-        )
-    except OSError as error:
-        raise ParameterError(
-            f"calibration_file is {file!r}, which cannot be read: {error.strerror}"
-        ) from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise ParameterError(
-            f"calibration_file is {file!r}, which is no calibration of camera_calibration "
-            f"({type(error).__name__}: {reprlib.repr(str(error))}): it holds image_width, "
-            "image_height, camera_matrix, distortion_model, distortion_coefficients and "
-            "projection_matrix"
-        ) from error
-
-
-def _size(pixels: object) -> int:
-    if not isinstance(pixels, int) or pixels <= 0:
-        raise ValueError(f"a size is {pixels!r}")
-    return pixels
-
-
-def _name(text: object) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"distortion_model is {text!r}")
-    return text
-
-
-def _numbers(matrix: Mapping[str, Sequence[float]], count: int | None = None) -> list[float]:
-    numbers = [float(number) for number in matrix["data"]]
-    if count is not None and len(numbers) != count:
-        raise ValueError(f"a matrix has {len(numbers)} numbers where it needs {count}")
-    return numbers
+    read = camera_info.read_calibration(file)
+    return CameraInfo(
+        width=read.width,
+        height=read.height,
+        distortion_model=read.distortion_model,
+        d=read.d,
+        k=read.k,
+        r=read.r,
+        p=read.p,
+    )
 
 
 def _numbers_of(message: CameraInfo) -> CameraInfo:

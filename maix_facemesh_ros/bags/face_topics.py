@@ -1,0 +1,161 @@
+"""The topics of faces in an output, and what is written to them for each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from maix_facemesh_ros.bags.bag_file import BagError, BagTopic
+from maix_facemesh_ros.bags.message_types import (
+    COMPRESSED_IMAGE,
+    FACE_ARRAY,
+    IMAGE_ANNOTATIONS,
+    face_message_types,
+    package,
+    serialize,
+    topic_of_type,
+)
+from maix_facemesh_ros.bags.network_results import PictureResults
+from maix_facemesh_ros.bags.open_recording import open_recording
+from maix_facemesh_ros.bags.recorded_bag import COMPRESSED
+from maix_facemesh_ros.bags.recordings import Camera
+from maix_facemesh_ros.bags.stretches import Cursor, StretchTask
+from maix_facemesh_ros.drawing import draw_face
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.face_message import face_array_of
+from maix_facemesh_ros.image_annotations import image_annotations
+
+#: The topic of the faces: as that of a node in the namespace of the camera.
+FACES_TOPIC = "{namespace}/faces"
+
+#: Of the node's private topics: those of a node that is called facemesh.
+NODE = "facemesh"
+
+#: JPEG quality of annotated pictures, 1 to 100: that of the node.
+QUALITY = 80
+
+
+@dataclass(frozen=True, slots=True)
+class FaceTopics:
+    """The topics that belong to a camera; None: not wanted."""
+
+    faces: BagTopic
+    annotations: BagTopic | None = None
+    annotated: BagTopic | None = None
+
+    def all(self) -> Iterator[BagTopic]:
+        """Give those that are wanted."""
+        for topic in (self.faces, self.annotations, self.annotated):
+            if topic is not None:
+                yield topic
+
+    def messages(
+        self, picture: PictureResults, faces: Sequence[Face], jpeg: bytes | None
+    ) -> Iterator[tuple[str, bytes]]:
+        """Give topic and data of the messages of a picture.
+
+        Args:
+            picture: what is known of it.
+            faces: in it.
+            jpeg: with its faces drawn into it; None: it is not wanted.
+        """
+        stamp = package("builtin_interfaces").Time(**picture.stamp._asdict())
+        header = package("std_msgs").Header(stamp=stamp, frame_id=picture.frame_id)
+        message = face_array_of(face_message_types(), header, picture.size, faces)
+        yield self.faces.name, serialize(message)
+        if self.annotations is not None:
+            annotations = image_annotations(package("foxglove_msgs"), header, faces)
+            yield self.annotations.name, serialize(annotations)
+        if self.annotated is not None and jpeg is not None:
+            yield self.annotated.name, serialize(_compressed_image(header, jpeg))
+
+
+def face_topics(
+    cameras: Sequence[Camera], pattern: str, *, annotations: bool, annotated: bool
+) -> list[FaceTopics]:
+    """Return the topics of each camera.
+
+    Args:
+        cameras: of one recording.
+        pattern: of the topic of the faces, with {namespace} and {topic} of the pictures; several
+            cameras of one namespace get the last part of their topic's name too.
+        annotations: whether ImageAnnotations are wanted.
+        annotated: whether pictures with the faces drawn into them are.
+
+    Raises:
+        BagError: two cameras would have one topic.
+    """
+    bases = [camera.topic.removesuffix(COMPRESSED) for camera in cameras]
+    namespaces = [base.rpartition("/")[0] for base in bases]
+    # image_left and image_right in one namespace: both are namespaces themselves.
+    namespaces = [
+        base if namespaces.count(namespace) > 1 else namespace
+        for base, namespace in zip(bases, namespaces, strict=True)
+    ]
+    try:
+        names = [
+            pattern.format(namespace=namespace, topic=base)
+            for base, namespace in zip(bases, namespaces, strict=True)
+        ]
+    except (KeyError, IndexError, ValueError) as error:
+        raise BagError(
+            f"--faces-topic is {pattern!r}: it may have {{namespace}} and {{topic}} in it"
+        ) from error
+    if len(set(names)) < len(names):
+        raise BagError(
+            f"--faces-topic {pattern!r} gives {len(names)} cameras the same topic: put "
+            "{namespace} or {topic} into it"
+        )
+    return [
+        FaceTopics(
+            topic_of_type(name, FACE_ARRAY),
+            topic_of_type(f"{namespace}/{NODE}/image_annotations", IMAGE_ANNOTATIONS)
+            if annotations
+            else None,
+            topic_of_type(f"{namespace}/{NODE}/image_annotated/compressed", COMPRESSED_IMAGE)
+            if annotated
+            else None,
+        )
+        for name, namespace in zip(names, namespaces, strict=True)
+    ]
+
+
+def draw_in_stretch(task: StretchTask, faces: Sequence[Sequence[Face] | None]) -> list[bytes]:
+    """Return each picture of a stretch with its faces drawn into it, as JPEG; in any process.
+
+    Args:
+        task: says where the pictures are.
+        faces: of each picture; None: the picture cannot be used.
+    """
+    recording = open_recording(task.path, (task.camera.topic,), task.unpacked)
+    cursor = Cursor(recording, task.camera, task.stretch)
+    try:
+        return [
+            b"" if found is None else _drawn(cursor, number, found)
+            for number, found in enumerate(faces)
+        ]
+    finally:
+        recording.close()
+
+
+def _drawn(cursor: Cursor, number: int, faces: Iterable[Face]) -> bytes:
+    image = cursor.image(number)
+    picture = np.ascontiguousarray(image.picture)
+    rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if image.bgr else picture.copy()
+    for face in faces:
+        draw_face(np.asarray(rgb, np.uint8), face, mesh=True, box=True, label=True)
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return data.tobytes()
+
+
+def _compressed_image(header: Any, jpeg: bytes) -> Any:
+    return package("sensor_msgs").CompressedImage(
+        header=header,
+        format="rgb8; jpeg compressed bgr8",
+        data=np.frombuffer(jpeg, np.uint8),
+    )

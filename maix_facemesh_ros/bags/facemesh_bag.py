@@ -1,0 +1,201 @@
+"""`facemesh_bag`: the faces in bags, videos and folders of pictures, faster than recorded.
+
+It finds what `facemesh_node` would find, with the same parameters, and needs no ROS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from maix_facemesh_ros.bags.bag_file import BagError
+from maix_facemesh_ros.bags.bag_writing import STORAGES
+from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
+from maix_facemesh_ros.bags.job import Job, JobOptions, Report
+from maix_facemesh_ros.model_files import ModelError
+from maix_facemesh_ros.parameters import (
+    NodeParameters,
+    ParameterError,
+    parameters_of,
+    unknown_parameter,
+)
+
+EXAMPLES = """\
+examples:
+  facemesh_bag kitchen -o kitchen_faces --copy
+  facemesh_bag monday tuesday -o faces -p max_face_num:=4 --annotated
+  facemesh_bag talk.mp4 -o talk.csv
+"""
+
+#: Interrupted by the user.
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for; returns the exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        options = _options(parsed)
+        with Job(options) as job:
+            if job.is_resumed:
+                _say("going on where an earlier attempt has ended", quiet=parsed.quiet)
+            with tqdm(
+                total=job.pictures,
+                unit=" pictures",
+                dynamic_ncols=True,
+                # None: not where nobody looks at it, as in a log.
+                disable=True if parsed.quiet else None,
+            ) as bar:
+                report = job.run(bar.update)
+    except (BagError, ParameterError, ModelError) as error:
+        print(f"facemesh_bag: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("facemesh_bag: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    _tell(report, options, quiet=parsed.quiet)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facemesh_bag",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("inputs", type=Path, nargs="+", metavar="INPUT", help="bag, video or folder of pictures")
+    add(
+        *("-o", "--output"),
+        type=Path,
+        action="append",
+        required=True,
+        help="a new bag, or a table that ends in .csv or .parquet; may be given several times. "
+        "With several inputs, a folder with a bag for each",
+    )
+    add("--topics", nargs="+", default=[], metavar="TOPIC", help="of the pictures; default: all")
+    add(
+        "--faces-topic",
+        default=FACES_TOPIC,
+        metavar="PATTERN",
+        help="with {namespace} and {topic} of the pictures (default: %(default)s)",
+    )
+    add("--copy", action="store_true", help="put everything of the input into the bag too")
+    add("--annotated", action="store_true", help="and the pictures with the faces drawn in, JPEG")
+    add(
+        "--image-annotations",
+        action="store_true",
+        help="and foxglove_msgs/ImageAnnotations; as -p foxglove_msgs:=true",
+    )
+    add("--storage", choices=STORAGES, default="mcap", help="of the bag (default: %(default)s)")
+    add("--params-file", type=Path, metavar="YAML", help="parameters of facemesh_node")
+    add(
+        *("-p", "--param"),
+        action="append",
+        default=[],
+        metavar="NAME:=VALUE",
+        help="a parameter of facemesh_node",
+    )
+    add(
+        "--workers",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="processes on this machine (default: %(default)s, its processors)",
+    )
+    add(
+        "--cluster",
+        default="",
+        metavar="ADDRESS",
+        help="a Dask scheduler instead, such as tcp://10.0.0.5:8786, or local",
+    )
+    add("--restart", action="store_true", help="do not go on with what an earlier attempt has left")
+    add("--quiet", action="store_true", help="say nothing unless something is wrong")
+    return parser
+
+
+def _options(parsed: argparse.Namespace) -> JobOptions:
+    if parsed.workers < 1:
+        raise BagError(f"--workers is {parsed.workers}: give at least 1")
+    values = parameters_in(parsed.params_file) if parsed.params_file else {}
+    for assignment in parsed.param:
+        name, separator, text = assignment.partition(":=")
+        if not separator:
+            raise ParameterError(f"-p {assignment}: give NAME:=VALUE, such as max_face_num:=4")
+        values[name] = yaml.safe_load(text)
+    if parsed.image_annotations:
+        values["foxglove_msgs"] = True
+    known = [parameter.name for parameter in parameters_of(NodeParameters)]
+    unknown = [unknown_parameter(name, known) for name in values if name not in known]
+    if unknown:
+        raise ParameterError("; ".join(unknown))
+    return JobOptions(
+        inputs=tuple(parsed.inputs),
+        outputs=tuple(parsed.output),
+        parameters=NodeParameters(**values),
+        topics=tuple(parsed.topics),
+        faces_topic=parsed.faces_topic,
+        annotated=parsed.annotated,
+        copy=parsed.copy,
+        storage=parsed.storage,
+        workers=parsed.workers,
+        cluster=parsed.cluster,
+        restart=parsed.restart,
+    )
+
+
+def parameters_in(path: Path) -> dict[str, Any]:
+    """Return the parameters of a ROS parameters file that are for a node called facemesh.
+
+    Raises:
+        ParameterError: the file cannot be read, or is no such file.
+    """
+    values: dict[str, Any] = {}
+    try:
+        content = yaml.safe_load(path.read_text())
+        for node, section in content.items():
+            if node.rpartition("/")[2] in ("**", "*", "facemesh"):
+                values.update(section["ros__parameters"])
+    except OSError as error:
+        raise ParameterError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
+        raise ParameterError(
+            f"{path} is no parameters file: it has ros__parameters below the name of a node, as "
+            f"config/facemesh.yaml has ({type(error).__name__})"
+        ) from error
+    return {name: value for name, value in values.items() if name != "qos_overrides"}
+
+
+def _tell(report: Report, options: JobOptions, *, quiet: bool) -> None:
+    """Say what was done, and always what could not be."""
+    outputs = ", ".join(str(path) for path in options.outputs)
+    rate = report.pictures / report.seconds if report.seconds else 0.0
+    times = report.recorded_seconds / report.seconds if report.seconds else 0.0
+    _say(
+        f"{report.pictures} pictures, {report.faces} faces in {report.seconds:.1f} s "
+        f"({rate:.0f} pictures a second, {times:.1f} times as fast as recorded): {outputs}",
+        quiet=quiet,
+    )
+    if report.retried:
+        print(f"{report.retried} tasks had to be done again", file=sys.stderr)
+    for reason, count in report.unusable.most_common(5):
+        print(f"{count} pictures not used: {reason}", file=sys.stderr)
+    for remark in report.remarks:
+        print(remark, file=sys.stderr)
+
+
+def _say(text: str, *, quiet: bool) -> None:
+    if not quiet:
+        print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Following the faces of one camera through all of its stretches, in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.backends.onnx import Networks
+from maix_facemesh_ros.bags.message_types import CAMERA_INFO, deserialize
+from maix_facemesh_ros.bags.network_results import PictureResults, StretchResults
+from maix_facemesh_ros.bags.recordings import Camera, Recording
+from maix_facemesh_ros.bags.stretches import (
+    AFTER_STAMP,
+    LENGTH,
+    WARM_UP,
+    Cursor,
+    FaceFinder,
+    Stretch,
+    cut,
+    results_of,
+)
+from maix_facemesh_ros.camera_info import camera_of, is_rectified
+from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.parameters import NodeParameters
+
+
+@dataclass(slots=True)
+class CameraCount:
+    """What has become of a camera's pictures."""
+
+    pictures: int = 0
+    faces: int = 0
+    #: Pictures that could not be used, by the reason.
+    unusable: Counter[str] = field(default_factory=Counter)
+    #: Runs of the networks that were not foreseen, when others had looked at the pictures before.
+    not_foreseen: int = 0
+
+
+class FollowedCamera:
+    """One camera of a recording, with its own tracker and calibration."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        camera: Camera,
+        parameters: NodeParameters,
+        networks: Networks,
+        calibration: CameraModel | None = None,
+        stretch_length: int = LENGTH,
+    ) -> None:
+        """Start before the first picture.
+
+        Args:
+            recording: where the pictures are.
+            camera: which of its cameras.
+            parameters: as the node has them.
+            networks: for what nobody has looked at.
+            calibration: that of a file, instead of the one in the recording.
+            stretch_length: pictures of a stretch.
+        """
+        self.recording = recording
+        self.camera = camera
+        self.parameters = parameters
+        self.log_times: npt.NDArray[np.int64] = recording.log_times(camera)
+        self.stretches: list[Stretch] = cut(self.log_times, stretch_length)
+        self.count = CameraCount()
+        #: Why the calibration cannot be used; empty when it can.
+        self.calibration_error = ""
+        self._finder = FaceFinder(parameters, networks)
+        self._calibration: bytes | None = None
+        self._from_file = calibration is not None
+        self._finder.mesh.camera = calibration
+        #: Number of the last picture that the detector has looked at.
+        self._last_look = 0
+        first = recording.first_calibration(camera) if camera.camera_info else None
+        if first is not None:
+            self._calibrate(first)
+
+    def follow(
+        self, stretch: Stretch, known: StretchResults | None, collected: StretchResults
+    ) -> Iterator[tuple[PictureResults, list[Face]]]:
+        """Give the faces of each picture of the next stretch.
+
+        Args:
+            stretch: the one after that of the last call.
+            known: what the networks say of it, if others have found it out.
+            collected: else it is collected here.
+        """
+        pictures = (
+            results_of(
+                self._finder, self.recording, self.camera, stretch, collected, self._calibrate
+            )
+            if known is None
+            else self._follow_known(stretch, known)
+        )
+        for number, (picture, faces) in enumerate(pictures, stretch.first):
+            if self._finder.networks.looked and not picture.error:
+                self._last_look = number
+            self.count.pictures += 1
+            self.count.faces += len(faces)
+            if picture.error:
+                self.count.unusable[picture.error] += 1
+            yield picture, faces
+
+    def begin_of(self, stretch: Stretch) -> int | None:
+        """Return the log time from which on a stretch is to be looked at, before it begins.
+
+        The detector looks at every n-th picture, counted from when it last had to. That of a
+        stretch begins to count with its first picture, so this is a multiple of n behind the last
+        look that is known.
+        """
+        if stretch.start is None or not self.parameters.tracking:
+            return stretch.start
+        latest = stretch.first - WARM_UP
+        first = latest - (latest - self._last_look) % self.parameters.detect_interval
+        return int(self.log_times[max(0, first)])
+
+    def close(self) -> None:
+        """Free what it holds."""
+        self._finder.close()
+
+    def _follow_known(
+        self, stretch: Stretch, known: StretchResults
+    ) -> Iterator[tuple[PictureResults, list[Face]]]:
+        cursor = Cursor(self.recording, self.camera, stretch)
+        before = self._finder.networks.runs
+        for number, picture in enumerate(known.pictures):
+            if picture.camera_info is not None:
+                self._calibrate(picture.camera_info)
+            yield picture, self._finder.look_again(picture, cursor, number)
+        if known.camera_info is not None:
+            self._calibrate(known.camera_info)
+        self.count.not_foreseen += self._finder.networks.runs - before
+
+    def _calibrate(self, data: bytes) -> None:
+        if self._from_file or (
+            self._calibration is not None and self._calibration[AFTER_STAMP:] == data[AFTER_STAMP:]
+        ):
+            return
+        self._calibration = data
+        rectified = is_rectified(self.camera.topic, self.parameters.rectified)
+        try:
+            message = deserialize(data, CAMERA_INFO)
+            self._finder.mesh.camera = camera_of(message, rectified=rectified)
+        except CalibrationError as error:
+            self._finder.mesh.camera = None
+            self.calibration_error = str(error)
