@@ -15,7 +15,6 @@ from maix_facemesh_ros.bags.network_results import PictureResults, StretchResult
 from maix_facemesh_ros.bags.recordings import Camera, Recording
 from maix_facemesh_ros.bags.stretches import (
     AFTER_STAMP,
-    LENGTH,
     WARM_UP,
     Cursor,
     FaceFinder,
@@ -51,7 +50,7 @@ class FollowedCamera:
         parameters: NodeParameters,
         networks: Networks,
         calibration: CameraModel | None = None,
-        stretch_length: int = LENGTH,
+        stretch_length: int | None = None,
     ) -> None:
         """Start before the first picture.
 
@@ -61,7 +60,7 @@ class FollowedCamera:
             parameters: as the node has them.
             networks: for what nobody has looked at.
             calibration: that of a file, instead of the one in the recording.
-            stretch_length: pictures of a stretch.
+            stretch_length: pictures of a stretch; None: what suits.
         """
         self.recording = recording
         self.camera = camera

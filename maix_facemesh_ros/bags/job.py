@@ -25,7 +25,7 @@ from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.partial_output import PartialOutput
 from maix_facemesh_ros.bags.recordings import SECOND, Recording
 from maix_facemesh_ros.bags.stretch_queue import Place, StretchQueue
-from maix_facemesh_ros.bags.stretches import LENGTH, StretchTask
+from maix_facemesh_ros.bags.stretches import StretchTask
 from maix_facemesh_ros.bags.workers import ClusterWorkers, LocalWorkers, Workers
 from maix_facemesh_ros.camera_info import camera_of, read_calibration
 from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
@@ -65,8 +65,8 @@ class JobOptions:
     cluster: str = ""
     #: Throw away what an earlier attempt has left.
     restart: bool = False
-    #: Pictures of a stretch.
-    stretch_length: int = LENGTH
+    #: Pictures of a stretch; None: what suits.
+    stretch_length: int | None = None
 
 
 @dataclass(slots=True)

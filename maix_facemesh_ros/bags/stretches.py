@@ -27,8 +27,11 @@ from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.image_message import ImageMessage
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
-#: Pictures of a stretch: with more there is less to do twice, and more is lost when one fails.
-LENGTH = 300
+#: Pictures of a stretch: with more there is less to do twice, with fewer all workers have something
+#: to do to the end. So a recording has so many stretches, or more of the greatest length.
+STRETCHES = 16
+SHORTEST = 100
+LONGEST = 600
 
 #: Pictures before a stretch that are looked at so that the faces are followed when it begins, as
 #: they would be by who has followed them from the first picture on. After ten most are; where one
@@ -65,8 +68,14 @@ class StretchTask:
     parameters: FaceMeshParameters
 
 
-def cut(log_times: npt.NDArray[np.int64], length: int = LENGTH) -> list[Stretch]:
-    """Cut a camera's pictures into stretches, never between two of the same log time."""
+def cut(log_times: npt.NDArray[np.int64], length: int | None = None) -> list[Stretch]:
+    """Cut a camera's pictures into stretches, never between two of the same log time.
+
+    Args:
+        log_times: of each picture, in order.
+        length: pictures of a stretch; None: what suits.
+    """
+    length = length or min(max(SHORTEST, -(-len(log_times) // STRETCHES)), LONGEST)
     places = [0]
     while (place := places[-1] + length) < len(log_times):
         place = int(np.searchsorted(log_times, log_times[place], side="left"))
