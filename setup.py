@@ -170,7 +170,7 @@ def main() -> None:
         version=package_version(),
         setup_requires=requirements(f"build-{distro}"),
         install_requires=requirements("run") + requirements(f"run-{distro}"),
-        extras_require={"test": requirements("test")},
+        extras_require={name: requirements(name) for name in ("cluster", "parquet", "test")},
         # CMake decides what is installed.
         packages=[],
         py_modules=[],

@@ -17,7 +17,8 @@ lock() {
 }
 
 for distro in jazzy kilted; do
-  lock "$distro" build.txt "build-$distro.txt" run.txt "run-$distro.txt" test.txt
+  lock "$distro" build.txt "build-$distro.txt" run.txt "run-$distro.txt" \
+    cluster.txt parquet.txt test.txt
 done
 lock bench bench.txt run-jazzy.txt
 lock bench-newest bench-newest.txt

@@ -36,7 +36,7 @@ LONGEST = 600
 #: Pictures before a stretch that are looked at so that the faces are followed when it begins, as
 #: they would be by who has followed them from the first picture on. After ten most are; where one
 #: is not, the pictures up to there are looked at twice, and nothing else changes.
-WARM_UP = 20
+WARM_UP = 12
 
 #: Bytes of a serialized message with a header up to the end of its stamp.
 AFTER_STAMP = 12
