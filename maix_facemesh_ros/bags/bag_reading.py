@@ -142,6 +142,7 @@ class Bag:
         """Close its files."""
         for file in self._files:
             file.close()
+            self._damage.add(file.damage)
         self._files = []
         if self._temporary is not None:
             self._temporary.cleanup()
