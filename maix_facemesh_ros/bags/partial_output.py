@@ -91,6 +91,9 @@ class PartialOutput:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Where nothing has come of it, nothing is left.
+        if self.folder.is_dir() and not any((self.folder / "stretches").iterdir()):
+            shutil.rmtree(self.folder)
         self._lock.close()
 
     def _check_outputs(self) -> None:
