@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import mcap.writer
 import pytest
@@ -128,7 +129,7 @@ def mcap_file(
     path: Path, compression: mcap.writer.CompressionType, *, index: bool = True, chunks: bool = True
 ) -> Path:
     """Write the messages as rosbag2's presets do, which rosbags cannot."""
-    everything = {
+    everything: dict[str, Any] = {
         "index_types": mcap.writer.IndexType.ALL if index else mcap.writer.IndexType.NONE,
         "repeat_channels": index,
         "repeat_schemas": index,

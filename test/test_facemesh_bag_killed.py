@@ -70,7 +70,7 @@ def run(
 
 
 def start(bag: Path, output: Path, count: int) -> subprocess.Popen[bytes]:
-    arguments = [bag, output, str(count), str(STRETCH)]
+    arguments = [str(bag), str(output), str(count), str(STRETCH)]
     return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], start_new_session=True)
 
 
@@ -150,7 +150,7 @@ def test_what_was_done_is_not_done_again(
 
 
 def test_a_worker_that_dies_is_replaced(bag: Path, expected: list[Any], tmp_path: Path) -> None:
-    killed = []
+    killed: list[Any] = []
 
     def kill_one(_pictures: int) -> None:
         if not killed:
@@ -252,7 +252,7 @@ def cluster() -> Iterator[Any]:
 def test_a_cluster_gives_the_same_and_survives_the_loss_of_a_worker(
     bag: Path, expected: list[Any], cluster: Any, tmp_path: Path
 ) -> None:
-    killed = []
+    killed: list[Any] = []
 
     def kill_one(_pictures: int) -> None:
         if not killed:
