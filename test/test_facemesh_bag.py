@@ -21,7 +21,8 @@ from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 
 from maix_facemesh_ros.bags.facemesh_bag import main
-from maix_facemesh_ros.bags.job import Job, JobOptions, Report
+from maix_facemesh_ros.bags.job import Job, Report
+from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.parameters import NodeParameters
@@ -505,7 +506,8 @@ def test_a_calibration_file_stands_in_for_camera_info(tmp_path: Path) -> None:
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from maix_facemesh_ros.bags.job import Job, JobOptions
+from maix_facemesh_ros.bags.job import Job
+from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 options = JobOptions(
     (Path(sys.argv[1]),), (Path(sys.argv[2]),), NodeParameters(detector="short_range"),

@@ -17,7 +17,8 @@ import pytest
 
 from maix_facemesh_ros.bags import workers
 from maix_facemesh_ros.bags.bag_file import BagError
-from maix_facemesh_ros.bags.job import Job, JobOptions, Report
+from maix_facemesh_ros.bags.job import Job, Report
+from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.bags.partial_output import COMPLETE, PartialOutput
 from maix_facemesh_ros.parameters import NodeParameters
 from recorded_bags import camera_messages, content_of, fingerprint, scene, write_bag
@@ -32,7 +33,8 @@ KILLS = 5
 PROGRAM = """
 import sys
 from pathlib import Path
-from maix_facemesh_ros.bags.job import Job, JobOptions
+from maix_facemesh_ros.bags.job import Job
+from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 bag, output, workers, length = sys.argv[1:]
 options = JobOptions(

@@ -18,7 +18,8 @@ from tqdm import tqdm
 from maix_facemesh_ros.bags.bag_file import BagError
 from maix_facemesh_ros.bags.bag_writing import STORAGES
 from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
-from maix_facemesh_ros.bags.job import Job, JobOptions, Report
+from maix_facemesh_ros.bags.job import Job, Report
+from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.parameters import (
     NodeParameters,
@@ -123,8 +124,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _options(parsed: argparse.Namespace) -> JobOptions:
-    if parsed.workers < 1:
-        raise BagError(f"--workers is {parsed.workers}: give at least 1")
     values = parameters_in(parsed.params_file) if parsed.params_file else {}
     for assignment in parsed.param:
         name, separator, text = assignment.partition(":=")

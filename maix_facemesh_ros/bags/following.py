@@ -22,10 +22,10 @@ from maix_facemesh_ros.bags.stretches import (
     cut,
     results_of,
 )
-from maix_facemesh_ros.camera_info import camera_of, is_rectified
+from maix_facemesh_ros.camera_info import camera_of, is_rectified, read_calibration
 from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.parameters import NodeParameters
+from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 
 @dataclass(slots=True)
@@ -149,3 +149,20 @@ class FollowedCamera:
         except CalibrationError as error:
             self._finder.mesh.camera = None
             self.calibration_error = str(error)
+
+
+def calibration_of_file(parameters: NodeParameters) -> CameraModel | None:
+    """Return the camera that `calibration_file` describes; None without one.
+
+    Raises:
+        ParameterError: it cannot be read, or describes no camera.
+    """
+    if not parameters.calibration_file:
+        return None
+    calibration = read_calibration(parameters.calibration_file)
+    try:
+        return camera_of(calibration, rectified=parameters.rectified == "yes")
+    except CalibrationError as error:
+        raise ParameterError(
+            f"calibration_file is {parameters.calibration_file!r}: {error}"
+        ) from error

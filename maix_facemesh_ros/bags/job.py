@@ -1,13 +1,16 @@
-"""From recordings to faces: everything that one call of `facemesh_bag` does."""
+"""From recordings to faces: everything that one call of `facemesh_bag` does.
+
+One picture's way: `StretchQueue` has what the networks say of its stretch → `FollowedCamera` makes
+faces of it, picture by picture → `FaceTopics` makes messages of them, and `FaceTable` rows → they
+are written in the order of their log times, together with what is copied from the input.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,58 +18,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maix_facemesh_ros.backends.onnx import open_networks
-from maix_facemesh_ros.bags.bag_file import BagError, Damage
+from maix_facemesh_ros.bags.bag_file import BagTopic, Damage
 from maix_facemesh_ros.bags.bag_writing import BagWriter
-from maix_facemesh_ros.bags.face_topics import FACES_TOPIC, FaceTopics, draw_in_stretch, face_topics
-from maix_facemesh_ros.bags.following import FollowedCamera
-from maix_facemesh_ros.bags.landmark_tables import TABLES, FaceTable
+from maix_facemesh_ros.bags.face_topics import FaceTopics, draw_in_stretch, face_topics
+from maix_facemesh_ros.bags.following import FollowedCamera, calibration_of_file
+from maix_facemesh_ros.bags.job_options import JobOptions
+from maix_facemesh_ros.bags.landmark_tables import FaceTable
 from maix_facemesh_ros.bags.network_results import PictureResults, StretchResults
 from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.partial_output import PartialOutput
 from maix_facemesh_ros.bags.recordings import SECOND, Recording
 from maix_facemesh_ros.bags.stretch_queue import Place, StretchQueue
-from maix_facemesh_ros.bags.stretches import StretchTask
+from maix_facemesh_ros.bags.tasks import Tasks
 from maix_facemesh_ros.bags.workers import ClusterWorkers, LocalWorkers, Workers
-from maix_facemesh_ros.camera_info import camera_of, read_calibration
-from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
-#: Stretches whose pictures are drawn into while later ones are followed.
+#: Stretches whose pictures others draw into while later ones are followed.
 DRAWN_AHEAD = 3
-
-#: Of what is kept of an earlier attempt; another one is not gone on with.
-FORMAT = 1
 
 #: Is called with a number of pictures whenever so many more are done.
 Progress = Callable[[int], Any]
 
-
-@dataclass(frozen=True, slots=True)
-class JobOptions:
-    """What is to be made of what."""
-
-    inputs: tuple[Path, ...]
-    #: Folders of bags, or files that end in .csv or .parquet.
-    outputs: tuple[Path, ...]
-    parameters: NodeParameters
-    #: Of bags, the topics of the pictures; none: all that there are.
-    topics: tuple[str, ...] = ()
-    faces_topic: str = FACES_TOPIC
-    #: Put the pictures with their faces into the bag, as JPEG.
-    annotated: bool = False
-    #: Put everything of the input into the bag.
-    copy: bool = False
-    #: mcap or sqlite3.
-    storage: str = "mcap"
-    #: Processes; 1: this one alone.
-    workers: int = 1
-    #: Address of a Dask scheduler instead, or `local`.
-    cluster: str = ""
-    #: Throw away what an earlier attempt has left.
-    restart: bool = False
-    #: Pictures of a stretch; None: what suits.
-    stretch_length: int | None = None
+#: A picture and its faces.
+Found = tuple[PictureResults, list[Face]]
 
 
 @dataclass(slots=True)
@@ -106,21 +80,18 @@ class Job:
 
         Raises:
             BagError: one of them cannot be used.
-            ParameterError: the parameters are for something else.
+            ParameterError: the calibration file cannot be used.
             ModelError: a model file is missing or damaged.
         """
         self._options = options
-        _check(options)
         self._started = time.monotonic()
         with ExitStack() as stack:
             self._partial = stack.enter_context(
-                PartialOutput(options.outputs, _identity(options), restart=options.restart)
+                PartialOutput(options.outputs, options.identity(), restart=options.restart)
             )
             self._recordings = [
                 self._open(stack, number, path) for number, path in enumerate(options.inputs)
             ]
-            #: Of each recording, as far as others have met it.
-            self._damage = [Damage() for _ in self._recordings]
             self._topics = [
                 face_topics(
                     recording.cameras,
@@ -131,7 +102,7 @@ class Job:
                 for recording in self._recordings
             ]
             networks = open_networks(options.parameters)
-            calibration = _calibration(options.parameters)
+            calibration = calibration_of_file(options.parameters)
             self._cameras = [
                 [
                     FollowedCamera(
@@ -146,10 +117,14 @@ class Job:
                 ]
                 for recording in self._recordings
             ]
-            self._workers = _open_workers(options)
-            if self._workers is not None:
-                stack.callback(self._workers.close)
-            self._queue = StretchQueue(self._cameras, self._partial, self._workers)
+            #: Of each recording, as far as others have met it.
+            self._damage = [Damage() for _ in self._recordings]
+            self._tasks: Tasks | None = None
+            workers = _open_workers(options)
+            if workers is not None:
+                stack.callback(workers.close)
+                self._tasks = Tasks(workers)
+            self._queue = StretchQueue(self._cameras, self._partial, self._tasks)
             self._stack = stack.pop_all()
 
     @property
@@ -169,16 +144,15 @@ class Job:
             BagError: something cannot be read or written.
         """
         if not self._partial.is_complete:
-            with ExitStack() as tables:
-                self._tables = [
-                    tables.enter_context(
+            with ExitStack() as stack:
+                tables = [
+                    stack.enter_context(
                         FaceTable(self._partial.place_of(path), self._options.parameters)
                     )
-                    for path in self._options.outputs
-                    if path.suffix in TABLES
+                    for path in self._options.tables
                 ]
                 for number in range(len(self._recordings)):
-                    self._write(number, progress)
+                    self._write(number, tables, progress)
         report = self._report()
         self._partial.publish()
         return report
@@ -190,56 +164,65 @@ class Job:
         self._stack.close()
 
     def _open(self, stack: ExitStack, number: int, path: Path) -> Recording:
-        unpacked = self._partial.unpacked / str(number)
-        unpacked.mkdir(exist_ok=True)
-        recording = open_recording(path, self._options.topics, unpacked)
+        recording = open_recording(path, self._options.topics, self._partial.unpacked(number))
         stack.callback(recording.close)
         return recording
 
-    def _write(self, number: int, progress: Progress) -> None:
+    def _write(self, number: int, tables: Sequence[FaceTable], progress: Progress) -> None:
         """Find the faces of one recording and write them."""
-        cameras, topics = self._cameras[number], self._topics[number]
+        topics = self._topics[number]
         streams = [
-            self._messages_of((number, index), topics[index], progress)
-            for index in range(len(cameras))
+            self._messages_of((number, index), each, tables, progress)
+            for index, each in enumerate(topics)
         ]
-        bags = [path for path in self._options.outputs if path.suffix not in TABLES]
-        if self._options.copy:
-            recorded = self._recordings[number].messages()
+        own = {topic.name for topic in chain(*(each.all() for each in topics))}
+        recorded = [topic for topic in self._recorded_topics(number) if topic.name not in own]
+        if recorded:
+            names = {topic.name for topic in recorded}
+            messages = self._recordings[number].messages()
             # First, so that of one log time a picture comes before its faces.
-            streams.insert(0, (_Output(m.log_time, m.topic.name, m.data) for m in recorded))
-        merged = heapq.merge(*streams, key=lambda output: output.log_time)
-        if not bags:
-            deque(merged, maxlen=0)
-            return
+            streams.insert(
+                0,
+                (
+                    _Output(message.log_time, message.topic.name, message.data)
+                    for message in messages
+                    if message.topic.name in names
+                ),
+            )
         with ExitStack() as stack:
             writers = [
-                stack.enter_context(
-                    BagWriter(self._bag_folder(path, number), self._options.storage)
-                )
-                for path in bags
+                stack.enter_context(BagWriter(folder, self._options.storage))
+                for folder in self._bag_folders(number)
             ]
             for writer in writers:
-                for topic in self._recordings[number].topics if self._options.copy else ():
+                for topic in chain(recorded, *(each.all() for each in topics)):
                     writer.add_topic(topic)
-                for topic in chain(*(each.all() for each in topics)):
-                    writer.add_topic(topic)
-            for log_time, topic_name, data in merged:
+            for log_time, name, data in heapq.merge(*streams, key=lambda each: each.log_time):
                 for writer in writers:
-                    writer.write(topic_name, log_time, data)
+                    writer.write(name, log_time, data)
 
-    def _bag_folder(self, output: Path, number: int) -> Path:
-        """Return the folder of a recording's bag: the output, or one in it for each recording."""
-        folder = self._partial.place_of(output)
-        if len(self._recordings) == 1:
-            return folder
-        folder.mkdir(exist_ok=True)
-        names = [_name_of(path) for path in self._options.inputs]
-        name = names[number]
-        return folder / (name if names.count(name) == 1 else f"{name}_{number + 1}")
+    def _recorded_topics(self, number: int) -> Sequence[BagTopic]:
+        """Return the topics of the input that are wanted in the output too."""
+        return self._recordings[number].topics if self._options.copy else ()
+
+    def _bag_folders(self, number: int) -> Iterator[Path]:
+        """Give the folders of a recording's bag: the outputs, or one in each for each recording."""
+        for output in self._options.bags:
+            folder = self._partial.place_of(output)
+            if len(self._recordings) == 1:
+                yield folder
+                continue
+            folder.mkdir(exist_ok=True)
+            names = [_name_of(path) for path in self._options.inputs]
+            name = names[number]
+            yield folder / (name if names.count(name) == 1 else f"{name}_{number + 1}")
 
     def _messages_of(
-        self, camera: tuple[int, int], topics: FaceTopics, progress: Progress
+        self,
+        camera: tuple[int, int],
+        topics: FaceTopics,
+        tables: Sequence[FaceTable],
+        progress: Progress,
     ) -> Iterator[_Output]:
         """Give the messages of a camera, and write its rows into the tables."""
         followed = self._cameras[camera[0]][camera[1]]
@@ -247,7 +230,7 @@ class Job:
             progress(1)
             if picture.error:
                 continue
-            for table in self._tables:
+            for table in tables:
                 table.write(followed.recording.path, followed.camera.topic, picture, faces)
             for topic, data in topics.messages(picture, faces, jpeg):
                 yield _Output(picture.log_time, topic, data)
@@ -257,70 +240,43 @@ class Job:
     ) -> Iterator[tuple[PictureResults, list[Face], bytes | None]]:
         """Give each picture of a camera with its faces and, if wanted, these drawn into it."""
         if not self._options.annotated:
-            for stretch in self._stretches_of(camera):
+            for _, stretch in self._stretches_of(camera):
                 for picture, faces in stretch:
                     yield picture, faces, None
             return
-        waiting: deque[tuple[list[tuple[PictureResults, list[Face]]], Future[list[bytes]]]] = (
-            deque()
-        )
-        for number, stretch in enumerate(self._stretches_of(camera)):
+        waiting: deque[tuple[list[Found], Callable[[], list[bytes]]]] = deque()
+        for place, stretch in self._stretches_of(camera):
             pictures = list(stretch)
-            waiting.append((pictures, self._draw((*camera, number), pictures)))
-            if len(waiting) > (DRAWN_AHEAD if self._workers else 0):
-                yield from _drawn(*waiting.popleft())
+            waiting.append((pictures, self._draw(place, pictures)))
+            if len(waiting) > (DRAWN_AHEAD if self._tasks else 0):
+                yield from _with_drawings(*waiting.popleft())
         for each in waiting:
-            yield from _drawn(*each)
+            yield from _with_drawings(*each)
 
-    def _stretches_of(
-        self, camera: tuple[int, int]
-    ) -> Iterator[Iterator[tuple[PictureResults, list[Face]]]]:
+    def _stretches_of(self, camera: tuple[int, int]) -> Iterator[tuple[Place, Iterator[Found]]]:
         """Give the pictures of each stretch with their faces, in order."""
         followed = self._cameras[camera[0]][camera[1]]
         for number, stretch in enumerate(followed.stretches):
             place: Place = (*camera, number)
             known = self._queue.results(place)
             collected = StretchResults()
-            yield followed.follow(stretch, known, collected)
+            yield place, followed.follow(stretch, known, collected)
             if known is None:
                 self._queue.save(place, collected)
             else:
                 self._damage[camera[0]].add(known.damage)
 
-    def _draw(
-        self, place: Place, pictures: Sequence[tuple[PictureResults, list[Face]]]
-    ) -> Future[list[bytes]]:
-        followed = self._cameras[place[0]][place[1]]
-        stretch = followed.stretches[place[2]]
-        task = StretchTask(
-            followed.recording.path.absolute(),
-            self._partial.unpacked / str(place[0]),
-            followed.camera,
-            stretch,
-            stretch.start,
-            self._options.parameters,
-        )
+    def _draw(self, place: Place, pictures: Sequence[Found]) -> Callable[[], list[bytes]]:
+        """Have the faces of a stretch drawn into its pictures; returns what gives these."""
+        task = self._queue.task_of(place, None)
         faces = [None if picture.error else found for picture, found in pictures]
-        if self._workers is not None:
-            return self._workers.submit(draw_in_stretch, task, faces)
-        done: Future[list[bytes]] = Future()
-        done.set_result(draw_in_stretch(task, faces))
-        return done
+        if self._tasks is not None:
+            return self._tasks.submit(draw_in_stretch, task, faces).result
+        return lambda: draw_in_stretch(task, faces)
 
     def _report(self) -> Report:
         cameras = list(chain(*self._cameras))
         counts = [camera.count for camera in cameras]
-        remarks = []
-        for recording, damage in zip(self._recordings, self._damage, strict=True):
-            damage.add(recording.damage)
-            found = [*recording.notes, *[str(damage)] * bool(damage)]
-            remarks += [f"{recording.path}: {remark}" for remark in found]
-        remarks += [
-            f"{camera.camera.camera_info}: no poses, because the calibration cannot be used: "
-            f"{camera.calibration_error}"
-            for camera in cameras
-            if camera.calibration_error and self._options.parameters.pose
-        ]
         times = [camera.log_times for camera in cameras if len(camera.log_times)]
         return Report(
             seconds=time.monotonic() - self._started,
@@ -328,74 +284,36 @@ class Job:
             pictures=sum(count.pictures for count in counts),
             faces=sum(count.faces for count in counts),
             unusable=sum((count.unusable for count in counts), Counter()),
-            remarks=remarks,
+            remarks=[*chain(*map(self._remarks, range(len(self._recordings))))],
             resumed_stretches=self._queue.resumed,
-            retried=self._queue.retried,
+            retried=self._tasks.retried if self._tasks else 0,
             not_foreseen=sum(count.not_foreseen for count in counts),
         )
 
+    def _remarks(self, number: int) -> Iterator[str]:
+        """Say what a user should know of a recording."""
+        recording, damage = self._recordings[number], self._damage[number]
+        damage.add(recording.damage)
+        for remark in (*recording.notes, *[str(damage)] * bool(damage)):
+            yield f"{recording.path}: {remark}"
+        own = {topic.name for topic in chain(*(each.all() for each in self._topics[number]))}
+        replaced = [topic.name for topic in self._recorded_topics(number) if topic.name in own]
+        if replaced:
+            yield f"{recording.path}: not copied, because it is made anew: {', '.join(replaced)}"
+        if self._options.parameters.pose:
+            for camera in self._cameras[number]:
+                if camera.calibration_error:
+                    yield (
+                        f"{recording.path}: {camera.camera.camera_info} gives no poses: "
+                        f"{camera.calibration_error}"
+                    )
 
-def _drawn(
-    pictures: Sequence[tuple[PictureResults, list[Face]]], jpegs: Future[list[bytes]]
+
+def _with_drawings(
+    pictures: Sequence[Found], drawings: Callable[[], list[bytes]]
 ) -> Iterator[tuple[PictureResults, list[Face], bytes | None]]:
-    for (picture, faces), jpeg in zip(pictures, jpegs.result(), strict=True):
+    for (picture, faces), jpeg in zip(pictures, drawings(), strict=True):
         yield picture, faces, jpeg
-
-
-def _check(options: JobOptions) -> None:
-    """Refuse what cannot be done.
-
-    Raises:
-        ParameterError: the parameters ask for another machine.
-        BagError: inputs and outputs do not go together.
-    """
-    if options.parameters.backend not in ("auto", "onnx"):
-        raise ParameterError(
-            f"backend is {options.parameters.backend!r}: recordings are looked at on the "
-            "processor, so give onnx or auto"
-        )
-    for output in options.outputs:
-        for path in options.inputs:
-            if output.absolute() == path.absolute() or path.absolute() in output.absolute().parents:
-                raise BagError(f"{output} is the input {path} or in it: name another output")
-    has_bag = any(output.suffix not in TABLES for output in options.outputs)
-    if not has_bag and (options.annotated or options.copy):
-        raise BagError("pictures and messages of the input go into a bag: name one with --output")
-
-
-def _identity(options: JobOptions) -> dict[str, Any]:
-    """Return what the results of the networks depend on."""
-    inputs = []
-    for path in options.inputs:
-        files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
-        facts = [(each, each.stat()) for each in files if each.is_file()]
-        inputs.append(
-            {
-                "path": str(path.absolute()),
-                "files": [[each.name, stat.st_size, stat.st_mtime_ns] for each, stat in facts],
-            }
-        )
-    return {
-        "inputs": inputs,
-        "topics": list(options.topics),
-        "parameters": dataclasses.asdict(options.parameters)
-        | {"landmarks_indices": list(options.parameters.landmarks_indices)},
-        "stretch length": options.stretch_length,
-        "format": FORMAT,
-    }
-
-
-def _calibration(parameters: NodeParameters) -> CameraModel | None:
-    """Return the camera that the file `calibration_file` describes; None without one."""
-    if not parameters.calibration_file:
-        return None
-    calibration = read_calibration(parameters.calibration_file)
-    try:
-        return camera_of(calibration, rectified=parameters.rectified == "yes")
-    except CalibrationError as error:
-        raise ParameterError(
-            f"calibration_file is {parameters.calibration_file!r}: {error}"
-        ) from error
 
 
 def _open_workers(options: JobOptions) -> Workers | None:

@@ -19,6 +19,7 @@ from maix_facemesh_ros.bags.bag_file import BagError
 
 JOB = "job.json"
 COMPLETE = "complete"
+PARTS = ("stretches", "unpacked", "outputs")
 
 
 class PartialOutput:
@@ -41,7 +42,9 @@ class PartialOutput:
         #: Whether the results of an earlier attempt are used.
         self.is_resumed = self.folder.is_dir() and not restart
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            for output in self.outputs:
+                output.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True)
             self._lock = (self.folder / "lock").open("a")
         except OSError as error:
             raise BagError(f"{self.folder} cannot be made: {error.strerror}") from error
@@ -51,16 +54,21 @@ class PartialOutput:
             self._lock.close()
             raise BagError(f"{self.folder} is in use: the same job is running already") from error
         self.is_complete = (self.folder / COMPLETE).exists() and not restart
-        if not self.is_complete:
-            self._check_outputs()
-            self._take_over(job, restart=restart)
-        for name in ("stretches", "unpacked", "outputs"):
-            (self.folder / name).mkdir(exist_ok=True)
+        try:
+            if not self.is_complete:
+                self._check_outputs()
+                self._take_over(job, restart=restart)
+            for name in PARTS:
+                (self.folder / name).mkdir(exist_ok=True)
+        except BaseException:
+            self._leave()
+            raise
 
-    @property
-    def unpacked(self) -> Path:
-        """Folder for the contents of compressed files."""
-        return self.folder / "unpacked"
+    def unpacked(self, recording: int) -> Path:
+        """Return the folder for the contents of a recording's compressed files."""
+        folder = self.folder / "unpacked" / str(recording)
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def stretch(self, recording: int, camera: int, number: int) -> Path:
         """Return the file of what the networks say of a stretch."""
@@ -91,16 +99,22 @@ class PartialOutput:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Where nothing has come of it, nothing is left.
-        if self.folder.is_dir() and not any((self.folder / "stretches").iterdir()):
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let others have the folder; where nothing has come of it, nothing is left."""
+        if self.folder.is_dir() and not any(self.folder.glob("stretches/*")):
             shutil.rmtree(self.folder)
         self._lock.close()
 
     def _check_outputs(self) -> None:
         for output in self.outputs:
+            if output.parent.stat().st_dev != self.folder.stat().st_dev:
+                raise BagError(
+                    f"{output} is on another file system than {self.outputs[0]}, so both cannot "
+                    "be moved to their places at once: name outputs on one"
+                )
             if output.exists():
-                if not any(self.folder.glob("*.json")):
-                    shutil.rmtree(self.folder)
                 raise BagError(f"{output} exists, and is not overwritten: name another output")
 
     def _take_over(self, job: dict[str, Any], *, restart: bool) -> None:
@@ -115,7 +129,7 @@ class PartialOutput:
                 f"{', '.join(changed)}: give the same to go on with it, or --restart"
             )
         if not path.exists() or restart:
-            for name in ("stretches", "unpacked"):
+            for name in PARTS:
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             partial = path.with_suffix(".partial")
             partial.write_text(text)

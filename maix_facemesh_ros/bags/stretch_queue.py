@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from maix_facemesh_ros.bags.bag_file import BagError
@@ -13,7 +11,7 @@ from maix_facemesh_ros.bags.following import FollowedCamera
 from maix_facemesh_ros.bags.network_results import StretchResults
 from maix_facemesh_ros.bags.partial_output import PartialOutput
 from maix_facemesh_ros.bags.stretches import StretchTask, find_in_stretch
-from maix_facemesh_ros.bags.workers import ATTEMPTS, Workers
+from maix_facemesh_ros.bags.tasks import Task, Tasks
 
 #: Index of the recording, of its camera, and of the stretch.
 Place = tuple[int, int, int]
@@ -30,29 +28,27 @@ class StretchQueue:
         self,
         recordings: Sequence[Sequence[FollowedCamera]],
         partial: PartialOutput,
-        workers: Workers | None,
+        tasks: Tasks | None,
     ) -> None:
         """Plan.
 
         Args:
             recordings: the cameras of each.
             partial: where results are kept.
-            workers: None: nobody looks ahead.
+            tasks: None: nobody looks ahead.
         """
         self._recordings = recordings
         self._partial = partial
-        self._workers = workers
-        #: Tasks that had to be done again.
-        self.retried = 0
+        self._tasks = tasks
         #: Stretches that an earlier attempt had looked at.
         self.resumed = 0
-        self._under_way: dict[Place, Future[bytes]] = {}
-        self._to_come = deque(self._in_order()) if workers else deque[Place]()
+        self._under_way: dict[Place, Task[bytes]] = {}
+        self._to_come = deque(self._in_order() if tasks else ())
 
     def results(self, place: Place) -> StretchResults | None:
         """Return what the networks say of a stretch; None where nobody else looks at it."""
         path = self._partial.stretch(*place)
-        if path.exists() and place not in self._under_way:
+        if path.exists():
             try:
                 known = StretchResults.from_bytes(path.read_bytes())
             except BagError:  # of a disk that was full, perhaps
@@ -60,19 +56,36 @@ class StretchQueue:
             else:
                 self.resumed += 1
                 return known
-        if self._workers is None or not self._camera(place).recording.can_be_cut:
+        if self._tasks is None or not self._camera(place).recording.can_be_cut:
             return None
-        self._look_ahead(self._workers)
+        self._look_ahead(self._tasks)
         if place not in self._under_way:
-            self._submit(self._workers, place)
-        data = self._wait_for(self._workers, place)
-        self._look_ahead(self._workers)
+            self._submit(self._tasks, place)
+        data = self._under_way.pop(place).result()
+        self._look_ahead(self._tasks)
         _save(data, path)
         return StretchResults.from_bytes(data)
 
     def save(self, place: Place, results: StretchResults) -> None:
-        """Keep what was found without workers."""
+        """Keep what was found without others."""
         _save(results.to_bytes(), self._partial.stretch(*place))
+
+    def task_of(self, place: Place, begin: int | None) -> StretchTask:
+        """Return what another process has to know of a stretch.
+
+        Args:
+            place: of the stretch.
+            begin: log time from which on pictures are looked at.
+        """
+        followed = self._camera(place)
+        return StretchTask(
+            followed.recording.path.absolute(),
+            self._partial.unpacked(place[0]),
+            followed.camera,
+            followed.stretches[place[2]],
+            begin,
+            followed.parameters,
+        )
 
     def _camera(self, place: Place) -> FollowedCamera:
         return self._recordings[place[0]][place[1]]
@@ -88,58 +101,16 @@ class StretchQueue:
         ]
         return [(recording, camera, number) for recording, _, camera, number in sorted(order)]
 
-    def _look_ahead(self, workers: Workers) -> None:
-        while self._to_come and len(self._under_way) < AHEAD * workers.count:
+    def _look_ahead(self, tasks: Tasks) -> None:
+        while self._to_come and len(self._under_way) < AHEAD * tasks.workers.count:
             place = self._to_come.popleft()
             if place not in self._under_way and not self._partial.stretch(*place).exists():
-                self._submit(workers, place)
+                self._submit(tasks, place)
 
-    def _submit(self, workers: Workers, place: Place) -> None:
-        camera = self._camera(place)
-        stretch = camera.stretches[place[2]]
-        self._under_way[place] = workers.submit(
-            find_in_stretch,
-            StretchTask(
-                camera.recording.path.absolute(),
-                self._partial.unpacked / str(place[0]),
-                camera.camera,
-                stretch,
-                camera.begin_of(stretch),
-                camera.parameters,
-            ),
-        )
-
-    def _wait_for(self, workers: Workers, place: Place) -> bytes:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                data = self._under_way[place].result()
-            except BagError:
-                raise
-            except Exception as error:
-                if attempt == ATTEMPTS:
-                    path = self._camera(place).recording.path
-                    raise BagError(
-                        f"looking at {path} has failed {ATTEMPTS} times: "
-                        f"{type(error).__name__}: {error}"
-                    ) from error
-                self._try_again(workers, place)
-            else:
-                del self._under_way[place]
-                return data
-        raise AssertionError("the last attempt returns or raises")
-
-    def _try_again(self, workers: Workers, place: Place) -> None:
-        """Submit a task again, and all others that have gone down with its process."""
-        workers.recover()
-        gone = [
-            other
-            for other, future in self._under_way.items()
-            if other == place
-            or (future.done() and isinstance(future.exception(), BrokenProcessPool))
-        ]
-        for other in gone:
-            self.retried += 1
-            self._submit(workers, other)
+    def _submit(self, tasks: Tasks, place: Place) -> None:
+        followed = self._camera(place)
+        begin = followed.begin_of(followed.stretches[place[2]])
+        self._under_way[place] = tasks.submit(find_in_stretch, self.task_of(place, begin))
 
 
 def _save(data: bytes, path: Path) -> None:

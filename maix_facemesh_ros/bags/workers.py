@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -18,8 +19,11 @@ from maix_facemesh_ros.bags.bag_file import BagError
 
 Result = TypeVar("Result")
 
-#: Times that a task is tried, when its process dies or it fails.
-ATTEMPTS = 3
+#: Seconds that a scheduler may take to answer.
+CONNECT_TIMEOUT = 20
+
+#: Times that Dask tries a task again on another machine when one is lost.
+RETRIES = 2
 
 
 class Workers(Protocol):
@@ -106,8 +110,7 @@ class ClusterWorkers:
                 "`dask scheduler`, and `dask worker` on each machine"
             ) from error
         self.count = max(1, sum(self._client.nthreads().values()))
-        # Dask itself tries again when a worker is lost.
-        self._executor: Executor = self._client.get_executor(retries=ATTEMPTS - 1)
+        self._executor: Executor = self._client.get_executor(retries=RETRIES)
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
         """See `Workers`."""
@@ -122,12 +125,10 @@ class ClusterWorkers:
         self._client.close()
 
 
-#: Seconds that a scheduler may take to answer.
-CONNECT_TIMEOUT = 20
-
-
 def _end_with_parent() -> None:
     """End this process when the one that has started it is killed: it would wait for ever."""
+    # Ctrl-C in a terminal reaches all its processes: the first one says what is to be done then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_wait_for_end, args=(parent.sentinel,), daemon=True).start()

@@ -1,0 +1,97 @@
+"""What a job is asked to do, and what its results depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maix_facemesh_ros.bags.bag_file import BagError
+from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
+from maix_facemesh_ros.bags.landmark_tables import TABLES
+from maix_facemesh_ros.parameters import NodeParameters, ParameterError
+
+#: Of what is kept of an earlier attempt; another one is not gone on with.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What is to be made of what.
+
+    Raises:
+        ParameterError: the parameters are for another machine.
+        BagError: inputs and outputs do not go together.
+    """
+
+    inputs: tuple[Path, ...]
+    #: Folders of bags, or files that end in .csv or .parquet.
+    outputs: tuple[Path, ...]
+    parameters: NodeParameters
+    #: Of bags, the topics of the pictures; none: all that there are.
+    topics: tuple[str, ...] = ()
+    faces_topic: str = FACES_TOPIC
+    #: Put the pictures with their faces into the bag, as JPEG.
+    annotated: bool = False
+    #: Put everything of the input into the bag.
+    copy: bool = False
+    #: mcap or sqlite3.
+    storage: str = "mcap"
+    #: Processes; 1: this one alone.
+    workers: int = 1
+    #: Address of a Dask scheduler instead, or `local`.
+    cluster: str = ""
+    #: Throw away what an earlier attempt has left.
+    restart: bool = False
+    #: Pictures of a stretch; None: what suits.
+    stretch_length: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.parameters.backend not in ("auto", "onnx"):
+            raise ParameterError(
+                f"backend is {self.parameters.backend!r}: recordings are looked at on the "
+                "processor, so give onnx or auto"
+            )
+        if self.workers < 1:
+            raise BagError(f"{self.workers} workers: give at least 1")
+        if len({output.name for output in self.outputs}) < len(self.outputs):
+            raise BagError("two outputs have the same name: give them different ones")
+        for output in self.outputs:
+            for path in self.inputs:
+                if path.absolute() in (output.absolute(), *output.absolute().parents):
+                    raise BagError(f"{output} is the input {path} or in it: name another output")
+        if not self.bags and (self.annotated or self.copy):
+            raise BagError(
+                "pictures and messages of the input go into a bag: name one with --output"
+            )
+
+    @property
+    def bags(self) -> list[Path]:
+        """The outputs that are bags."""
+        return [path for path in self.outputs if path.suffix not in TABLES]
+
+    @property
+    def tables(self) -> list[Path]:
+        """The outputs that are tables."""
+        return [path for path in self.outputs if path.suffix in TABLES]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the results of the networks depend on, as JSON has it."""
+        parameters = dataclasses.asdict(self.parameters)
+        return {
+            "inputs": [_identity_of(path) for path in self.inputs],
+            "topics": list(self.topics),
+            "parameters": {**parameters, "landmarks_indices": [*self.parameters.landmarks_indices]},
+            "stretch length": self.stretch_length,
+            "format": FORMAT,
+        }
+
+
+def _identity_of(path: Path) -> dict[str, Any]:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    facts = [(file.name, file.stat()) for file in files if file.is_file()]
+    return {
+        "path": str(path.absolute()),
+        "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in facts],
+    }
