@@ -29,14 +29,15 @@ from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: Pictures of a stretch: with more there is less to do twice, with fewer all workers have something
 #: to do to the end. So a recording has so many stretches, or more of the greatest length.
-STRETCHES = 16
+STRETCHES = 10
 SHORTEST = 100
 LONGEST = 600
 
 #: Pictures before a stretch that are looked at so that the faces are followed when it begins, as
-#: they would be by who has followed them from the first picture on. After ten most are; where one
-#: is not, the pictures up to there are looked at twice, and nothing else changes.
-WARM_UP = 12
+#: they would be by who has followed them from the first picture on: to the last bit, which
+#: `roi.SIZES_IN_AN_OCTAVE` brings about. It takes 25 on average; where it takes more, the pictures
+#: up to there are looked at a second time, and nothing else changes.
+WARM_UP = 30
 
 #: Bytes of a serialized message with a header up to the end of its stamp.
 AFTER_STAMP = 12
