@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from skimage import data
 
 from maix_facemesh_ros.bags.bag_reading import Bag
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=int, default=180, help="of the bag (default: %(default)s)"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of each (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of each (%(default)s)")
     parser.add_argument(
         "--workers", type=int, nargs="+", default=[1, 2], help="to compare (default: 1 2)"
     )
@@ -83,7 +84,7 @@ def main() -> None:
 
 def make_bag(folder: Path, seconds: int) -> None:
     """Write the bag."""
-    pictures = [jpeg(second) for second in np.arange(0, min(seconds, SCENE), 1 / RATE)]
+    pictures = [jpeg(number / RATE) for number in range(min(seconds, SCENE) * RATE)]
     there_and_back = pictures + pictures[::-1]
     time_type, header_type = package("builtin_interfaces").Time, package("std_msgs").Header
     with BagWriter(folder) as writer:
@@ -99,13 +100,14 @@ def make_bag(folder: Path, seconds: int) -> None:
             writer.write(TOPIC, nanoseconds, serialize(message))
 
 
-def jpeg(second: float) -> np.ndarray:
+def jpeg(second: float) -> npt.NDArray[np.uint8]:
     """Return the picture of a moment: the demo's scene."""
     photo = np.asarray(data.astronaut(), np.uint8)
     move = np.asarray(
         cv2.getRotationMatrix2D(
             (225, 130), 8 * math.sin(second * 1.3), 2.3 + 0.4 * math.sin(second * 0.9)
-        )
+        ),
+        np.float64,
     )
     move[:, 2] += (
         WIDTH / 2 - 225 + 60 * math.sin(second * 1.1),
