@@ -53,6 +53,8 @@ class Run(NamedTuple):
     """One run of the program."""
 
     seconds: float
+    #: Seconds that all of its processes computed, together.
+    cpu: float
     #: Megabytes at most, of the greatest of its processes.
     memory: float
 
@@ -120,7 +122,7 @@ def jpeg(second: float) -> npt.NDArray[np.uint8]:
 
 def run(bag: Path, output: Path, workers: int) -> Run:
     """Run the program once."""
-    started = time.monotonic()
+    started, cpu = time.monotonic(), cpu_of_children()
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "maix_facemesh_ros.bags.facemesh_bag"),
@@ -131,7 +133,13 @@ def run(bag: Path, output: Path, workers: int) -> Run:
     seconds = time.monotonic() - started
     if process.returncode:
         sys.exit(f"facemesh_bag has ended with {process.returncode}")
-    return Run(seconds, most)
+    return Run(seconds, cpu_of_children() - cpu, most)
+
+
+def cpu_of_children() -> float:
+    """Return the seconds that processes which have ended, and their children, computed."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def memory_until_end(process: subprocess.Popen[bytes]) -> Iterator[float]:
@@ -159,14 +167,14 @@ def table(runs: dict[int, list[Run]], recorded: int) -> Iterator[str]:
     """Give the lines of the outcome."""
     processors = len(os.sched_getaffinity(0))
     yield f"{recorded} s recorded, 640x480 at 30 Hz, JPEG, one face; {processors} processors"
-    yield "workers | pictures/s | times real time | memory of the greatest process, MB"
+    yield "workers | pictures/s | times real time | CPU s | memory of the greatest process, MB"
     alone = None
     for count, each in runs.items():
         seconds = median(one.seconds for one in each)
         alone = alone or seconds
         yield (
             f"{count:7d} | {recorded * RATE / seconds:10.0f} | {recorded / seconds:15.1f} | "
-            f"{max(one.memory for one in each):.0f}"
+            f"{median(one.cpu for one in each):5.1f} | {max(one.memory for one in each):.0f}"
         )
     slowest = max(median(one.seconds for one in each) for each in runs.values())
     yield f"at least {recorded / slowest:.1f} times real time; asked for: {TIMES_REAL_TIME}"

@@ -14,6 +14,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +26,6 @@ from maix_facemesh_ros.detection import BoxDetector, Detection
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.image_message import ImageMessage, Stamp
 from maix_facemesh_ros.roi import Roi
-
-#: A stand-in for a picture that need not be decoded: it has its size, and black pixels.
-_BLACK = np.zeros((), np.uint8)
 
 NO_STAMP = Stamp(0, 0)
 
@@ -52,8 +50,7 @@ class PictureResults:
     @property
     def stand_in(self) -> Picture:
         """An array of the picture's shape, which takes no memory."""
-        width, height = self.size
-        return np.broadcast_to(_BLACK, (height, width, 3))
+        return _black(*self.size)
 
 
 @dataclass(slots=True)
@@ -204,6 +201,11 @@ def _from_arrays(arrays: dict[str, npt.NDArray[np.generic]]) -> StretchResults:
         mark += marks_in
         pictures.append(picture)
     return StretchResults(pictures, _unhex(last_info), Damage(damage))
+
+
+@lru_cache(maxsize=8)
+def _black(width: int, height: int) -> Picture:
+    return np.broadcast_to(np.zeros((), np.uint8), (height, width, 3))
 
 
 def _hex(data: bytes | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,11 +28,12 @@ from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.image_message import ImageMessage
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
-#: Pictures of a stretch: with more there is less to do twice, with fewer all workers have something
-#: to do to the end. So a recording has so many stretches, or more of the greatest length.
-STRETCHES = 10
+#: Pictures of a stretch. With n of them of length l, n / l times `WARM_UP` pictures are looked at
+#: twice, and at the end all wait until the last l are followed, which takes a tenth of the time of
+#: looking at them: both together take least when l is the root of some 80 n.
+LENGTH_SQUARED = 80
 SHORTEST = 100
-LONGEST = 600
+LONGEST = 1500
 
 #: Pictures before a stretch that are looked at so that the faces are followed when it begins, as
 #: they would be by who has followed them from the first picture on: to the last bit, which
@@ -76,7 +78,8 @@ def cut(log_times: npt.NDArray[np.int64], length: int | None = None) -> list[Str
         log_times: of each picture, in order.
         length: pictures of a stretch; None: what suits.
     """
-    length = length or min(max(SHORTEST, -(-len(log_times) // STRETCHES)), LONGEST)
+    suits = round(math.sqrt(LENGTH_SQUARED * len(log_times)))
+    length = length or min(max(SHORTEST, suits), LONGEST)
     places = [0]
     while (place := places[-1] + length) < len(log_times):
         place = int(np.searchsorted(log_times, log_times[place], side="left"))
