@@ -125,7 +125,7 @@ def run(bag: Path, output: Path, workers: int) -> Run:
     started, cpu = time.monotonic(), cpu_of_children()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "maix_facemesh_ros.bags.facemesh_bag"),
+            *(sys.executable, "-m", "maix_facemesh_ros.bags.start"),
             *(bag, "-o", output, "--workers", str(workers), "--quiet"),
         ]
     )

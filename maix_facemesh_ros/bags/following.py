@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.backends.onnx import Networks
+from maix_facemesh_ros.backends import OpenedBackend
+from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, deserialize
-from maix_facemesh_ros.bags.network_results import PictureResults, StretchResults
+from maix_facemesh_ros.bags.network_results import KnownNetworks, PictureResults, StretchResults
 from maix_facemesh_ros.bags.recordings import Camera, Recording
 from maix_facemesh_ros.bags.stretches import (
     AFTER_STAMP,
@@ -25,6 +26,7 @@ from maix_facemesh_ros.bags.stretches import (
 from maix_facemesh_ros.camera_info import camera_of, is_rectified, read_calibration
 from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
 from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 
@@ -70,10 +72,13 @@ class FollowedCamera:
         self.count = CameraCount()
         #: Why the calibration cannot be used; empty when it can.
         self.calibration_error = ""
-        self._finder = FaceFinder(parameters, networks)
+        known = KnownNetworks(networks)
+        detector = OnnxFaceDetector(parameters, Networks(known, known))
+        self._mesh = FaceMesh(parameters, opened=OpenedBackend("onnx", "", detector))
+        self._finder = FaceFinder(known, self._mesh.process)
         self._calibration: bytes | None = None
         self._from_file = calibration is not None
-        self._finder.mesh.camera = calibration
+        self._mesh.camera = calibration
         #: Number of the last picture that the detector has looked at.
         self._last_look = 0
         first = recording.first_calibration(camera) if camera.camera_info else None
@@ -121,7 +126,7 @@ class FollowedCamera:
 
     def close(self) -> None:
         """Free what it holds."""
-        self._finder.close()
+        self._mesh.close()
 
     def _follow_known(
         self, stretch: Stretch, known: StretchResults
@@ -145,9 +150,9 @@ class FollowedCamera:
         rectified = is_rectified(self.camera.topic, self.parameters.rectified)
         try:
             message = deserialize(data, CAMERA_INFO)
-            self._finder.mesh.camera = camera_of(message, rectified=rectified)
+            self._mesh.camera = camera_of(message, rectified=rectified)
         except CalibrationError as error:
-            self._finder.mesh.camera = None
+            self._mesh.camera = None
             self.calibration_error = str(error)
 
 

@@ -117,6 +117,8 @@ class Job:
                 ]
                 for recording in self._recordings
             ]
+            for camera in chain(*self._cameras):
+                stack.callback(camera.close)
             #: Of each recording, as far as others have met it.
             self._damage = [Damage() for _ in self._recordings]
             self._tasks: Tasks | None = None

@@ -22,3 +22,7 @@ def main() -> int:
         )
         return 1
     return facemesh_bag()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.backends import OpenedBackend
 from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector, open_networks
 from maix_facemesh_ros.bags.network_results import KnownNetworks, PictureResults, StretchResults
 from maix_facemesh_ros.bags.open_recording import open_recording
@@ -23,8 +22,8 @@ from maix_facemesh_ros.bags.recordings import (
     RecordedPicture,
     Recording,
 )
-from maix_facemesh_ros.face import Face, PictureError
-from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.face import Face, Picture, PictureError
+from maix_facemesh_ros.face_mesh import check_picture
 from maix_facemesh_ros.image_message import ImageMessage
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
@@ -97,14 +96,19 @@ def cut(log_times: npt.NDArray[np.int64], length: int | None = None) -> list[Str
 
 
 class FaceFinder:
-    """Finds the faces of one camera as the node does, and keeps what the networks have said."""
+    """Finds the faces of one camera, and keeps what the networks have said."""
 
-    def __init__(self, parameters: FaceMeshParameters, networks: Networks) -> None:
-        """Start a stream."""
-        self.networks = KnownNetworks(networks)
-        both = Networks(self.networks, self.networks)
-        detector = OnnxFaceDetector(parameters, both)
-        self.mesh = FaceMesh(parameters, opened=OpenedBackend("onnx", "", detector))
+    def __init__(
+        self, networks: KnownNetworks, find: Callable[[Picture, float], list[Face]]
+    ) -> None:
+        """Start a stream.
+
+        Args:
+            networks: which `find` asks.
+            find: returns the faces of a picture of a time in seconds.
+        """
+        self.networks = networks
+        self._find = find
 
     def look_at(self, recorded: RecordedPicture) -> tuple[PictureResults, list[Face]]:
         """Decode a picture and find its faces."""
@@ -117,8 +121,9 @@ class FaceFinder:
             recorded.log_time, "", image.stamp, image.frame_id, (width, height)
         )
         try:
+            check_picture(results.stand_in)
             self.networks.take(results, lambda: image)
-            return results, self._process(results)
+            return results, self._find(results.stand_in, results.stamp.seconds)
         except PictureError as error:
             return PictureResults(recorded.log_time, str(error)), []
 
@@ -127,14 +132,7 @@ class FaceFinder:
         if results.error:
             return []
         self.networks.take(results, lambda: cursor.image(number))
-        return self._process(results)
-
-    def close(self) -> None:
-        """Free what it holds."""
-        self.mesh.close()
-
-    def _process(self, results: PictureResults) -> list[Face]:
-        return self.mesh.process(results.stand_in, results.stamp.seconds)
+        return self._find(results.stand_in, results.stamp.seconds)
 
 
 class Cursor:
@@ -194,7 +192,13 @@ def results_of(
 def find_in_stretch(task: StretchTask) -> bytes:
     """Return what the networks say of a stretch, as `StretchResults.to_bytes`; in any process."""
     cv2.setNumThreads(1)
-    finder = FaceFinder(_for_networks_only(task.parameters), _networks(task.parameters))
+    # Who is who, smoothing and pose change nothing that the networks are asked.
+    networks = KnownNetworks(_networks(task.parameters))
+    parameters = dataclasses.replace(task.parameters, threads=1)
+    detector = OnnxFaceDetector(parameters, Networks(networks, networks))
+    finder = FaceFinder(
+        networks, lambda picture, _: detector.detect(picture, parameters, bgr=False)
+    )
     recording = _recording(task.path, task.camera.topic, task.unpacked)
     stretch = task.stretch
     if task.begin is not None and stretch.start is not None and task.begin < stretch.start:
@@ -204,15 +208,8 @@ def find_in_stretch(task: StretchTask) -> bytes:
     results = StretchResults()
     for _ in results_of(finder, recording, task.camera, stretch, results):
         pass
-    finder.close()
+    detector.close()
     return results.to_bytes()
-
-
-def _for_networks_only(parameters: FaceMeshParameters) -> FaceMeshParameters:
-    """Return parameters with which nothing is done that does not change what networks see."""
-    return dataclasses.replace(
-        parameters, pose=False, gaze=False, blendshapes=False, smoothing="off", threads=1
-    )
 
 
 # A process keeps what it will need again.
