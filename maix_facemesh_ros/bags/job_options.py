@@ -53,6 +53,12 @@ class JobOptions:
                 f"backend is {self.parameters.backend!r}: recordings are looked at on the "
                 "processor, so give onnx or auto"
             )
+        if self.parameters.still_threshold > 0:
+            # It depends on the pixels of the picture before, which those who follow do not have.
+            raise ParameterError(
+                f"still_threshold is {self.parameters.still_threshold:g}: in recordings landmarks "
+                "are found in every picture, so leave it at 0"
+            )
         if self.workers < 1:
             raise BagError(f"{self.workers} workers: give at least 1")
         if len({output.name for output in self.outputs}) < len(self.outputs):
