@@ -75,11 +75,7 @@ def test_colcon_sees_an_ament_cmake_package(workspace: Workspace) -> None:
 def test_everything_is_installed(workspace: Workspace) -> None:
     share = workspace.install / "share" / PACKAGE
     assert [file for file in SHARED_FILES if not (share / file).exists()] == []
-<<<<<<< HEAD
-    for program in ("facemesh_node", "facemesh_rviz", "facemesh_view"):
-=======
-    for program in ("facemesh_bag", "facemesh_node"):
->>>>>>> 9927391 (facemesh_bag is installed by both builds; Dask and pyarrow as extras)
+    for program in ("facemesh_bag", "facemesh_node", "facemesh_rviz", "facemesh_view"):
         assert (workspace.install / "lib" / PACKAGE / program).exists()
 
 
