@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
+from maix_facemesh_ros.backends import BackendError
 from maix_facemesh_ros.bags.bag_file import BagError
 from maix_facemesh_ros.bags.bag_writing import STORAGES
 from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 disable=True if parsed.quiet else None,
             ) as bar:
                 report = job.run(bar.update)
-    except (BagError, ParameterError, ModelError) as error:
+    except (BackendError, BagError, ParameterError, ModelError) as error:
         print(f"facemesh_bag: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

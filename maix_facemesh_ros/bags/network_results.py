@@ -113,6 +113,7 @@ class KnownNetworks:
         self._finder: LandmarkFinder = networks.landmarks
         self.roi_rule = networks.detector.roi_rule
         self.provider = networks.landmarks.provider
+        self.file_name = networks.landmarks.file_name
         self._results = PictureResults(0)
         self._read: Callable[[], ImageMessage] | None = None
         self._image: ImageMessage | None = None

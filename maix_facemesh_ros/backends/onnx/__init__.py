@@ -44,8 +44,9 @@ DETECTORS: dict[str, Callable[[Path, str], BoxDetector]] = {
 class LandmarkFinder(Protocol):
     """A network that finds the landmarks of the face in a ROI."""
 
-    #: Name of what computes.
+    #: Name of what computes, and of the model's file.
     provider: str
+    file_name: str
 
     def find(self, picture: Picture, roi: Roi, *, bgr: bool) -> FaceLandmarks:
         """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) picture."""
