@@ -13,6 +13,7 @@ from maix_facemesh_ros.backends import OpenedBackend, open_backend
 from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import Face, Picture, PictureError
+from maix_facemesh_ros.face_ids import LONGEST_PAUSE
 from maix_facemesh_ros.parameters import (
     FaceMeshParameters,
     ParameterError,
@@ -104,7 +105,9 @@ class FaceMesh:
         Args:
             picture: uint8 (H, W, 3), RGB; it is only read.
             stamp: time of the picture in seconds, used for smoothing. Without it pictures count as
-                1/30 s apart. A stamp before the last one starts a new stream: faces get new ids.
+                1/30 s apart. A stamp before the last one, or later by more than a second and
+                `id_timeout`, starts a new stream: nothing of the pictures before counts any more,
+                but their ids are not used again.
             bgr: the picture's channels are blue, green, red.
 
         Returns:
@@ -147,7 +150,8 @@ class FaceMesh:
             stamp = ASSUMED_INTERVAL + (self._stamp or 0.0)
         if not math.isfinite(stamp):
             raise ValueError(f"stamp is {stamp}: give the picture's time in seconds")
-        if self._stamp is not None and stamp < self._stamp:
+        longest_pause = max(LONGEST_PAUSE, self._parameters.id_timeout)
+        if self._stamp is not None and not 0 <= stamp - self._stamp <= longest_pause:
             self._backend.forget()
             self._enrichment.forget()
         self._stamp = stamp

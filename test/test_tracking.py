@@ -354,6 +354,30 @@ def test_stamp_that_jumps_back_starts_a_new_stream(
     assert ids(mesh.process(one_face, 3.1)) == [2]
 
 
+@pytest.mark.parametrize("start", [3.0, 100.0], ids=["back", "forth"])
+def test_after_a_jump_faces_are_those_of_a_new_stream(astronaut: Picture, start: float) -> None:
+    """What was played before, another bag or the same, leaves nothing behind but used ids."""
+    pictures = moving(astronaut)
+    answers = []
+    for before in ([], pictures[:3]):
+        with FaceMesh(tracking=True, max_face_num=1) as mesh:
+            for number, picture in enumerate(before):
+                mesh.process(picture, 10.0 + number / 30)
+            answers.append(
+                [mesh.process(picture, start + n / 30)[0] for n, picture in enumerate(pictures)]
+            )
+    for new, after_a_jump in zip(*answers, strict=True):
+        assert (new.id, after_a_jump.id) == (1, 2)
+        assert new.box == after_a_jump.box
+        np.testing.assert_array_equal(new.points, after_a_jump.points)
+
+
+def test_a_slow_camera_is_no_jump(mesh: FaceMesh, one_face: Picture, looks: Looks) -> None:
+    for stamp in (10.0, 11.0, 12.0):
+        assert ids(mesh.process(one_face, stamp)) == [1]
+    assert looks.count == 1
+
+
 def test_equal_stamps_go_on_without_smoothing(astronaut: Picture) -> None:
     pictures = moving(astronaut)
     with FaceMesh(tracking=True, max_face_num=1) as mesh:
