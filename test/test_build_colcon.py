@@ -75,7 +75,8 @@ def test_colcon_sees_an_ament_cmake_package(workspace: Workspace) -> None:
 def test_everything_is_installed(workspace: Workspace) -> None:
     share = workspace.install / "share" / PACKAGE
     assert [file for file in SHARED_FILES if not (share / file).exists()] == []
-    for program in ("facemesh_bag", "facemesh_node", "facemesh_rviz", "facemesh_view"):
+    programs = ("bag", "node", "replay", "rviz", "view")
+    for program in (f"facemesh_{name}" for name in programs):
         assert (workspace.install / "lib" / PACKAGE / program).exists()
 
 

@@ -22,16 +22,12 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from maix_facemesh_ros.bags.bag_reading import Bag
+from maix_facemesh_ros.bags.golden_faces import stamp_of
 from maix_facemesh_ros.face import Picture
-from test_bag_replay import (
-    JPEG,
-    TIMEOUT,
-    Player,
-    bag_of,
-    image_message,
-    messages_of,
-    stamp_of,
-)
+from picture_player import TIMEOUT, PicturePlayer
+from replay_bags import image_message
+from test_bag_replay import JPEG
 from test_smoke import complaints
 
 pytest_plugins = ["running_node"]
@@ -167,14 +163,14 @@ def launched(folder: Path, name: str, *arguments: str) -> Iterator[Launched]:
 
 @pytest.fixture
 def face(astronaut: Picture) -> bytes:
-    return bytes(serialize_message(image_message(Image, astronaut, STAMP)))
+    return bytes(serialize_message(image_message(astronaut, STAMP)))
 
 
 @pytest.mark.usefixtures("ros2_launch")
 def test_facemesh_answers_on_the_topics_it_is_given(face: bytes, tmp_path: Path) -> None:
     arguments = ("image:=/camera/pictures", "faces:=found", "namespace:=robot")
     with launched(tmp_path, "facemesh.launch.py", *arguments) as launch:
-        player = Player("/camera/pictures", Image, "/robot/found")
+        player = PicturePlayer("/camera/pictures", Image, "/robot/found")
         player.wait_for_node()
         player.ask(face)
         (answer,) = player.answers
@@ -200,9 +196,9 @@ def test_facemesh_hands_parameters_on(astronaut: Picture, tmp_path: Path) -> Non
     with launched(
         tmp_path, "facemesh.launch.py", *arguments, "image:=/pictures", "log_level:=debug"
     ) as launch:
-        player = Player("/pictures/compressed", CompressedImage)
+        player = PicturePlayer("/pictures/compressed", CompressedImage)
         player.wait_for_node()
-        player.ask(serialize_message(image_message(CompressedImage, astronaut, STAMP)))
+        player.ask(serialize_message(image_message(astronaut, STAMP, jpeg=True)))
         (answer,) = player.answers
         client = player.create_client(GetParameters, "/facemesh/get_parameters")
         player.wait_until(client.service_is_ready, "parameter service")
@@ -237,7 +233,7 @@ def test_webcam_reads_its_device(astronaut: Picture, tmp_path: Path) -> None:
     parameters.write_text("/**: {ros__parameters: {source_loop: true, frame_id: webcam}}\n")
     arguments = (f"device:={picture}", f"params_file:={parameters}")
     with launched(tmp_path, "webcam.launch.py", *arguments) as launch:
-        player = Player("/unused", Image)
+        player = PicturePlayer("/unused", Image)
         player.wait_until(lambda: len(player.answers) > 2, "three answers")
         answers = player.answers
         player.destroy_node()
@@ -256,11 +252,13 @@ def test_cameras_side_by_side_do_not_mix(astronaut: Picture, tmp_path: Path) -> 
         "right": np.zeros((120, 160, 3), np.uint8),
     }
     with launched(tmp_path, "two_cameras.launch.py", "cameras:=front,left,right") as launch:
-        players = {name: Player(f"/{name}/image_raw", Image, f"/{name}/faces") for name in pictures}
+        players = {
+            name: PicturePlayer(f"/{name}/image_raw", Image, f"/{name}/faces") for name in pictures
+        }
         for player in players.values():
             player.wait_for_node()
         for name, player in players.items():
-            player.ask(serialize_message(image_message(Image, pictures[name], STAMP)))
+            player.ask(serialize_message(image_message(pictures[name], STAMP)))
         answers = {name: player.answers for name, player in players.items()}
         for player in players.values():
             player.destroy_node()
@@ -276,12 +274,12 @@ def test_cameras_side_by_side_do_not_mix(astronaut: Picture, tmp_path: Path) -> 
 def test_bag_is_played_and_ends_the_launch(tmp_path: Path) -> None:
     if not runs("ros2", "bag", "play"):
         pytest.skip("`ros2 bag play` is not installed: PyPI has no wheel of it")
-    bag = bag_of(JPEG, tmp_path)
+    bag = JPEG.make_bag(tmp_path)
     parameters = tmp_path / "parameters.yaml"
     parameters.write_text("/**: {ros__parameters: {image_transport: compressed}}\n")
     arguments = (f"bag:={bag}", f"params_file:={parameters}", "image:=/camera/image_raw")
     with launched(tmp_path, "bag.launch.py", *arguments) as launch:
-        player = Player("/unused", Image)
+        player = PicturePlayer("/unused", Image)
         end = time.monotonic() + TIMEOUT
         while launch.process.poll() is None:
             assert time.monotonic() < end, launch.output()
@@ -289,10 +287,11 @@ def test_bag_is_played_and_ends_the_launch(tmp_path: Path) -> None:
         answers = player.answers
         player.destroy_node()
 
-    recorded = [
-        stamp_of(deserialize_message(message, CompressedImage))
-        for _, message in messages_of(bag, JPEG.topic)
-    ]
+    with Bag(bag) as recording:
+        recorded = [
+            stamp_of(deserialize_message(message.data, CompressedImage))
+            for message in recording.messages()
+        ]
     stamps = [stamp_of(answer) for answer in answers]
     # The first ones and those that a busy machine drops may be missing.
     assert len(stamps) >= len(recorded) / 3

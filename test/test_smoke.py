@@ -20,8 +20,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from maix_facemesh_ros.face import Picture
+from picture_player import TIMEOUT, PicturePlayer
+from replay_bags import image_message
 from running_node import StartNode
-from test_bag_replay import TIMEOUT, Player, image_message
 
 pytest_plugins = ["running_node"]
 
@@ -45,9 +46,11 @@ def complaints(output: str) -> list[str]:
 
 
 @contextmanager
-def a_player(topic: str, message_type: type[Image] | type[CompressedImage]) -> Iterator[Player]:
+def a_player(
+    topic: str, message_type: type[Image] | type[CompressedImage]
+) -> Iterator[PicturePlayer]:
     """Give a player for pictures on one topic."""
-    player = Player(topic, message_type)
+    player = PicturePlayer(topic, message_type)
     try:
         yield player
     finally:
@@ -72,7 +75,8 @@ def test_pictures_from_a_topic(
     backend: str, transport: str, astronaut: Picture, start: StartNode
 ) -> None:
     topic, message_type = TRANSPORTS[transport]
-    face = serialize_message(image_message(message_type, astronaut, 1_700_000_000_000_000_000))
+    jpeg = message_type is CompressedImage
+    face = serialize_message(image_message(astronaut, 1_700_000_000_000_000_000, jpeg=jpeg))
     node = start(f"backend:={backend}", f"image_transport:={transport}")
 
     with a_player(topic, message_type) as player:

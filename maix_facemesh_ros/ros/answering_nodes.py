@@ -1,0 +1,295 @@
+"""The nodes that answer pictures with faces: found in the ROS graph, or started here."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node, NodeNameNonExistentError
+from rclpy.qos import QoSProfile
+
+from maix_facemesh_ros.bags.message_types import CAMERA_INFO, FACE_ARRAY
+from maix_facemesh_ros.bags.recorded_bag import COMPRESSED
+
+#: Seconds between two looks at the graph, until what is waited for is told, and then in between.
+LOOK = 0.05
+FIRST_TELL, PATIENCE_WITH_STARTED, TELL_INTERVAL = 1.0, 10.0, 5.0
+
+#: Seconds without a new node after which those that are there are taken for all.
+SETTLED = 1.0
+
+#: Seconds that a node may take to stop before it is killed.
+STOP_TIMEOUT = 10.0
+
+
+class ReplayError(RuntimeError):
+    """A bag cannot be played, or nobody answers; the message says what to do."""
+
+
+class AnsweringNode(NamedTuple):
+    """A node that subscribes to a topic of pictures and publishes faces."""
+
+    #: With its namespace, such as `/facemesh`.
+    name: str
+    pictures: str
+    faces: str
+    #: Topics of `sensor_msgs/msg/CameraInfo` to which it subscribes.
+    camera_infos: frozenset[str]
+    #: Every topic on which it publishes.
+    publishes: frozenset[str]
+
+
+def answering_nodes(node: Node, pictures: str, picture_type: str) -> list[AnsweringNode]:
+    """Return the nodes that answer the pictures on a topic, as far as they are known by now.
+
+    Args:
+        node: sees the graph.
+        pictures: full name of the topic.
+        picture_type: such as `sensor_msgs/msg/Image`.
+    """
+    found = []
+    for endpoint in node.get_subscriptions_info_by_topic(pictures):
+        if endpoint.topic_type != picture_type:
+            continue
+        name, namespace = endpoint.node_name, endpoint.node_namespace
+        published = _published_by(node, name, namespace)
+        infos = frozenset(
+            topic
+            for topic, types in _subscribed_by(node, name, namespace).items()
+            if CAMERA_INFO in types
+        )
+        found += [
+            AnsweringNode(_full_name(name, namespace), pictures, topic, infos, frozenset(published))
+            for topic, types in published.items()
+            if FACE_ARRAY in types
+        ]
+    return found
+
+
+def other_face_nodes(node: Node) -> list[str]:
+    """Return what the nodes that publish faces subscribe to, in words, to find a wrong topic."""
+    found = []
+    for name, namespace in node.get_node_names_and_namespaces():
+        if any(FACE_ARRAY in types for types in _published_by(node, name, namespace).values()):
+            subscribed = _subscribed_by(node, name, namespace)
+            pictures = [topic for topic, types in subscribed.items() if _is_picture(types)]
+            what = ", ".join(pictures) or "no pictures"
+            found.append(f"{_full_name(name, namespace)}, which subscribes to {what}")
+    return found
+
+
+def _full_name(name: str, namespace: str) -> str:
+    return f"{namespace.rstrip('/')}/{name}"
+
+
+def _is_picture(types: Sequence[str]) -> bool:
+    return any(name.endswith(("/Image", "/CompressedImage")) for name in types)
+
+
+def _published_by(node: Node, name: str, namespace: str) -> Mapping[str, Sequence[str]]:
+    return _topics(node.get_publisher_names_and_types_by_node, name, namespace)
+
+
+def _subscribed_by(node: Node, name: str, namespace: str) -> Mapping[str, Sequence[str]]:
+    return _topics(node.get_subscriber_names_and_types_by_node, name, namespace)
+
+
+def _topics(
+    get: Callable[[str, str], list[tuple[str, list[str]]]], name: str, namespace: str
+) -> Mapping[str, Sequence[str]]:
+    # Its topics may be known already, and itself not yet, or no more.
+    if not namespace.startswith("/"):
+        return {}
+    try:
+        return dict(get(name, namespace))
+    except NodeNameNonExistentError:
+        return {}
+
+
+def wait_for_nodes(
+    node: Node,
+    pictures: Mapping[str, str],
+    *,
+    every_one: bool,
+    started_here: bool,
+    timeout: float,
+    check: Callable[[], None],
+) -> dict[str, AnsweringNode]:
+    """Wait for the nodes that answer pictures; says what it waits for.
+
+    Args:
+        node: sees the graph.
+        pictures: full names of the topics, and their types.
+        every_one: all topics must have a node; else those without are left out.
+        started_here: the nodes are on their way, so it is no news that they are not yet there.
+        timeout: seconds.
+        check: called again and again; raises an error if there is no use in waiting.
+
+    Returns:
+        the node of each topic.
+
+    Raises:
+        ReplayError: there is none, or more than one for a topic.
+    """
+    begin = since = time.monotonic()
+    tell_at = begin + (PATIENCE_WITH_STARTED if started_here else FIRST_TELL)
+    found: dict[str, AnsweringNode] = {}
+    while len(found) < len(pictures):
+        check()
+        before, found = found, _one_each(node, pictures)
+        now = time.monotonic()
+        if found != before:
+            since = now
+        if found and not every_one and now - since > SETTLED:
+            break
+        if now > tell_at:
+            print(f"waiting for {_missing(node, pictures, found)}", flush=True)
+            tell_at = now + TELL_INTERVAL
+        if now - begin > timeout:
+            raise ReplayError(
+                f"within {timeout:.0f} s there was no sign of {_missing(node, pictures, found)}. "
+                "Start facemesh_node with -r image_raw:=TOPIC (and image_transport:=compressed for "
+                "compressed pictures), let --start-node do it, or publish the pictures on the "
+                "node's topic with --remap"
+            )
+        time.sleep(LOOK)
+    if len({answering.faces for answering in found.values()}) < len(found):
+        nodes = ", ".join(f"{node.name} on {node.faces}" for node in found.values())
+        raise ReplayError(f"several nodes answer on one topic: {nodes}. Give them a namespace each")
+    return found
+
+
+def _one_each(node: Node, pictures: Mapping[str, str]) -> dict[str, AnsweringNode]:
+    found = {}
+    for topic, picture_type in pictures.items():
+        nodes = answering_nodes(node, topic, picture_type)
+        if len(nodes) > 1:
+            names = ", ".join(f"{other.name} on {other.faces}" for other in nodes)
+            raise ReplayError(
+                f"several nodes answer the pictures on {topic}: {names}. Stop the others, or use a "
+                "ROS_DOMAIN_ID of its own"
+            )
+        if nodes:
+            found[topic] = nodes[0]
+    return found
+
+
+def _missing(node: Node, pictures: Mapping[str, str], found: Mapping[str, AnsweringNode]) -> str:
+    missing = [f"{topic} ({kind})" for topic, kind in pictures.items() if topic not in found]
+    there = "; ".join(other_face_nodes(node)) or "no node that publishes faces"
+    return (
+        f"a node that subscribes to {' or '.join(missing)} and publishes {FACE_ARRAY}; "
+        f"there is {there}"
+    )
+
+
+class NodeReport(NamedTuple):
+    """What a node said of itself on /diagnostics."""
+
+    #: Of `time.monotonic`.
+    received_at: float
+    arrived: int
+    answered: int
+    not_answered: int
+    #: Why it did not answer some.
+    reasons: str
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no picture was waiting or in work."""
+        return self.arrived == self.answered + self.not_answered
+
+
+class NodeReports:
+    """Keeps the last two reports of each node."""
+
+    SUFFIX = ": faces"
+
+    def __init__(self, node: Node) -> None:
+        self._reports: defaultdict[str, deque[NodeReport]] = defaultdict(lambda: deque(maxlen=2))
+        node.create_subscription(
+            DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10)
+        )
+
+    def of(self, name: str) -> Sequence[NodeReport]:
+        """Return a node's last two reports, or less if there were less."""
+        return self._reports[name]
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.endswith(self.SUFFIX):
+                values = {value.key: value.value for value in status.values}
+                reasons = [
+                    key.removeprefix("not answered: ")
+                    for key in values
+                    if key.startswith("not answered: ")
+                ]
+                arrived, answered, not_answered = (
+                    int(values.get(f"pictures {what}", 0))
+                    for what in ("arrived", "answered", "not answered")
+                )
+                report = NodeReport(
+                    time.monotonic(), arrived, answered, not_answered, ", ".join(reasons)
+                )
+                self._reports[status.name.removesuffix(self.SUFFIX)].append(report)
+
+
+def command_for(
+    pictures: str, faces: str, parameters: Sequence[str], parameter_files: Sequence[str]
+) -> list[str]:
+    """Return the command that starts a node for a camera.
+
+    Nothing may be lost on the way, so pictures and calibration come reliably.
+
+    Args:
+        pictures: full name of the topic with its pictures; the calibration is beside them.
+        faces: full name of the topic for their faces; the node is in its namespace.
+        parameters: such as `max_face_num:=4`.
+        parameter_files: YAML.
+    """
+    base = pictures.removesuffix(COMPRESSED)
+    camera_info = f"{base.rpartition('/')[0]}/camera_info"
+    is_compressed = pictures.endswith(COMPRESSED)
+    remaps = {
+        "__ns": faces.rpartition("/")[0] or "/",
+        "image_raw/compressed" if is_compressed else "image_raw": pictures,
+        "camera_info": camera_info,
+        "faces": faces,
+    }
+    own = [f"image_transport:={'compressed' if is_compressed else 'raw'}"] + [
+        f"qos_overrides.{topic}.subscription.reliability:=reliable"
+        for topic in (pictures, camera_info)
+    ]
+    options = [
+        *(("-r", f"{name}:={topic}") for name, topic in remaps.items()),
+        *(("--params-file", str(file)) for file in parameter_files),
+        *(("-p", parameter) for parameter in (*own, *parameters)),
+    ]
+    program = [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node", "--ros-args"]
+    return program + [part for option in options for part in option]
+
+
+@contextmanager
+def started(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Run nodes in processes of their own, and stop them at the end as Ctrl-C does."""
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for command in commands:
+            processes.append(subprocess.Popen(command))
+        yield processes
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+        for process in processes:
+            try:
+                process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

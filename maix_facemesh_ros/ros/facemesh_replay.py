@@ -1,0 +1,376 @@
+"""`facemesh_replay`: plays a bag into facemesh_node, and compares its faces with golden ones."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import fields
+from itertools import count, islice
+from pathlib import Path
+from types import FrameType
+
+import rclpy
+import rclpy.utilities
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from rclpy.signals import SignalHandlerOptions
+from tqdm import tqdm
+
+from maix_facemesh_ros.bags.bag_file import BagError, BagMessage, BagTopic
+from maix_facemesh_ros.bags.bag_reading import Bag
+from maix_facemesh_ros.bags.face_topics import FACES_TOPIC, face_topics
+from maix_facemesh_ros.bags.faces_bag import FacesBag
+from maix_facemesh_ros.bags.golden_faces import GoldenCheck, GoldenFaces, Tolerances
+from maix_facemesh_ros.bags.message_types import FACE_ARRAY
+from maix_facemesh_ros.bags.recorded_bag import READERS, RecordedBag
+from maix_facemesh_ros.bags.recordings import Camera
+from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.ros.answering_nodes import (
+    AnsweringNode,
+    ReplayError,
+    command_for,
+    started,
+    wait_for_nodes,
+)
+from maix_facemesh_ros.ros.bag_player import BagPlayer
+from maix_facemesh_ros.ros.transport import shared_memory_environment
+
+#: Exit codes beside 0. argparse ends with 2 too.
+DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130
+
+#: From here on the command line is for ROS.
+ROS_ARGUMENTS = "--ros-args"
+
+#: Topics on which everybody publishes; the recorded ones are played though the node is there too.
+SHARED_TOPICS = ("/tf", "/tf_static")
+
+#: What each tolerance is for, and the defaults.
+TOLERANCES = {
+    "pixels": "boxes, points and depths",
+    "scores": "scores",
+    "distances": "places in space, as a part of the distance from the camera,",
+    "degrees": "directions of heads and gazes",
+}
+TOLERANCE = Tolerances()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play a bag as the command line says; returns the exit code."""
+    given = [*(sys.argv[1:] if arguments is None else arguments)]
+    # Not by rclpy: it would take `-p name:=value`, which is for the node, for a remap.
+    own = given[: given.index(ROS_ARGUMENTS)] if ROS_ARGUMENTS in given else given
+    parser = _parser()
+    options = parser.parse_args(own)
+    _check_options(parser, options)
+    signal.signal(signal.SIGTERM, _end)
+    remaps = [part for rule in options.remap for part in ("-r", rule)]
+    try:
+        with ExitStack() as stack:
+            return _replay(options, [*given[len(own) :], ROS_ARGUMENTS, *remaps], stack)
+    except (BagError, ReplayError) as error:
+        print(f"facemesh_replay: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facemesh_replay",
+        description="Play a bag into facemesh_node: each picture as soon as the one before is "
+        "answered, so that none is dropped and every time gives the same faces.",
+        epilog="Exit code: 0; 1 if faces differ from the golden ones; 2 if it cannot be played.",
+    )
+    parser.add_argument("bag", type=Path, help="the bag: its folder or file")
+    playing = parser.add_argument_group("playing")
+    playing.add_argument(
+        "--rate",
+        type=_positive,
+        metavar="R",
+        help="play by time, 1: as recorded, 2: twice as fast; the node may drop pictures then",
+    )
+    playing.add_argument(
+        "--clock",
+        type=_positive,
+        nargs="?",
+        const=40.0,
+        metavar="HZ",
+        help="publish the bag's time on /clock, with --rate so many times a second (default: 40)",
+    )
+    playing.add_argument(
+        "--loop",
+        type=_whole,
+        nargs="?",
+        const=0,
+        default=1,
+        metavar="N",
+        help="play it N times, without N endlessly",
+    )
+    playing.add_argument(
+        "--exclude-topics", nargs="+", default=[], metavar="TOPIC", help="do not play these topics"
+    )
+    playing.add_argument(
+        "-m",
+        "--remap",
+        nargs="+",
+        default=[],
+        metavar="OLD:=NEW",
+        help="publish topics under other names",
+    )
+    nodes = parser.add_argument_group("the node", "Without --start-node one that runs already.")
+    nodes.add_argument("--start-node", action="store_true", help="start one for each camera")
+    nodes.add_argument(
+        "--topics",
+        nargs="+",
+        default=[],
+        metavar="TOPIC",
+        help="topics of the pictures that are to be answered (default: all for which there is a "
+        "node; with --start-node all pictures but those of distances)",
+    )
+    nodes.add_argument(
+        "-p", "--param", action="append", default=[], metavar="NAME:=VALUE", help="its parameter"
+    )
+    nodes.add_argument(
+        "--params-file", action="append", default=[], metavar="FILE", help="its parameters, YAML"
+    )
+    nodes.add_argument(
+        "--timeout",
+        type=_positive,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait for the node, and for an answer (default: 60)",
+    )
+    faces = parser.add_argument_group("the faces")
+    faces.add_argument("--record", type=Path, metavar="BAG", help="write them to a new bag")
+    faces.add_argument("--check", type=Path, metavar="BAG", help="compare them with those in a bag")
+    for field in fields(Tolerances):
+        faces.add_argument(
+            f"--{field.name}",
+            type=float,
+            default=getattr(TOLERANCE, field.name),
+            metavar="GAP",
+            help=f"with --check: how far {TOLERANCES[field.name]} may be off "
+            f"(default: {getattr(TOLERANCE, field.name):g})",
+        )
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"it is {text}: give a number above 0")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"it is {text}: give 1 or more")
+    return value
+
+
+def _check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with an error if options contradict each other."""
+    for name in ("param", "params_file"):
+        if getattr(options, name) and not options.start_node:
+            parser.error(f"--{name.replace('_', '-')} is for the node of --start-node: add that")
+    if options.loop == 0 and (options.check or options.record):
+        parser.error("--loop needs a number with --check, and cannot go with --record")
+    if options.loop != 1 and options.record:
+        parser.error("--record takes the faces of one pass: leave --loop out")
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    """Let SIGTERM do what Ctrl-C does: stop the started nodes too."""
+    raise KeyboardInterrupt
+
+
+def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitStack) -> int:
+    """Play a bag; `stack` frees what is opened."""
+    bag = stack.enter_context(Bag(options.bag))
+    topics = [topic for topic in bag.topics if topic.name not in options.exclude_topics]
+    pictures = _picture_topics(options, bag, topics)
+    golden = stack.enter_context(GoldenFaces(options.check)) if options.check else None
+    record = stack.enter_context(FacesBag(options.record)) if options.record else None
+    os.environ.update(shared_memory_environment())
+    rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
+    stack.callback(rclpy.utilities.try_shutdown)
+    node = Node("facemesh_replay", start_parameter_services=False)
+    stack.callback(node.destroy_node)
+    player = _player(options, topics, pictures, node, stack)
+    _tell_what_is_played(topics, player)
+    golden_topics = golden.topic_for([c.node.faces for c in player.cameras]) if golden else {}
+    player.meet(_first_messages(bag, player))
+    _check_other_publishers(node, player)
+    passed = True
+    for number in range(options.loop) if options.loop else count():
+        checks = {
+            faces: GoldenCheck(
+                golden.on(topic), _tolerances(options), new_ids=number > 0 or not options.start_node
+            )
+            for faces, topic in golden_topics.items()
+            if golden
+        }
+        results = _play_once(player, bag, checks, record)
+        # Once more: the graph may not have been known as a whole before.
+        _check_other_publishers(node, player)
+        passed = _report(player, results, checks) and passed
+        if bag.damage:
+            print(f"{bag.path}: {bag.damage}")
+    return 0 if passed else DIFFERENT
+
+
+def _player(
+    options: argparse.Namespace,
+    topics: Sequence[BagTopic],
+    pictures: Sequence[BagTopic],
+    node: Node,
+    stack: ExitStack,
+) -> BagPlayer:
+    """Return what plays into the nodes that are there, or are started here."""
+    commands = _commands(options, node, pictures) if options.start_node else []
+    processes = stack.enter_context(started(commands))
+
+    def check_processes() -> None:
+        for process in processes:
+            if process.poll() is not None:
+                raise ReplayError(f"the node ended with {process.returncode}: see above")
+
+    full_names = {node.resolve_topic_name(topic.name): topic for topic in pictures}
+    nodes = wait_for_nodes(
+        node,
+        {name: topic.type for name, topic in full_names.items()},
+        every_one=bool(options.start_node or options.topics),
+        started_here=options.start_node,
+        timeout=options.timeout,
+        check=check_processes,
+    )
+    return BagPlayer(
+        node,
+        [topic for topic in topics if _is_played(topic, node, nodes.values())],
+        {full_names[name]: answering for name, answering in nodes.items()},
+        rate=options.rate,
+        clock_rate=options.clock,
+        timeout=options.timeout,
+        check=check_processes,
+    )
+
+
+def _play_once(
+    player: BagPlayer, bag: Bag, checks: Mapping[str, GoldenCheck], record: FacesBag | None
+) -> Counter[str]:
+    """Play the bag; returns how many pictures ended in which way."""
+    results: Counter[str] = Counter()
+    total = sum(camera.topic.message_count for camera in player.cameras)
+    # None: no bar where nobody looks at it, as in a log.
+    with tqdm(total=total, unit=" pictures", dynamic_ncols=True, disable=None) as bar:
+        for picture in player.play(bag.messages(player.topics.names)):
+            results[picture.why_not or "answered"] += 1
+            if record and picture.answer:
+                record.write(picture.faces, picture.log_time, picture.answer)
+            if check := checks.get(picture.faces):
+                answer = picture.answer and deserialize_message(picture.answer, FaceArray)
+                check.picture(picture.stamp, answer, picture.why_not)
+            bar.update()
+    return results
+
+
+def _report(player: BagPlayer, results: Counter[str], checks: Mapping[str, GoldenCheck]) -> bool:
+    """Say how it went; returns whether the faces are as they should be."""
+    counts = [f"{number} {what}" for what, number in results.most_common()]
+    print(f"{sum(results.values())} pictures played: {', '.join(counts)}", flush=True)
+    if sent_again := sum(camera.sent_again for camera in player.cameras):
+        print(f"{sent_again} times a picture was lost on its way and was sent again")
+    for faces, check in checks.items():
+        check.finish()
+        print(f"{faces}: {'as' if check.passed else 'NOT as'} the golden faces")
+        print("\n".join(f"  {line}" for line in check.report()), flush=True)
+    return all(check.passed for check in checks.values())
+
+
+def _commands(
+    options: argparse.Namespace, node: Node, pictures: Sequence[BagTopic]
+) -> list[list[str]]:
+    """Return the commands that start a node for each camera."""
+    clock = ["use_sim_time:=true"] if options.clock else []
+    names = [node.resolve_topic_name(topic.name) for topic in pictures]
+    topics = face_topics(
+        [Camera(name) for name in names], FACES_TOPIC, annotations=False, annotated=False
+    )
+    return [
+        command_for(name, of_camera.faces.name, [*clock, *options.param], options.params_file)
+        for name, of_camera in zip(names, topics, strict=True)
+    ]
+
+
+def _is_played(topic: BagTopic, node: Node, nodes: Iterable[AnsweringNode]) -> bool:
+    """Whether a topic is to be published: not if the nodes do it, as nothing would fit then."""
+    name = node.resolve_topic_name(topic.name)
+    published = {name for answering in nodes for name in answering.publishes}
+    return topic.type != FACE_ARRAY and (name in SHARED_TOPICS or name not in published)
+
+
+def _tell_what_is_played(topics: Sequence[BagTopic], player: BagPlayer) -> None:
+    for camera in player.cameras:
+        print(f"{camera.topic.name} is answered by {camera.node.name} on {camera.node.faces}")
+    for topic in topics:
+        if topic.name in player.topics.left_out:
+            print(f"{topic.name} is not played: {player.topics.left_out[topic.name]}")
+        elif topic.name not in player.topics.names:
+            print(f"{topic.name} is not played: such messages come from the node")
+    sys.stdout.flush()
+
+
+def _check_other_publishers(node: Node, player: BagPlayer) -> None:
+    """Make sure that no pictures come in between.
+
+    Raises:
+        ReplayError: somebody else publishes pictures.
+    """
+    for camera in player.cameras:
+        others = {
+            publisher.node_name
+            for publisher in node.get_publishers_info_by_topic(camera.node.pictures)
+        } - {node.get_name()}
+        if others:
+            raise ReplayError(
+                f"{', '.join(others)} publishes pictures on {camera.node.pictures} too: stop it, "
+                "use a ROS_DOMAIN_ID of its own, or publish under another name with --remap"
+            )
+
+
+def _first_messages(bag: Bag, player: BagPlayer) -> list[BagMessage]:
+    """Return the first message on each topic that the nodes need."""
+    return [
+        message for topic in player.needed_topics for message in islice(bag.messages([topic]), 1)
+    ]
+
+
+def _tolerances(options: argparse.Namespace) -> Tolerances:
+    return Tolerances(**{field.name: getattr(options, field.name) for field in fields(Tolerances)})
+
+
+def _picture_topics(
+    options: argparse.Namespace, bag: Bag, topics: Sequence[BagTopic]
+) -> list[BagTopic]:
+    """Return the topics whose pictures are to be answered, or may be.
+
+    Raises:
+        BagError: there are none.
+    """
+    recording = RecordedBag(bag.path, options.topics)
+    recording.close()
+    for note in recording.notes if options.start_node else bag.notes:
+        print(f"{bag.path}: {note}")
+    if options.topics or options.start_node:
+        return [bag.topic(camera.topic) for camera in recording.cameras]
+    return [topic for topic in topics if topic.type in READERS]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,367 @@
+"""`facemesh_replay`, in a process of its own: every picture has its answer, every time the same."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from maix_facemesh_ros.msg import FaceArray
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import serialize_message
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosgraph_msgs.msg import Clock
+from std_msgs.msg import String
+
+from maix_facemesh_ros.bags.bag_reading import Bag
+from maix_facemesh_ros.bags.golden_faces import GoldenFaces, stamp_of
+from maix_facemesh_ros.ros.recorded_topics import quality_of_service
+from replay_bags import (
+    DELAY,
+    INTERVAL,
+    SECOND,
+    START,
+    BagMaker,
+    camera_info,
+    image_message,
+    moving_scene,
+    stamps,
+)
+from running_node import Robot, StartNode
+
+pytest_plugins = ["running_node"]
+
+pytestmark = pytest.mark.usefixtures("own_network")
+
+TIMEOUT = 60.0
+
+#: With --check: bit for bit the same.
+EXACTLY = ("--pixels", "0", "--scores", "0", "--distances", "0", "--degrees", "0")
+
+FOREVER = QosTime(0, 0)
+
+
+def qos(
+    reliability: QosReliability, durability: QosDurability, depth: int = 1, **times: QosTime
+) -> Qos:
+    return Qos(
+        QosHistory.KEEP_LAST,
+        depth,
+        reliability,
+        durability,
+        times.get("deadline", FOREVER),
+        times.get("lifespan", FOREVER),
+        QosLiveliness.AUTOMATIC,
+        FOREVER,
+        False,
+    )
+
+
+LATCHED = qos(QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL)
+SENSOR = qos(QosReliability.BEST_EFFORT, QosDurability.VOLATILE, depth=5)
+
+
+def replay(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_replay", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
+def succeeded(*arguments: str | Path) -> str:
+    """Run the program, which shall end with 0; returns what it says."""
+    ended = replay(*arguments)
+    assert ended.returncode == 0, ended.stdout
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def one_camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A camera as drivers record it, and what a robot has beside it."""
+    folder = tmp_path_factory.mktemp("bags") / "one_camera"
+    with BagMaker(folder) as bag:
+        for part in ("<robot/>", "<arm/>"):
+            bag.write("/description", String(data=part), START - DELAY, qos=[LATCHED])
+        bag.write("/faces", FaceArray(), START - DELAY)
+        for stamp, picture in zip(stamps(), moving_scene(), strict=False):
+            bag.write("/image_raw", image_message(picture, stamp), stamp + DELAY, qos=[SENSOR])
+            # The calibration comes after its picture, the first one too.
+            bag.write("/camera_info", camera_info(stamp), stamp + DELAY + 1, qos=[SENSOR])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def golden(one_camera: Path) -> Path:
+    faces = one_camera.parent / "golden"
+    output = succeeded(one_camera, "--start-node", "--record", faces)
+    assert "30 pictures played: 30 answered" in output
+    return faces
+
+
+def faces_in(bag: Path, topic: str = "/faces") -> list[Any]:
+    with GoldenFaces(bag) as faces:
+        return list(faces.on(topic))
+
+
+def test_recorded_faces_are_one_for_each_picture_with_its_times(
+    one_camera: Path, golden: Path
+) -> None:
+    with Bag(one_camera) as bag, Bag(golden) as answers:
+        pictures = [(m.log_time, m.data[4:12]) for m in bag.messages(["/image_raw"])]
+        assert [(m.log_time, m.data[4:12]) for m in answers.messages()] == pictures
+    # All of them in space: the calibration was there before the first.
+    assert [[face.pose_valid for face in answer.faces] for answer in faces_in(golden)] == [
+        [] if number in (14, 15, 16) else [True] for number in range(30)
+    ]
+
+
+def test_a_node_that_runs_gives_the_same_faces_again_and_again(
+    one_camera: Path, golden: Path, start: StartNode, robot: Robot
+) -> None:
+    """Whatever it has seen before, and with its pictures coming best effort."""
+    node = start()
+    robot.wait_for_node()
+    for picture in list(moving_scene())[5:8]:
+        robot.ask(image_message(picture, START + SECOND))  # within the time of the bag
+    # The robot's own camera is in the way, as soon as the player knows of it.
+    end = time.monotonic() + TIMEOUT
+    while (ended := replay(one_camera)).returncode != 2:
+        assert time.monotonic() < end, ended.stdout
+    assert "robot publishes pictures on /image_raw too: stop it" in ended.stdout
+    robot.destroy_publisher(robot.images)
+    for _ in range(2):
+        output = succeeded(one_camera, "--check", golden, *EXACTLY)
+        assert "/image_raw is answered by /facemesh on /faces" in output
+        assert "30 pictures: 30 the same" in output
+    assert "WARN" not in node.output()
+
+
+def test_time_from_the_bag_changes_nothing(one_camera: Path, golden: Path) -> None:
+    """On /clock, with use_sim_time, and in loops: time goes back then."""
+    output = succeeded(
+        *(one_camera, "--start-node", "--clock", "--loop", "3", "--check", golden, *EXACTLY)
+    )
+    assert output.count("30 pictures: 30 the same") == 3
+
+
+def test_what_else_is_in_the_bag_is_published_as_it_was(
+    one_camera: Path, start: StartNode, robot: Robot
+) -> None:
+    start()
+    robot.destroy_publisher(robot.images)
+    latched: list[String] = []
+    clock: list[int] = []
+    player = subprocess.Popen(
+        [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_replay", str(one_camera)]
+        + ["--loop", "--clock", "--rate", "2", "-m", "/description:=/text"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        robot.wait_until(lambda: robot.count_publishers("/text") > 0, "publisher")
+        robot.wait_until(lambda: len(robot.answers) > 3, "answers")
+        # Both messages are kept for who comes later.
+        robot.create_subscription(
+            String,
+            "/text",
+            latched.append,
+            QoSProfile(depth=5, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+        )
+        robot.create_subscription(
+            Clock, "/clock", lambda message: clock.append(stamp_of_clock(message)), 10
+        )
+        robot.wait_until(lambda: len(latched) >= 2, "latched messages")
+        robot.wait_until(lambda: len(clock) >= 10, "time")
+    finally:
+        player.send_signal(signal.SIGTERM)
+        output, _ = player.communicate(timeout=TIMEOUT)
+    assert player.returncode == 130, output
+    assert "Traceback" not in output
+    assert {message.data for message in latched} == {"<robot/>", "<arm/>"}
+    assert all(START - DELAY <= time <= START + 4 * SECOND for time in clock)
+    assert "/faces is not played: such messages come from the node" in output
+
+
+def stamp_of_clock(message: Clock) -> int:
+    return int(message.clock.sec) * SECOND + int(message.clock.nanosec)
+
+
+def test_several_cameras_have_a_node_each_and_wait_for_each_other(tmp_path: Path) -> None:
+    with BagMaker(tmp_path / "bag") as bag:
+        for stamp, picture in zip(stamps(), list(moving_scene())[:10], strict=False):
+            left = image_message(picture, stamp)
+            right = image_message(picture[:, ::-1], stamp + 9, jpeg=True)
+            bag.write("/left/camera_info", camera_info(stamp), stamp + DELAY)
+            bag.write("/left/image_raw", left, stamp + DELAY)
+            bag.write("/right/image_raw/compressed", right, stamp + DELAY)
+            bag.write("/strange", b"\x00\x01\x00\x00", stamp, message_type="tf2_msgs/msg/TFMessage")
+    faces = tmp_path / "faces"
+    output = succeeded(tmp_path / "bag", "--start-node", "--record", faces, "-p", "pose:=true")
+    assert "20 pictures played: 20 answered" in output
+    left_faces, right_faces = faces_in(faces, "/left/faces"), faces_in(faces, "/right/faces")
+    assert [stamp_of(a) + 9 for a in left_faces] == [stamp_of(a) for a in right_faces]
+    assert {face.pose_valid for answer in left_faces for face in answer.faces} == {True}
+    assert {face.pose_valid for answer in right_faces for face in answer.faces} == {False}
+    # One of them alone gives the same.
+    alone = tmp_path / "alone"
+    succeeded(tmp_path / "bag", "--start-node", "--topics", "/left/image_raw", "--record", alone)
+    with Bag(faces) as both, Bag(alone) as one:
+        assert [m.data for m in both.messages(["/left/faces"])] == [m.data for m in one.messages()]
+
+
+def test_stamps_that_stand_still_jump_and_are_zero(tmp_path: Path) -> None:
+    """Each picture has its answer under its stamp; twice the same."""
+    given = [0, 0, 1, 5 * SECOND, 5 * SECOND, 4 * SECOND, START, START + 1, START, 7, 0]
+    with BagMaker(tmp_path / "bag") as bag:
+        for number, (stamp, picture) in enumerate(zip(given, moving_scene(), strict=False)):
+            bag.write("/image_raw", image_message(picture, stamp), START + number * INTERVAL)
+    for name in ("first", "second"):
+        succeeded(tmp_path / "bag", "--start-node", "--record", tmp_path / name)
+    first = faces_in(tmp_path / "first")
+    assert [stamp_of(answer) for answer in first] == given
+    assert [len(answer.faces) for answer in first] == [1] * len(given)
+    assert_same_messages(tmp_path / "first", tmp_path / "second")
+
+
+def assert_same_messages(first: Path, second: Path) -> None:
+    with Bag(first) as one, Bag(second) as other:
+        messages = [(m.topic.name, m.log_time, m.data) for m in one.messages()]
+        assert messages == [(m.topic.name, m.log_time, m.data) for m in other.messages()]
+
+
+def test_pictures_that_cannot_be_used_are_told_and_passed_over(tmp_path: Path) -> None:
+    pictures = list(moving_scene())[:5]
+    with BagMaker(tmp_path / "bag") as bag:
+        for number, picture in enumerate(pictures):
+            message = image_message(picture, START + number)
+            if number in (0, 3):
+                message.encoding = "strange"
+            serialized = serialize_message(message)
+            if number == 3:
+                serialized = serialized[:100]
+            bag.write(
+                *("/image_raw", serialized, START + number), message_type="sensor_msgs/msg/Image"
+            )
+    output = succeeded(tmp_path / "bag", "--start-node", "--record", tmp_path / "faces")
+    assert "3 answered" in output
+    assert "not used by the node (a picture that cannot be used" in output
+    assert [stamp_of(a) - START for a in faces_in(tmp_path / "faces")] == [1, 2, 4]
+
+
+def test_by_time_what_is_dropped_is_told(one_camera: Path, golden: Path) -> None:
+    ended = replay(one_camera, "--start-node", "--rate", "1000", "--check", golden)
+    assert ended.returncode == 1, ended.stdout
+    assert "dropped by the node, which was busy" in ended.stdout
+    assert "stamp 1700000000.100000007: dropped by the node" in ended.stdout
+
+
+def test_faces_that_differ_are_told(one_camera: Path, golden: Path) -> None:
+    ended = replay(one_camera, "--start-node", "-p", "smoothing:=off", "--check", golden)
+    assert ended.returncode == 1, ended.stdout
+    assert "/faces: NOT as the golden faces" in ended.stdout
+    assert "picture 2, stamp 1700000000.100000007: different" in ended.stdout
+    assert "pixels apart, 0.2 allowed" in ended.stdout
+
+
+def no_bag(folder: Path) -> list[str | Path]:
+    return [folder / "nothing"]
+
+
+def no_pictures(folder: Path) -> list[str | Path]:
+    with BagMaker(folder / "bag") as bag:
+        bag.write("/text", String(data="no picture"), START)
+    return [folder / "bag"]
+
+
+def damaged(folder: Path) -> list[str | Path]:
+    (folder / "bag.mcap").write_bytes(b"no bag at all")
+    return [folder / "bag.mcap"]
+
+
+def picture_bag(folder: Path) -> Path:
+    with BagMaker(folder / "bag") as bag:
+        bag.write("/camera/image_raw", image_message(np.zeros((8, 8, 3), np.uint8), START), START)
+    return folder / "bag"
+
+
+def no_topic(folder: Path) -> list[str | Path]:
+    return [picture_bag(folder), "--topics", "/other"]
+
+
+def no_golden_faces(folder: Path) -> list[str | Path]:
+    return [picture_bag(folder), "--check", folder / "bag"]
+
+
+def record_exists(folder: Path) -> list[str | Path]:
+    return [picture_bag(folder), "--record", folder / "bag"]
+
+
+def no_node(folder: Path) -> list[str | Path]:
+    return [picture_bag(folder), "--timeout", "1.5"]
+
+
+def bad_parameter(folder: Path) -> list[str | Path]:
+    return [picture_bag(folder), "--start-node", "-p", "detector:=none"]
+
+
+def parameter_for_nobody(folder: Path) -> list[str | Path]:
+    return [picture_bag(folder), "-p", "detector:=none"]
+
+
+def endless_check(folder: Path) -> list[str | Path]:
+    return [picture_bag(folder), "--check", folder / "bag", "--loop"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (no_bag, "nothing does not exist"),
+        (no_pictures, "has no pictures. Its topics are /text (std_msgs/msg/String)"),
+        (damaged, "bag.mcap"),
+        (no_topic, "has no topic /other: it has /camera/image_raw"),
+        (no_golden_faces, "has no golden faces"),
+        (record_exists, "exists, and is not overwritten"),
+        (no_node, "subscribes to /camera/image_raw (sensor_msgs/msg/Image) and publishes"),
+        (bad_parameter, "the node ended with 1: see above"),
+        (parameter_for_nobody, "--param is for the node of --start-node"),
+        (endless_check, "--loop needs a number with --check"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    arguments: Callable[[Path], list[str | Path]], said: str, tmp_path: Path
+) -> None:
+    ended = replay(*arguments(tmp_path))
+    assert ended.returncode == 2, ended.stdout
+    assert said in ended.stdout
+    assert "Traceback" not in ended.stdout
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_quality_of_service_is_the_recorded_one(one_camera: Path) -> None:
+    with Bag(one_camera) as bag:
+        latched = quality_of_service(bag.topic("/description"))
+        pictures = quality_of_service(bag.topic("/image_raw"))
+        needed = quality_of_service(bag.topic("/image_raw"), reliable=True)
+    assert latched.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert latched.reliability == ReliabilityPolicy.RELIABLE
+    assert pictures.reliability == ReliabilityPolicy.BEST_EFFORT
+    assert pictures.durability == DurabilityPolicy.VOLATILE
+    assert needed.reliability == ReliabilityPolicy.RELIABLE
