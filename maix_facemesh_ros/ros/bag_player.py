@@ -58,6 +58,10 @@ ATTEMPTS = 5
 HOPELESS = 10
 
 
+#: Why a picture has no answer that came when the node was at work on another.
+DROPPED = "dropped by the node, which was busy"
+
+
 class PlayedPicture(NamedTuple):
     """A picture that was played, and what became of it."""
 
@@ -146,7 +150,7 @@ class Camera:
             return
         # The node answers in order, so those before will have no answer any more.
         while self._asked[0].stamp != stamp:
-            self.give_up("dropped by the node, which was busy")
+            self.give_up(DROPPED)
         self.answered += 1
         self._done(self._asked.popleft(), answer)
 

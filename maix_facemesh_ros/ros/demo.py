@@ -24,13 +24,11 @@ import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import Image
 
+from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.model_files import find_share_file
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.transport import shared_memory_environment
@@ -227,18 +225,9 @@ def _save_picture(picture: Picture, message: FaceArray, path: Path) -> None:
 def _save_bag(answers: list[_Answer], folder: Path) -> None:
     """Write the messages as they came, with their definitions, where any MCAP reader finds them."""
     shutil.rmtree(folder, ignore_errors=True)
-    types = get_typestore(Stores.ROS2_JAZZY)
-    for name in ("BoundingBox", "Face", "FaceArray"):
-        definition = find_share_file("msg", f"{name}.msg")
-        if definition is None:
-            raise SystemExit(f"msg/{name}.msg is not installed: install the package again")
-        types.register(get_types_from_msg(definition.read_text(), f"maix_facemesh_ros/msg/{name}"))
-    with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connection = writer.add_connection(
-            "/faces", "maix_facemesh_ros/msg/FaceArray", typestore=types
-        )
+    with FacesBag(folder) as bag:
         for answer in answers:
-            writer.write(connection, answer.arrived, answer.serialized)
+            bag.write("/faces", answer.arrived, answer.serialized)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from maix_facemesh_ros.ros.answering_nodes import (
     started,
     wait_for_nodes,
 )
-from maix_facemesh_ros.ros.bag_player import BagPlayer
+from maix_facemesh_ros.ros.bag_player import DROPPED, BagPlayer
 from maix_facemesh_ros.ros.transport import shared_memory_environment
 
 #: Exit codes beside 0. argparse ends with 2 too.
@@ -286,6 +286,8 @@ def _report(player: BagPlayer, results: Counter[str], checks: Mapping[str, Golde
     print(f"{sum(results.values())} pictures played: {', '.join(counts)}", flush=True)
     if sent_again := sum(camera.sent_again for camera in player.cameras):
         print(f"{sent_again} times a picture was lost on its way and was sent again")
+    if results[DROPPED]:
+        print("without --rate each picture waits for its turn, and none is dropped")
     for faces, check in checks.items():
         check.finish()
         print(f"{faces}: {'as' if check.passed else 'NOT as'} the golden faces")
