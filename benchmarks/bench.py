@@ -1,6 +1,6 @@
 """Measures this package beside what a user would pick instead, and prints one table.
 
-    make bench                                     everything, some ten minutes
+    make bench                                     everything, some twenty minutes
     make bench ARGS=--quick                        a first impression
     make bench ARGS="--only video node"            some of the sections
     make bench ARGS=--write-docs                   put the tables into docs/performance.md too

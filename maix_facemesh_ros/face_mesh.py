@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -137,12 +136,7 @@ class FaceMesh:
     def __enter__(self) -> FaceMesh:
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _next_stamp(self, stamp: float | None) -> float:

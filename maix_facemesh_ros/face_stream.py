@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 from maix_facemesh_ros.backends import open_face_source
@@ -93,12 +92,7 @@ class FaceStream:
     def __enter__(self) -> FaceStream:
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _enrich(self, frame: FaceFrame) -> None:

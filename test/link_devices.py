@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 from link_peer import PATIENCE, face_server, link, some_faces
@@ -65,12 +64,7 @@ class SteadyDevice(face_server.FaceServer):
         self._publisher.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._publishing.set()
         self._publisher.join()
         self.stop()
@@ -109,12 +103,7 @@ class DrivenDevice:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._closing = True
         for still_open in (self._listening, self._connection):
             with suppress(OSError):

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 
 #: What the device runs. Its modules import each other as they lie there.
 MAIXCAM_APP = Path(__file__).resolve().parent.parent / "maixcam_app"
@@ -63,12 +62,7 @@ class LinkPeer:
     def __enter__(self) -> LinkPeer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

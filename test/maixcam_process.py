@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 
 from link_peer import MAIXCAM_APP, PATIENCE
 
@@ -82,11 +81,6 @@ class MaixCamApp:
     def __enter__(self) -> MaixCamApp:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
         assert "Traceback" not in self.output(), self.output()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from maix_facemesh_ros.bags.bag_file import BagError
@@ -69,12 +68,7 @@ class FaceTable:
     def __enter__(self) -> FaceTable:
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._table.close()
 
     def _columns(self) -> dict[str, type]:

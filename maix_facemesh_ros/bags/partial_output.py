@@ -12,7 +12,6 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from maix_facemesh_ros.bags.bag_file import BagError
@@ -93,12 +92,7 @@ class PartialOutput:
     def __enter__(self) -> PartialOutput:
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._leave()
 
     def _leave(self) -> None:
