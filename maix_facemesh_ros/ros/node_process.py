@@ -149,13 +149,18 @@ def _keep_freed_memory() -> None:
 
     It gives so much memory back at once, and has each page made anew and zeroed for the next
     picture: 3 ms of computing with 1920x1080. The numbers are those of mallopt(3); 32 MB is the
-    largest that glibc accepts for the second.
+    largest that glibc accepts for the second. Who has set the environment's variables for them
+    knows better.
     """
-    trim_threshold, mmap_threshold = -1, -3
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(trim_threshold, 64 << 20)
-        mallopt(mmap_threshold, 32 << 20)
+    if mallopt is None:
+        return
+    for parameter, variable, size in (
+        (-1, "MALLOC_TRIM_THRESHOLD_", 64 << 20),
+        (-3, "MALLOC_MMAP_THRESHOLD_", 32 << 20),
+    ):
+        if variable not in os.environ:
+            mallopt(parameter, size)
 
 
 def _have_a_log_folder() -> None:
