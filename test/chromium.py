@@ -1,4 +1,7 @@
-"""Chromium without a screen, driven by Selenium: what the tests of the page look with."""
+"""Chromium without a screen, driven by Selenium: what the tests of the page look with.
+
+PYTEST_DONT_REWRITE: it has been imported already, for its functions, when it is a plugin.
+"""
 
 from __future__ import annotations
 

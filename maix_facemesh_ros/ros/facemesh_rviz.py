@@ -16,13 +16,16 @@ from ament_index_python.packages import (
     get_package_prefix,
     get_package_share_directory,
 )
-from rclpy.executors import ExternalShutdownException
 from rclpy.qos import QoSProfile
 
 from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.ros.node_process import start_ros
 
 #: Where pictures come without the name of a frame.
 NO_FRAME = "camera_optical_frame"
+
+#: Seconds between two looks at whether it is time to go.
+LOOK_INTERVAL = 0.2
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _frame_of_the_faces(arguments: list[str]) -> str | None:
     """Return the frame of the first faces that come; None when it is time to go."""
     frames: list[str] = []
-    rclpy.init(args=["facemesh_rviz", *arguments])
+    asked_to_stop = start_ros(["facemesh_rviz", *arguments])
     try:
         node = rclpy.create_node("facemesh_rviz")
         faces = node.create_subscription(
@@ -63,14 +66,12 @@ def _frame_of_the_faces(arguments: list[str]) -> str | None:
         node.get_logger().info(
             f"RViz starts with the first faces on {faces.topic_name}, in their frame"
         )
-        while not frames:
-            rclpy.spin_once(node)
+        while not frames and not asked_to_stop.is_set():
+            rclpy.spin_once(node, timeout_sec=LOOK_INTERVAL)
         node.destroy_node()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return None
     finally:
         rclpy.try_shutdown()
-    return frames[0] or NO_FRAME
+    return (frames[0] or NO_FRAME) if frames else None
 
 
 if __name__ == "__main__":

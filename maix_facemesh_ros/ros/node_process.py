@@ -64,7 +64,7 @@ def run_node(
     _keep_freed_memory()
     node: NodeOfAProcess | None = None
     try:
-        asked_to_stop = _start_ros(arguments)
+        asked_to_stop = start_ros(arguments)
         # Made first: a source may have ended, and the context with it, before the node spins.
         executor = rclpy.get_global_executor()
         node = make_node()
@@ -95,13 +95,13 @@ def run_node(
     return code
 
 
-def _start_ros(arguments: list[str] | None) -> threading.Event:
+def start_ros(arguments: list[str] | None) -> threading.Event:
     """Initialize rclpy; returns what SIGINT and SIGTERM set from now on.
 
-    rclpy's own handlers wait until the node is made: they end the context at once, and under a node
-    that is being made this was an error anywhere, and once in some hundred starts a crash. Python's
-    KeyboardInterrupt would come up anywhere as well; onnxruntime, when it is just being imported,
-    takes it for an error of its own.
+    rclpy's own handlers are for when the node is made: they end the context at once, and under a
+    node that is being made this was an error anywhere, and once in some hundred starts a crash.
+    Python's KeyboardInterrupt would come up anywhere as well; onnxruntime, when it is just being
+    imported, takes it for an error of its own.
     """
     asked_to_stop = threading.Event()
 
