@@ -48,7 +48,7 @@ TOPIC = "/camera/image_raw/compressed"
 SCENE = 30
 
 #: Seconds of the bag, and rounds.
-SECONDS, ROUNDS = 120, 3
+SECONDS, ROUNDS = 300, 3
 QUICK_SECONDS, QUICK_ROUNDS = 30, 1
 
 #: What is asked for: one process is four times as fast as real time, two are 1.7 times as fast.
