@@ -8,7 +8,6 @@ have been found on the way.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -60,7 +59,7 @@ from maix_facemesh_ros.ros.node_process import run_node
 from maix_facemesh_ros.ros.other_packages import open_other_packages
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
-from maix_facemesh_ros.ros.transport import NODE_PROFILE, shared_memory_environment
+from maix_facemesh_ros.ros.transport import NODE_PROFILE
 
 #: Seconds that a camera or URL may take to end its last read when the node stops.
 READER_TIMEOUT = 0.5
@@ -472,8 +471,7 @@ def _rgb(image: ImageMessage) -> Picture:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is stopped or its source ends; returns the exit code."""
-    os.environ.update(shared_memory_environment(NODE_PROFILE))
-    return run_node(FaceMeshNode, START_ERRORS, arguments)
+    return run_node(FaceMeshNode, START_ERRORS, arguments, profile=NODE_PROFILE)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from rclpy.signals import (
     uninstall_signal_handlers,
 )
 
+from maix_facemesh_ros.ros.transport import shared_memory_environment
+
 #: Seconds between two messages about callbacks that fail.
 WARNING_INTERVAL = 5.0
 
@@ -48,6 +50,7 @@ def run_node(
     start_errors: tuple[type[Exception], ...],
     arguments: list[str] | None,
     name: str = "facemesh",
+    profile: str | None = None,
 ) -> int:
     """Run a node until it is stopped or ends the context itself.
 
@@ -56,15 +59,15 @@ def run_node(
         start_errors: what can be wrong at the start, and is said in one line without a traceback.
         arguments: the command line; None for the process's own.
         name: of the logger for what is wrong at the start.
+        profile: of Fast DDS, see `transport`; None: as the environment says.
 
     Returns:
         the exit code.
     """
-    _have_a_log_folder()
-    _keep_freed_memory()
     node: NodeOfAProcess | None = None
     try:
-        asked_to_stop = start_ros(arguments)
+        asked_to_stop = start_ros(arguments, profile)
+        _keep_freed_memory()
         # Made first: a source may have ended, and the context with it, before the node spins.
         executor = rclpy.get_global_executor()
         node = make_node()
@@ -95,13 +98,17 @@ def run_node(
     return code
 
 
-def start_ros(arguments: list[str] | None) -> threading.Event:
+def start_ros(arguments: list[str] | None, profile: str | None = None) -> threading.Event:
     """Initialize rclpy; returns what SIGINT and SIGTERM set from now on.
 
     rclpy's own handlers are for when the node is made: they end the context at once, and under a
     node that is being made this was an error anywhere, and once in some hundred starts a crash.
     Python's KeyboardInterrupt would come up anywhere as well; onnxruntime, when it is just being
-    imported, takes it for an error of its own.
+    imported, takes it for an error of its own. So everything else comes after them here.
+
+    Args:
+        arguments: the command line; None for the process's own.
+        profile: of Fast DDS, see `transport`; None: as the environment says.
     """
     asked_to_stop = threading.Event()
 
@@ -110,6 +117,9 @@ def start_ros(arguments: list[str] | None) -> threading.Event:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
+    _have_a_log_folder()
+    if profile is not None:
+        os.environ.update(shared_memory_environment(profile))
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     return asked_to_stop
 
