@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
@@ -119,7 +120,11 @@ class OnnxFaceDetector:
             "execution provider": self._landmarks.provider,
             "threads": str(threads),
         }
-        self._pool = ThreadPoolExecutor(threads, "face_landmarks") if threads > 1 else None
+        # Beside the thread that asks, which does its part.
+        self._more_threads = threads - 1
+        self._pool = (
+            ThreadPoolExecutor(self._more_threads, "face_landmarks") if threads > 1 else None
+        )
         self._new_ids = count(1)
         self.forget()
 
@@ -257,9 +262,32 @@ class OnnxFaceDetector:
     def _side_by_side(
         self, find: Callable[[_Face], FaceLandmarks], faces: Sequence[_Face]
     ) -> list[FaceLandmarks]:
-        if self._pool is None or len(faces) < 2:
-            return [find(face) for face in faces]
-        return list(self._pool.map(find, faces))
+        """Find the landmarks of each face, in all threads: also in this one.
+
+        Were it to wait instead, the system would often wake the others on one processor.
+        """
+        found: dict[int, FaceLandmarks] = {}
+        waiting = deque(enumerate(faces))
+
+        def find_the_next() -> None:
+            while waiting:
+                try:
+                    number, face = waiting.popleft()
+                except IndexError:  # Another thread was faster.
+                    return
+                found[number] = find(face)
+
+        others = []
+        if self._pool is not None:
+            helping = min(self._more_threads, len(faces) - 1)
+            others = [self._pool.submit(find_the_next) for _ in range(helping)]
+        try:
+            find_the_next()
+        finally:
+            wait(others)
+        for other in others:
+            other.result()  # raises what went wrong there
+        return [found[number] for number in range(len(faces))]
 
 
 def _set_landmarks(face: Face, landmarks: FaceLandmarks) -> None:
