@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "test"))
 from benchmarks.measurement import Figure
 from benchmarks.options import Options
 from benchmarks.report import Row, Section
-from face_sequences import PLAIN, Mistakes, Sequence, flickering, mistakes_in
+from face_sequences import PLAIN, Mistakes, Sequence, flickering, mistakes_in, taking_a_place
 
 SEEDS = range(5)
 
@@ -22,7 +22,7 @@ SEEDS = range(5)
 def measure(_: Options) -> Section:
     """Count the mistakes in five sequences of each scene."""
     rows = []
-    for scene in (*PLAIN, flickering):
+    for scene in (*PLAIN, flickering, taking_a_place):
         found = _mistakes(scene)
         rows.append(
             Row(
