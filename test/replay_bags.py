@@ -6,7 +6,6 @@ import dataclasses
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -57,13 +56,8 @@ class BagMaker:
     def __enter__(self) -> BagMaker:
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writer.__exit__(error_type, error, traceback)
+    def __exit__(self, error_type: type[BaseException] | None, *rest: object) -> None:
+        self._writer.__exit__(error_type, *rest)
 
 
 def moving_scene() -> Iterator[Picture]:

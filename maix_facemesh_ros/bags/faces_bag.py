@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import TracebackType
 
 from maix_facemesh_ros.bags.bag_file import BagError
 from maix_facemesh_ros.bags.bag_writing import BagWriter
@@ -40,13 +39,8 @@ class FacesBag:
     def __enter__(self) -> FacesBag:
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writer.__exit__(error_type, error, traceback)
-        if error is None:
+    def __exit__(self, error_type: type[BaseException] | None, *rest: object) -> None:
+        self._writer.__exit__(error_type, *rest)
+        if error_type is None:
             (self._partial / self._path.name).rename(self._path)
         shutil.rmtree(self._partial)

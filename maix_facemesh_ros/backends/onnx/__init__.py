@@ -221,13 +221,12 @@ class OnnxFaceDetector:
             )
         )
         room = None if parameters.face_limit is None else parameters.face_limit - len(known)
+        find = partial(self._landmarks.find, picture, bgr=bgr)
         found: list[Face] = []
         # A candidate without landmarks makes room for the next, so that no face is missed for it.
         while batch := list(islice(candidates, None if room is None else room - len(found))):
             rois = [roi_from_detection(d.box, d.keypoints, self._detector.roi_rule) for d in batch]
-            for detection, landmarks in zip(
-                batch, self._find_landmarks(picture, rois, bgr), strict=True
-            ):
+            for detection, landmarks in zip(batch, self._side_by_side(find, rois), strict=True):
                 face = Face(
                     score=detection.score, box=detection.box, box_keypoints=detection.keypoints
                 )
@@ -239,12 +238,6 @@ class OnnxFaceDetector:
                     face.landmarks_score = landmarks.presence
                     found.append(face)
         return found
-
-    def _find_landmarks(
-        self, picture: Picture, rois: Sequence[Roi], bgr: bool
-    ) -> list[FaceLandmarks]:
-        """Run the landmark network on each ROI, side by side when there are several."""
-        return self._side_by_side(partial(self._landmarks.find, picture, bgr=bgr), rois)
 
     def _find_again(
         self, picture: Picture, track: _Track, *, bgr: bool, threshold: float
