@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -15,6 +17,9 @@ from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 30.0
 
+#: Bytes of a serialized message up to the end of its stamp, which is another one each time.
+UNTIL_STAMP = 12
+
 
 class Calibration:
     """Knows the calibration and tells whether it is the pictures' own.
@@ -23,7 +28,15 @@ class Calibration:
     it is said on the log and on /diagnostics.
     """
 
-    def __init__(self, node: Node, file: str, *, own_camera: bool, rectified: bool = False) -> None:
+    def __init__(
+        self,
+        node: Node,
+        file: str,
+        *,
+        own_camera: bool,
+        rectified: bool = False,
+        callback_group: CallbackGroup | None = None,
+    ) -> None:
         """Read the file or listen to `camera_info`.
 
         Args:
@@ -32,6 +45,7 @@ class Calibration:
             own_camera: the pictures come from no topic, so the file's calibration is published with
                 each.
             rectified: the pictures are without distortion, as the calibration's P describes them.
+            callback_group: of the subscription; None: the node's own.
 
         Raises:
             ParameterError: the file cannot be read, or is no calibration.
@@ -39,6 +53,7 @@ class Calibration:
         self._node = node
         self._rectified = rectified
         self._latest: CameraInfo | None = None
+        self._latest_but_stamp = b""
         #: What takes the pictures; None as long as nobody has said so, or nothing that can be used.
         self.camera: CameraModel | None = None
         self._problem = ""
@@ -58,6 +73,8 @@ class Calibration:
             self._on_camera_info,
             QoSProfile(depth=1, reliability=qos_profile_sensor_data.reliability),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            callback_group=callback_group,
+            raw=True,
         ).topic_name
 
     def picture_is(self, header: Header, size: tuple[int, int]) -> None:
@@ -88,9 +105,11 @@ class Calibration:
             + ("" if self.fits else f"; does not fit the pictures of {_text(self._picture_size)}")
         )
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        if self._latest is None or _numbers_of(message) != _numbers_of(self._latest):
-            self._take(message)
+    def _on_camera_info(self, message: bytes) -> None:
+        # One comes with every picture: only another one is worth reading.
+        if message[UNTIL_STAMP:] != self._latest_but_stamp:
+            self._latest_but_stamp = message[UNTIL_STAMP:]
+            self._take(deserialize_message(message, CameraInfo))
             self._check_size()
 
     def _take(self, message: CameraInfo) -> None:
@@ -126,21 +145,6 @@ def read_calibration(file: str) -> CameraInfo:
         k=read.k,
         r=read.r,
         p=read.p,
-    )
-
-
-def _numbers_of(message: CameraInfo) -> CameraInfo:
-    """Return the message without its header, which is another one with every picture."""
-    return CameraInfo(
-        width=message.width,
-        height=message.height,
-        distortion_model=message.distortion_model,
-        d=message.d,
-        k=message.k,
-        p=message.p,
-        binning_x=message.binning_x,
-        binning_y=message.binning_y,
-        roi=message.roi,
     )
 
 

@@ -123,11 +123,13 @@ class FaceMeshNode(Node):
         )
         self._reader_of_topics = MessageReader(self)
         own_camera = parameters.source != "" or parameters.backend in FACE_SOURCES
+        # Taken in turn with the pictures: a calibration is there before the picture after it.
         self._calibration = Calibration(
             self,
             parameters.calibration_file,
             own_camera=own_camera,
             rectified=self._is_rectified(parameters) and not own_camera,
+            callback_group=self._reader_of_topics.callback_group,
         )
         self._face_frames = FaceFrames(self)
         self._markers = FaceMarkers(self)
