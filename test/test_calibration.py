@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -80,7 +81,7 @@ def test_the_same_calibration_again_is_the_same_camera(camera: Camera) -> None:
     before = camera.calibration.camera
     again = calibration_of(640, 480)
     again.header.stamp.sec = 77
-    camera.calibration._on_camera_info(again)
+    camera.calibration._on_camera_info(serialize_message(again))
     assert camera.calibration.camera is before
 
 
@@ -89,7 +90,7 @@ def test_of_rectified_pictures_the_projection_counts(camera: Camera) -> None:
     message = calibration_of(640, 480)
     message.d = [-0.2, 0.1, 0.0, 0.0, 0.0]
     message.p = [400.0, 0.0, 320.0, 0.0, 0.0, 401.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    calibration._on_camera_info(message)
+    calibration._on_camera_info(serialize_message(message))
     assert calibration.state() == "640x480, focal length 400.0 and 401.0 pixels, no distortion"
 
 

@@ -35,7 +35,7 @@ def test_the_node_takes_its_own_where_the_cameras_is_set(monkeypatch: pytest.Mon
     ((name, camera),) = shared_memory_environment(CAMERA_PROFILE).items()
     monkeypatch.setenv(name, camera)
     ((_, node),) = shared_memory_environment(NODE_PROFILE).items()
-    assert "<segment_size>16777216</segment_size>" in Path(node).read_text()
+    assert "<segment_size>8388608</segment_size>" in Path(node).read_text()
 
 
 @pytest.mark.parametrize(
