@@ -16,11 +16,12 @@ import pytest
 from geometry_msgs.msg import Twist
 from maix_facemesh_ros.msg import FaceArray
 from rclpy.qos import QoSProfile
-from std_msgs.msg import Header, UInt32
+from std_msgs.msg import UInt32
 
 from maix_facemesh_ros import BLENDSHAPE_NAMES, Face
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.ros.messages import face_array
+from maix_facemesh_ros.face_message import serialized_faces
+from maix_facemesh_ros.image_message import Stamp
 from running_node import Robot, StartNode, image_message
 from scenes import close_eyes, paste_head, plain, scene
 
@@ -58,10 +59,8 @@ class World:
     def show(self, *faces: Face) -> None:
         """Send the faces of the next picture, a thirtieth of a second later."""
         self._stamp += 1 / 30
-        header = Header(frame_id="camera")
-        header.stamp.sec = int(self._stamp)
-        header.stamp.nanosec = int(self._stamp % 1 * 1e9)
-        self._faces.publish(face_array(header, (640, 480), faces))
+        stamp = Stamp(int(self._stamp), int(self._stamp % 1 * 1e9))
+        self._faces.publish(serialized_faces(stamp, "camera", (640, 480), faces))
         self._robot.spin_for(0.01)
 
     def wait_until(self, condition: Callable[[], bool], awaited: str) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import deserialize_message, serialize_message
 from scipy.spatial.transform import Rotation
-from std_msgs.msg import Header
 
 from maix_facemesh_ros import Face
 from maix_facemesh_ros.face import Gaze
-from maix_facemesh_ros.ros.messages import face_array, faces_of, pose_message
+from maix_facemesh_ros.face_message import serialized_faces
+from maix_facemesh_ros.image_message import Stamp
+from maix_facemesh_ros.ros.messages import faces_of, pose_message
 from posed_faces import FACING, head_at, rotation
 
 
-def test_a_face_survives_the_way_through_a_message() -> None:
+@pytest.mark.parametrize("frame_id", ["", "camera", "cámara", "a_frame"])
+@pytest.mark.parametrize("indices", [4, 5])
+def test_a_face_survives_the_way_through_a_message(frame_id: str, indices: int) -> None:
+    """Whatever is where after fields of other sizes: of a frame's name, of two bytes each."""
     random = np.random.default_rng(0)
     face = Face(
         id=7,
@@ -26,21 +31,20 @@ def test_a_face_survives_the_way_through_a_message() -> None:
         points=random.normal(size=(5, 2)).astype(np.float32),
         points_z=random.normal(size=5).astype(np.float32),
         points_rel=random.normal(size=(5, 2)).astype(np.float32),
-        indices=np.array([468, 473, 4, 61, 291], np.uint16),
+        indices=np.array([468, 473, 4, 61, 291][:indices], np.uint16),
         blendshapes=random.random(52).astype(np.float32),
         pose=head_at((0.25, -0.5, 1.5), rotation(20, -10, 5)),
         points_3d=random.normal(size=(5, 3)).astype(np.float32),
         gaze=Gaze(*random.normal(size=(4, 3))),
     )
-    header = Header(frame_id="camera")
-    header.stamp.sec = 12
-
-    sent = serialize_message(face_array(header, (640, 480), [face]))
+    sent = serialized_faces(Stamp(12, 34), frame_id, (640, 480), [face] * 3)
     message = deserialize_message(sent, FaceArray)
 
-    assert message.header == header
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (12, 34)
+    assert message.header.frame_id == frame_id
     assert (message.image_width, message.image_height) == (640, 480)
-    (back,) = faces_of(message)
+    assert len(serialize_message(message)) == len(sent), "rclpy's own has another length"
+    back = faces_of(message)[2]
     for name in Face.__slots__:
         if name == "pose":
             assert back.pose is not None
@@ -70,7 +74,9 @@ def test_every_rotation_becomes_a_quaternion_and_back(turn: tuple[float, float, 
 
 
 def test_what_a_face_lacks_is_empty_in_the_message() -> None:
-    message = face_array(Header(), (1, 1), [Face(score=0.5)])
+    sent = serialized_faces(Stamp(0, 0), "", (1, 1), [Face(score=0.5)])
+    message = deserialize_message(sent, FaceArray)
+    assert message == FaceArray(image_width=1, image_height=1, faces=[FaceMessage(score=0.5)])
     (face,) = message.faces
     for name in ("points", "points_z", "points_rel", "indices", "blendshapes", "points_3d"):
         assert len(getattr(face, name)) == 0

@@ -14,7 +14,6 @@ from maix_facemesh_ros.bags.message_types import (
     COMPRESSED_IMAGE,
     FACE_ARRAY,
     IMAGE_ANNOTATIONS,
-    face_message_types,
     package,
     serialize,
     topic_of_type,
@@ -26,7 +25,7 @@ from maix_facemesh_ros.bags.recordings import Camera
 from maix_facemesh_ros.bags.stretches import Cursor, StretchTask
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.face_message import face_array_of
+from maix_facemesh_ros.face_message import serialized_faces
 from maix_facemesh_ros.image_annotations import image_annotations
 
 #: The topic of the faces: as that of a node in the namespace of the camera.
@@ -63,10 +62,12 @@ class FaceTopics:
             faces: in it.
             jpeg: with its faces drawn into it; None: it is not wanted.
         """
+        yield (
+            self.faces.name,
+            serialized_faces(picture.stamp, picture.frame_id, picture.size, faces),
+        )
         stamp = package("builtin_interfaces").Time(**picture.stamp._asdict())
         header = package("std_msgs").Header(stamp=stamp, frame_id=picture.frame_id)
-        message = face_array_of(face_message_types(), header, picture.size, faces)
-        yield self.faces.name, serialize(message)
         if self.annotations is not None:
             annotations = image_annotations(package("foxglove_msgs"), header, faces)
             yield self.annotations.name, serialize(annotations)

@@ -13,16 +13,12 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from maix_facemesh_ros.bags.bag_file import BagError, BagTopic
 from maix_facemesh_ros.bags.foxglove_definitions import FOXGLOVE_DEFINITIONS
-from maix_facemesh_ros.face_message import FaceMessageTypes
 from maix_facemesh_ros.model_files import PACKAGE, find_share_file
 
 FACE_ARRAY = f"{PACKAGE}/msg/FaceArray"
 IMAGE_ANNOTATIONS = "foxglove_msgs/msg/ImageAnnotations"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-
-#: What a definition gives a field where it does not give it zero, which rosbags does not keep.
-_DEFAULTS = {("geometry_msgs/msg/Quaternion", "w"): 1.0}
 
 #: A bag that does not know the hash of a type.
 _NO_HASH = "RIHS01_" + "0" * 64
@@ -102,29 +98,10 @@ def described(topic: BagTopic) -> BagTopic:
 
 
 @cache
-def face_message_types() -> FaceMessageTypes:
-    """Return the types that a FaceArray is made of."""
-    own, geometry = package(PACKAGE), package("geometry_msgs")
-    return FaceMessageTypes(
-        own.FaceArray,
-        own.Face,
-        own.BoundingBox,
-        geometry.Pose,
-        geometry.Point,
-        geometry.Quaternion,
-        geometry.Vector3,
-        floats=lambda values: np.ascontiguousarray(values, np.float32).reshape(-1),
-        indices=lambda values: np.ascontiguousarray(values, np.uint16),
-    )
-
-
-@cache
 def _maker(message_type: str) -> Callable[..., Any]:
     message_class = _store().types[message_type]
     _, field_types = _store().fielddefs[message_type]
-    defaults = {
-        name: _default_maker(message_type, name, field_type) for name, field_type in field_types
-    }
+    defaults = {name: _default_maker(field_type) for name, field_type in field_types}
     names = [field.name for field in fields(message_class) if field.name in defaults]
 
     def make(**values: Any) -> Any:
@@ -135,13 +112,13 @@ def _maker(message_type: str) -> Callable[..., Any]:
     return make
 
 
-def _default_maker(message_type: str, field: str, field_type: Any) -> Callable[[], Any]:
+def _default_maker(field_type: Any) -> Callable[[], Any]:
     kind, detail = field_type
     if kind == Nodetype.BASE:
         zero = {"string": "", "wstring": "", "bool": False}.get(detail[0])
         if zero is None:
             zero = 0.0 if detail[0].startswith("float") else 0
-        return partial(_DEFAULTS.get, (message_type, field), zero)
+        return lambda: zero
     if kind == Nodetype.NAME:
         return lambda: _maker(detail)()
     (element_kind, element), size = detail

@@ -34,6 +34,7 @@ from maix_facemesh_ros.camera_info import is_rectified
 from maix_facemesh_ros.enrichment import camera_of_pictures
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.face_message import serialized_faces
 from maix_facemesh_ros.face_stream import FaceStream
 from maix_facemesh_ros.image_message import ImageMessage, Stamp, read_compressed_image, read_image
 from maix_facemesh_ros.latest import LatestSlot
@@ -53,7 +54,6 @@ from maix_facemesh_ros.ros.face_cloud import FaceCloud
 from maix_facemesh_ros.ros.face_frames import FaceFrames
 from maix_facemesh_ros.ros.face_markers import FaceMarkers
 from maix_facemesh_ros.ros.message_reader import MessageReader
-from maix_facemesh_ros.ros.messages import face_array
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
 from maix_facemesh_ros.ros.node_process import run_node
 from maix_facemesh_ros.ros.other_packages import open_other_packages
@@ -295,7 +295,8 @@ class FaceMeshNode(Node):
     def _publish(self, header: Header, size: tuple[int, int], faces: Sequence[Face]) -> None:
         """Publish the faces of one picture: it is answered."""
         started = time.perf_counter()
-        self._faces.publish(face_array(header, size, faces))
+        stamp = Stamp(header.stamp.sec, header.stamp.nanosec)
+        self._faces.publish(serialized_faces(stamp, header.frame_id, size, faces))
         self._diagnostics.answered(len(faces))
         self._diagnostics.took({"publish": time.perf_counter() - started})
         self._calibration.picture_is(header, size)

@@ -1,30 +1,17 @@
-"""Faces as messages, and messages as faces."""
+"""Messages as faces, and poses as messages."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
-from std_msgs.msg import Header
+from geometry_msgs.msg import Point, Pose, Quaternion
 
 from maix_facemesh_ros.face import Face, FloatArray, Gaze
-from maix_facemesh_ros.face_message import FaceMessageTypes, face_array_of, pose_of
-from maix_facemesh_ros.msg import BoundingBox, FaceArray
+from maix_facemesh_ros.face_message import quaternion_of
 from maix_facemesh_ros.msg import Face as FaceMessage
-
-
-def face_array(header: Header, picture_size: tuple[int, int], faces: Sequence[Face]) -> FaceArray:
-    """Return the FaceArray of one picture.
-
-    Args:
-        header: the picture's own.
-        picture_size: width, height in pixels.
-        faces: in the order they shall have.
-    """
-    return face_array_of(_TYPES, header, picture_size, faces)
+from maix_facemesh_ros.msg import FaceArray
 
 
 def faces_of(message: FaceArray) -> list[Face]:
@@ -34,7 +21,9 @@ def faces_of(message: FaceArray) -> list[Face]:
 
 def pose_message(pose: npt.NDArray[np.float64]) -> Pose:
     """Return a (4, 4) matrix, a rotation and a translation, as position and quaternion."""
-    return pose_of(_TYPES, pose)
+    x, y, z = pose[:3, 3].tolist()
+    qx, qy, qz, qw = quaternion_of(pose[:3, :3])
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
 def _face(message: FaceMessage) -> Face:
@@ -86,17 +75,3 @@ def _matrix(pose: Pose) -> npt.NDArray[np.float64]:
 
 def _pairs(values: array[float]) -> FloatArray:
     return np.array(values, np.float32).reshape(-1, 2)
-
-
-def _floats(values: FloatArray) -> array[float]:
-    """Return a float32[] field: an `array` is taken at once, a list costs twenty times more."""
-    return array("f", values.astype("float32").tobytes())
-
-
-def _indices(values: npt.NDArray[np.uint16]) -> array[int]:
-    return array("H", values.astype("uint16").tobytes())
-
-
-_TYPES = FaceMessageTypes(
-    FaceArray, FaceMessage, BoundingBox, Pose, Point, Quaternion, Vector3, _floats, _indices
-)
