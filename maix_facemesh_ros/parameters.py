@@ -267,13 +267,12 @@ class FaceMeshParameters(ParameterTable):
         minimum=1,
         changeable=True,
     )
-    still_threshold: float = _parameter(
-        0.0,
-        "With tracking and backend onnx: a face of which no part looks more grey levels (of 255) "
-        "different keeps its landmarks, at a fifth of the cost; 4 suits most cameras. Small "
-        "movements are lost. 0: landmarks are found in every picture.",
-        minimum=0.0,
-        maximum=64.0,
+    landmarks_interval: int = _parameter(
+        1,
+        "With tracking and backend onnx: look for a face's landmarks in every n-th picture, and in "
+        "between let them move along with the face as a whole, at a sixth of the cost. When it "
+        "moves otherwise, as when an eye closes, they are looked for at once. 1: in every picture.",
+        minimum=1,
         changeable=True,
     )
     ids: bool = _parameter(

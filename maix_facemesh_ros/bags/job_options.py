@@ -53,11 +53,11 @@ class JobOptions:
                 f"backend is {self.parameters.backend!r}: recordings are looked at on the "
                 "processor, so give onnx or auto"
             )
-        if self.parameters.still_threshold > 0:
+        if self.parameters.landmarks_interval > 1:
             # It depends on the pixels of the picture before, which those who follow do not have.
             raise ParameterError(
-                f"still_threshold is {self.parameters.still_threshold:g}: in recordings landmarks "
-                "are found in every picture, so leave it at 0"
+                f"landmarks_interval is {self.parameters.landmarks_interval}: in recordings "
+                "landmarks are found in every picture, so leave it at 1"
             )
         if self.workers < 1:
             raise BagError(f"{self.workers} workers: give at least 1")

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
+from maix_facemesh_ros.backends.onnx.face_flow import FaceFlow
 from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks, FaceLandmarksNetwork
-from maix_facemesh_ros.backends.onnx.still_face import StillFace
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
 from maix_facemesh_ros.detection import BoxDetector, Detection
@@ -131,7 +131,7 @@ class OnnxFaceDetector:
     def forget(self) -> None:
         """See `backends.FaceDetector`."""
         self._tracks: list[_Track] = []
-        self._still_faces: dict[int, StillFace] = {}
+        self._flows: dict[int, FaceFlow] = {}
         self._pictures_since_look = 0
         self._pictures_since_loss = PICTURES_AFTER_A_LOSS
         self._untracked_in_view = False
@@ -164,17 +164,15 @@ class OnnxFaceDetector:
             for face in faces
             if face.id
         ]
-        still_faces = self._still_faces
-        self._still_faces = {
-            track.id: still_faces[track.id] for track in self._tracks if track.id in still_faces
-        }
+        flows = self._flows
+        self._flows = {track.id: flows[track.id] for track in self._tracks if track.id in flows}
         return faces
 
     def _follow(self, picture: Picture, parameters: FaceMeshParameters, bgr: bool) -> list[Face]:
         """Find the tracked faces again where their last landmarks say; lost ones are left out."""
         tracks = self._tracks[: parameters.face_limit]
         faces: list[Face] = []
-        find = partial(self._find_again, picture, bgr=bgr, threshold=parameters.still_threshold)
+        find = partial(self._find_again, picture, bgr=bgr, interval=parameters.landmarks_interval)
         for track, landmarks in zip(tracks, self._side_by_side(find, tracks), strict=True):
             is_face = landmarks.presence >= parameters.landmarks_conf_th
             if is_face and not _is_among(landmarks, faces):
@@ -240,16 +238,18 @@ class OnnxFaceDetector:
         return found
 
     def _find_again(
-        self, picture: Picture, track: _Track, *, bgr: bool, threshold: float
+        self, picture: Picture, track: _Track, *, bgr: bool, interval: int
     ) -> FaceLandmarks:
-        """Find the landmarks of a tracked face, or give the last ones if it has kept still."""
-        if threshold <= 0:
+        """Find the landmarks of a tracked face, or let the last ones move along with it."""
+        if interval <= 1:
             return self._landmarks.find(picture, track.roi, bgr=bgr)
-        still = self._still_faces.get(track.id)
-        if still is not None and still.still_there(picture, track.roi, threshold):
-            return still.landmarks_again()
+        flow = self._flows.get(track.id)
+        if flow is not None:
+            landmarks = flow.landmarks_in(picture, interval, bgr=bgr)
+            if landmarks is not None:
+                return landmarks
         landmarks = self._landmarks.find(picture, track.roi, bgr=bgr)
-        self._still_faces[track.id] = StillFace.remember(picture, track.roi, landmarks)
+        self._flows[track.id] = FaceFlow(picture, track.roi, landmarks, bgr=bgr)
         return landmarks
 
     def _side_by_side(

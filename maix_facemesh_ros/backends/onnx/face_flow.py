@@ -1,0 +1,205 @@
+"""Landmarks that move along with their face, in pictures the landmark network does not look at.
+
+The face is followed from where the network saw it by optical flow (Lucas and Kanade: «An Iterative
+Image Registration Technique with an Application to Stereo Vision», 1981) at 68 landmarks. All 478
+are then shifted, turned and scaled as those were. Where those have not moved as one, because an eye
+closes or the head turns, there is no answer, and the network has to look.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks
+from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.landmark_subsets import SUB_68
+from maix_facemesh_ros.roi import Roi, bounding_box, roi_from_landmarks
+
+#: Landmarks that are followed: on the outline, the brows, the nose, the eyelids and the lips.
+FOLLOWED = np.array(SUB_68)
+
+#: Sides of what is looked at, as multiples of the face, and in pixels at most; it is made smaller.
+REACH = 1.5
+LARGEST_SIDE = 160
+
+#: Pixels around a landmark that are found again, and how often they are halved before.
+WINDOW = (13, 13)
+LEVELS = 2
+#: Steps at most for each landmark, and pixels of a step that is the last.
+STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
+
+#: So much of the landmarks says how the face has moved: those that agree best.
+AGREEING = 0.7
+ROUNDS = 3
+#: Nine of ten landmarks must have moved with the face but for this fraction of its size.
+DEVIATION = 0.005
+#: The look of the landmarks' surroundings may differ by so many grey levels: half of them by more.
+DIFFERENCE = 16.0
+#: A face that has grown or turned more than this looks different: a factor, and radians.
+LARGEST_GROWTH = 1.15
+LARGEST_TURN = 0.2
+
+#: A ROI has settled when the next one is no further away, as a fraction of its width and in
+#: radians. The first ones of a face come nearer step by step, and so do its landmarks.
+SETTLED = 0.03
+
+
+class _Motion(NamedTuple):
+    """A shift, turn and growth of the plane; places are complex numbers, x + iy."""
+
+    center: complex
+    new_center: complex
+    #: How much longer and where to a line points after it.
+    turn: complex
+
+    def of(self, places: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
+        """Return where places come to lie."""
+        return np.asarray(self.new_center + self.turn * (places - self.center), np.complex64)
+
+
+class FaceFlow:
+    """A face as it looked when the network found its landmarks."""
+
+    def __init__(self, picture: Picture, roi: Roi, landmarks: FaceLandmarks, *, bgr: bool) -> None:
+        """Remember it.
+
+        Args:
+            picture: uint8 (H, W, 3).
+            roi: where the network looked.
+            landmarks: what it found.
+            bgr: the picture's channel order.
+        """
+        self._landmarks = landmarks
+        self._picture_shape = picture.shape
+        self._pictures = 0
+        left, top, width, height = bounding_box(landmarks.points)
+        reach = REACH * max(width, height) / 2
+        center_x, center_y = left + width / 2, top + height / 2
+        rows, columns = picture.shape[:2]
+        self._left, self._top = max(int(center_x - reach), 0), max(int(center_y - reach), 0)
+        self._right = min(int(center_x + reach) + 1, columns)
+        self._bottom = min(int(center_y + reach) + 1, rows)
+        shown = (self._right - self._left, self._bottom - self._top)
+        self._pixel = max(math.ceil(max(shown) / LARGEST_SIDE), 1)
+        self._can_be_followed = min(shown) >= WINDOW[0] * self._pixel and _has_settled(
+            roi, landmarks
+        )
+        if not self._can_be_followed:
+            return
+        self._right -= shown[0] % self._pixel
+        self._bottom -= shown[1] % self._pixel
+        self._size = max(width, height) / self._pixel
+        self._look = self._look_at(picture, bgr)
+        self._places = self._to_look(landmarks.points)
+        self._last_places = self._places
+
+    def landmarks_in(self, picture: Picture, interval: int, *, bgr: bool) -> FaceLandmarks | None:
+        """Return the landmarks in the next picture; None: the network has to look.
+
+        Args:
+            picture: uint8 (H, W, 3).
+            interval: the network looks at every so-manieth picture at least.
+            bgr: the picture's channel order.
+        """
+        self._pictures += 1
+        comparable = self._can_be_followed and picture.shape == self._picture_shape
+        if not comparable or self._pictures >= interval:
+            return None
+        motion = self._follow(self._look_at(picture, bgr))
+        if motion is None:
+            return None
+        self._last_places = motion.of(self._places)
+        x = self._last_places.real * self._pixel + self._left
+        y = self._last_places.imag * self._pixel + self._top
+        return replace(
+            self._landmarks,
+            points=np.stack([x, y], axis=1).astype(np.float32),
+            points_z=self._landmarks.points_z * np.float32(abs(motion.turn)),
+            points_rel=self._landmarks.points_rel.copy(),
+        )
+
+    def _follow(self, look: Picture) -> _Motion | None:
+        """Return how the face has moved since the network saw it, if it has moved as one."""
+        places = self._places[FOLLOWED]
+        found, is_found, difference = cv2.calcOpticalFlowPyrLK(
+            self._look,
+            look,
+            _as_pairs(places),
+            _as_pairs(self._last_places[FOLLOWED]),
+            winSize=WINDOW,
+            maxLevel=LEVELS,
+            criteria=STEPS,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        )
+        seen = is_found.ravel().astype(bool)
+        if seen.mean() < AGREEING or np.median(difference[seen]) > DIFFERENCE:
+            return None
+        new_places = np.ascontiguousarray(found, np.float32).view(np.complex64).ravel()
+        motion = _motion_between(places[seen], new_places[seen])
+        deviation = np.abs(motion.of(places) - new_places)
+        deviation[~seen] = np.inf
+        growth = abs(motion.turn)
+        nine_of_ten = len(deviation) * 9 // 10
+        moved_as_one = (
+            np.partition(deviation, nine_of_ten)[nine_of_ten] <= DEVIATION * self._size
+            and 1 / LARGEST_GROWTH <= growth <= LARGEST_GROWTH
+            and abs(np.angle(motion.turn)) <= LARGEST_TURN
+        )
+        return motion if moved_as_one else None
+
+    def _look_at(self, picture: Picture, bgr: bool) -> Picture:
+        """Return the part of the picture in grey, and small."""
+        part = picture[self._top : self._bottom, self._left : self._right]
+        grey = cv2.cvtColor(part, cv2.COLOR_BGR2GRAY if bgr else cv2.COLOR_RGB2GRAY)
+        if self._pixel > 1:
+            # By a whole number: OpenCV takes four times as long for any other.
+            height, width = grey.shape
+            size = (width // self._pixel, height // self._pixel)
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(grey, np.uint8)
+
+    def _to_look(self, points: FloatArray) -> npt.NDArray[np.complex64]:
+        left_top = np.array((self._left, self._top), np.float32)
+        places = np.ascontiguousarray((points - left_top) / np.float32(self._pixel), np.float32)
+        return places.view(np.complex64).ravel()
+
+
+def _has_settled(roi: Roi, landmarks: FaceLandmarks) -> bool:
+    new = roi_from_landmarks(landmarks.points)
+    distance = max(
+        abs(new.center_x - roi.center_x),
+        abs(new.center_y - roi.center_y),
+        abs(new.width - roi.width),
+    )
+    return distance <= SETTLED * roi.width and abs(new.rotation - roi.rotation) <= SETTLED
+
+
+def _motion_between(
+    places: npt.NDArray[np.complex64], new_places: npt.NDArray[np.complex64]
+) -> _Motion:
+    """Return the motion that fits best, in the sense of least squares, most of the places.
+
+    In the plane of complex numbers this is a line through points (S. Umeyama: «Least-squares
+    estimation of transformation parameters between two point patterns», 1991).
+    """
+    most = int(AGREEING * len(places))
+    agree: npt.NDArray[np.intp] = np.arange(len(places))
+    for _ in range(ROUNDS):
+        center, new_center = places[agree].mean(), new_places[agree].mean()
+        line = places[agree] - center
+        turn = np.vdot(line, new_places[agree] - new_center) / np.vdot(line, line)
+        motion = _Motion(complex(center), complex(new_center), complex(turn))
+        deviation = np.abs(motion.of(places) - new_places)
+        agree = np.argpartition(deviation, most)[:most]
+    return motion
+
+
+def _as_pairs(places: npt.NDArray[np.complex64]) -> FloatArray:
+    """Return complex places as (N, 1, 2), as OpenCV takes them."""
+    return np.ascontiguousarray(places).view(np.float32).reshape(-1, 1, 2)
