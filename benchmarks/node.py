@@ -69,8 +69,10 @@ SETTINGS = (
         everything=True,
     ),
 )
-#: Processes that subscribe to `faces` beside the one that measures, or not.
+#: Processes that subscribe to `faces` beside the one that measures, or not, and blocks of each:
+#: what they cost is less than what else happens on a machine.
 MORE_SUBSCRIBERS = 3
+SUBSCRIBER_BLOCKS = 12
 
 
 class NodeProcess:
@@ -291,7 +293,7 @@ def _subscriber_rows(options: Options, domain: int) -> list[Row]:
             stack.callback(_start_subscriber(number, domain).stop)
         if robot.first_answer("ours", film, PATIENCE, node.runs) is None:
             raise _no_result(node)
-        for number in range(2 * (2 if options.quick else BLOCKS)):
+        for number in range(2 * (2 if options.quick else SUBSCRIBER_BLOCKS)):
             # Without, with, with, without, ...: neither is always the later one.
             with_more = number % 4 in (1, 2)
             robot.let_others_subscribe(with_more, MORE_SUBSCRIBERS, PATIENCE)
