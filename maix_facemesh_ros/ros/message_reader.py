@@ -68,11 +68,12 @@ class MessageReader:
 
     def _read(self, subscriptions: list[Subscription]) -> None:
         context = self._node.context
+        news = [handler for each in subscriptions for handler in each.event_handlers]
+        # What is in use stays, also when the context ends and, since Kilted, destroys its nodes.
         with ExitStack() as in_use:
-            for entity in (*subscriptions, self._wake):
-                in_use.enter_context(entity.handle)
+            for handle in (*(each.handle for each in subscriptions), *news, self._wake.handle):
+                in_use.enter_context(handle)
             in_use.enter_context(context.handle)
-            news = [handler for each in subscriptions for handler in each.event_handlers]
             wait_set = rclpy_implementation.WaitSet(
                 len(subscriptions), 1, 0, 0, 0, len(news), context.handle
             )
