@@ -36,6 +36,7 @@ SECTIONS = {
     "faces": "benchmarks.face_meshes:measure_faces",
     "outside": "benchmarks.face_meshes:measure_outside",
     "networks": "benchmarks.networks:measure",
+    "interval": "benchmarks.landmarks_interval:measure",
     "node": "benchmarks.node:measure",
     "start": "benchmarks.node:measure_start",
     "enrichment": "benchmarks.enrichment:measure",

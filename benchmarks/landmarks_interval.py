@@ -1,0 +1,138 @@
+"""What `landmarks_interval` saves, and how far landmarks are from those found in every picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import cv2
+import numpy as np
+
+from benchmarks.clips import faces_clip, single_face_clip
+from benchmarks.downloads import DownloadError
+from benchmarks.measurement import WARM_UP, Figure
+from benchmarks.options import Options
+from benchmarks.report import Row, Section
+from benchmarks.shared_picture import RATE, Clip, Picture
+from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.roi import OUTER_EYE_CORNERS
+
+INTERVALS = (2, 3, 10)
+#: Pictures whose mean is one sample: a multiple of each interval.
+BLOCK = 30
+#: A camera's noise, in grey levels.
+NOISE = 2.0
+#: What a look of the network is.
+LOOK: Callable[..., Any] = FaceLandmarksNetwork.find
+
+
+@dataclass
+class Outcome:
+    """What was measured with one interval: of each picture, but for `looks`."""
+
+    #: Seconds computed.
+    computed: list[float] = field(default_factory=list)
+    points: list[FloatArray] = field(default_factory=list)
+    #: How often the network looked.
+    looks: int = 0
+
+    def figure(self) -> Figure:
+        """Sum up the computing time: a mean, because pictures differ by design."""
+        blocks = np.array(self.computed[: len(self.computed) // BLOCK * BLOCK]).reshape(-1, BLOCK)
+        return Figure.milliseconds(blocks.mean(axis=1).tolist())
+
+
+def measure(options: Options) -> Section:
+    """One face, by what it does and by intervals, beside the network in every picture."""
+    cv2.setNumThreads(1)
+    skipped: list[str] = []
+    rows = []
+    for title, clip in _clips(skipped).items():
+        outcomes = _follow(clip, max(options.rounds, 2 * BLOCK))
+        every = outcomes[1]
+        for interval in INTERVALS:
+            outcome = outcomes[interval]
+            apart = _apart(outcome, every)
+            rows.append(
+                Row(
+                    f"{title}: every {interval}. picture",
+                    outcome.figure(),
+                    "every picture",
+                    every.figure(),
+                    remark=f"the network looks at {100 * outcome.looks / every.looks:.0f} %; apart "
+                    f"{apart.mean():.2f} %, in the worst picture {apart.max():.2f} %",
+                )
+            )
+    title = "landmarks that move along with a face: computing a picture, mean of a second"
+    return Section("interval", title, rows, skipped)
+
+
+def _clips(skipped: list[str]) -> dict[str, Clip]:
+    clips = {}
+    try:
+        clips["a filmed face, 640x360"] = single_face_clip()
+    except DownloadError as error:
+        skipped.append(f"a filmed face: {error}")
+    still = faces_clip(640, 480, movement=0.0)
+    return {
+        **clips,
+        "moving, 640x480": faces_clip(640, 480),
+        "moving, 1920x1080": faces_clip(1920, 1080),
+        "three times as fast": faces_clip(640, 480, movement=3.0),
+        "still": still,
+        f"still, noise of {NOISE:g} grey levels": _with_noise(still),
+    }
+
+
+def _with_noise(clip: Clip) -> Clip:
+    random = np.random.default_rng(0)
+
+    def noisy(number: int) -> Picture:
+        picture = clip(number)
+        return np.clip(picture + random.normal(0, NOISE, picture.shape), 0, 255).astype(np.uint8)
+
+    return noisy
+
+
+def _follow(clip: Clip, pictures: int) -> dict[int, Outcome]:
+    """Follow the face with each interval, by turns on each picture."""
+    meshes = {
+        interval: FaceMesh(
+            tracking=True,
+            max_face_num=1,
+            detector="short_range",
+            smoothing="off",
+            threads=1,
+            landmarks_interval=interval,
+        )
+        for interval in (1, *INTERVALS)
+    }
+    outcomes = {interval: Outcome() for interval in meshes}
+    for number in range(WARM_UP + pictures):
+        picture = clip(number)
+        turns = list(meshes.items())
+        for interval, mesh in reversed(turns) if number % 2 else turns:
+            with mock.patch.object(FaceLandmarksNetwork, "find", autospec=True) as find:
+                find.side_effect = LOOK
+                start = time.process_time()
+                (face,) = mesh.process(picture, number / RATE)
+                computed = time.process_time() - start
+            if number >= WARM_UP:
+                outcome = outcomes[interval]
+                outcome.computed.append(computed)
+                outcome.points.append(face.points)
+                outcome.looks += find.call_count
+    return outcomes
+
+
+def _apart(outcome: Outcome, every: Outcome) -> FloatArray:
+    """Return the mean distance of the landmarks in each picture, in percent of the eye distance."""
+    points, full = np.array(outcome.points), np.array(every.points)
+    right, left = OUTER_EYE_CORNERS
+    eyes = np.linalg.norm(full[:, right] - full[:, left], axis=1)
+    return np.asarray(100 * np.linalg.norm(points - full, axis=2).mean(axis=1) / eyes)
