@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -54,7 +55,8 @@ class LinkPeer:
         self._socket.connect(("127.0.0.1", port))
         if tls is not None:
             self._socket = tls.wrap_socket(self._socket)
-        self._sending = threading.Lock()
+        # One thread at a time: an OpenSSL connection stands no reading beside writing.
+        self._using = threading.Lock()
         self._pinging: threading.Thread | None = None
         self._closing = threading.Event()
         self.device_nonce = b""
@@ -74,7 +76,7 @@ class LinkPeer:
 
     def send(self, data: bytes) -> None:
         """Send bytes, whatever they mean."""
-        with self._sending:
+        with self._using:
             self._socket.sendall(data)
 
     def read(self) -> tuple[link.Kind, bytes]:
@@ -140,11 +142,31 @@ class LinkPeer:
     def _read_bytes(self, count: int) -> bytes:
         data = b""
         while len(data) < count:
-            got = self._socket.recv(count - len(data))
+            got = self._receive(count - len(data))
             if not got:
                 raise ConnectionResetError("the device has closed the connection")
             data += got
         return data
+
+    def _receive(self, most: int) -> bytes:
+        """Wait for bytes, and let others send meanwhile."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            with self._using:
+                try:
+                    self._socket.settimeout(0)
+                    return self._socket.recv(most)
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    pass
+                finally:
+                    self._socket.settimeout(PATIENCE)
+            patience = end - time.monotonic()
+            if patience < 0:
+                raise TimeoutError(f"nothing came within {PATIENCE:g} s")
+            try:
+                select.select([self._socket], [], [], patience)
+            except ValueError:
+                raise ConnectionAbortedError("the connection was closed here") from None
 
 
 def some_faces(number: int, count: int = 2, landmarks: int = 478) -> link.Faces:
