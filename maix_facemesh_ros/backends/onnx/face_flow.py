@@ -78,26 +78,24 @@ class FaceFlow:
         self._landmarks = landmarks
         self._picture_shape = picture.shape
         self._pictures = 0
-        left, top, width, height = bounding_box(landmarks.points)
+        x, y, width, height = bounding_box(landmarks.points)
         reach = REACH * max(width, height) / 2
-        center_x, center_y = left + width / 2, top + height / 2
-        rows, columns = picture.shape[:2]
-        self._left, self._top = max(int(center_x - reach), 0), max(int(center_y - reach), 0)
-        self._right = min(int(center_x + reach) + 1, columns)
-        self._bottom = min(int(center_y + reach) + 1, rows)
-        shown = (self._right - self._left, self._bottom - self._top)
-        self._pixel = max(math.ceil(max(shown) / LARGEST_SIDE), 1)
-        self._can_be_followed = min(shown) >= WINDOW[0] * self._pixel and _has_settled(
-            roi, landmarks
-        )
+        left, right = _reach(x + width / 2, reach, picture.shape[1])
+        top, bottom = _reach(y + height / 2, reach, picture.shape[0])
+        shown = (right - left, bottom - top)
+        pixel = max(math.ceil(max(shown) / LARGEST_SIDE), 1)
+        self._can_be_followed = min(shown) >= WINDOW[0] * pixel and _has_settled(roi, landmarks)
         if not self._can_be_followed:
             return
-        self._right -= shown[0] % self._pixel
-        self._bottom -= shown[1] % self._pixel
-        self._size = max(width, height) / self._pixel
+        # Pixels of the picture in one of what is looked at, and how many of those there are.
+        self._pixel = pixel
+        self._shown = (shown[0] // pixel, shown[1] // pixel)
+        self._left_top = (left, top)
+        self._size = max(width, height) / pixel
         self._look = self._look_at(picture, bgr)
-        self._places = self._to_look(landmarks.points)
-        self._last_places = self._places
+        places = (landmarks.points - np.array((left, top), np.float32)) / np.float32(pixel)
+        self._places = np.ascontiguousarray(places).view(np.complex64).ravel()
+        self._last_places: npt.NDArray[np.complex64] = self._places
 
     def landmarks_in(self, picture: Picture, interval: int, *, bgr: bool) -> FaceLandmarks | None:
         """Return the landmarks in the next picture; None: the network has to look.
@@ -115,11 +113,10 @@ class FaceFlow:
         if motion is None:
             return None
         self._last_places = motion.of(self._places)
-        x = self._last_places.real * self._pixel + self._left
-        y = self._last_places.imag * self._pixel + self._top
+        places = self._last_places.view(np.float32).reshape(-1, 2)
         return replace(
             self._landmarks,
-            points=np.stack([x, y], axis=1).astype(np.float32),
+            points=places * np.float32(self._pixel) + np.array(self._left_top, np.float32),
             points_z=self._landmarks.points_z * np.float32(abs(motion.turn)),
             points_rel=self._landmarks.points_rel.copy(),
         )
@@ -155,19 +152,18 @@ class FaceFlow:
 
     def _look_at(self, picture: Picture, bgr: bool) -> Picture:
         """Return the part of the picture in grey, and small."""
-        part = picture[self._top : self._bottom, self._left : self._right]
+        (left, top), (width, height) = self._left_top, self._shown
+        part = picture[top : top + height * self._pixel, left : left + width * self._pixel]
         grey = cv2.cvtColor(part, cv2.COLOR_BGR2GRAY if bgr else cv2.COLOR_RGB2GRAY)
         if self._pixel > 1:
             # By a whole number: OpenCV takes four times as long for any other.
-            height, width = grey.shape
-            size = (width // self._pixel, height // self._pixel)
-            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+            grey = cv2.resize(grey, self._shown, interpolation=cv2.INTER_AREA)
         return np.asarray(grey, np.uint8)
 
-    def _to_look(self, points: FloatArray) -> npt.NDArray[np.complex64]:
-        left_top = np.array((self._left, self._top), np.float32)
-        places = np.ascontiguousarray((points - left_top) / np.float32(self._pixel), np.float32)
-        return places.view(np.complex64).ravel()
+
+def _reach(center: float, reach: float, end: int) -> tuple[int, int]:
+    """Return the pixels around a place, from the first to before the last, inside the picture."""
+    return max(int(center - reach), 0), min(int(center + reach) + 1, end)
 
 
 def _has_settled(roi: Roi, landmarks: FaceLandmarks) -> bool:
