@@ -83,6 +83,12 @@ def test_the_same_calibration_again_is_the_same_camera(camera: Camera) -> None:
     again.header.stamp.sec = 77
     camera.calibration._on_camera_info(serialize_message(again))
     assert camera.calibration.camera is before
+    again.header.frame_id = "another name"
+    camera.calibration._on_camera_info(serialize_message(again))
+    assert camera.calibration.camera is before
+    again.k[0] += 1.0
+    camera.calibration._on_camera_info(serialize_message(again))
+    assert camera.calibration.camera is not before
 
 
 def test_of_rectified_pictures_the_projection_counts(camera: Camera) -> None:

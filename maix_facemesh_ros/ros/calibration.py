@@ -107,9 +107,14 @@ class Calibration:
 
     def _on_camera_info(self, message: bytes) -> None:
         # One comes with every picture: only another one is worth reading.
-        if message[UNTIL_STAMP:] != self._latest_but_stamp:
-            self._latest_but_stamp = message[UNTIL_STAMP:]
-            self._take(deserialize_message(message, CameraInfo))
+        if message[UNTIL_STAMP:] == self._latest_but_stamp:
+            return
+        self._latest_but_stamp = message[UNTIL_STAMP:]
+        info = deserialize_message(message, CameraInfo)
+        info.header = Header()
+        # Bytes may also differ in the frame's name, or between the fields, where they mean nothing.
+        if info != self._latest:
+            self._take(info)
             self._check_size()
 
     def _take(self, message: CameraInfo) -> None:
