@@ -309,14 +309,16 @@ def _compare_answers(faces: int, own: Measurement, peer: Measurement) -> str:
         missing[1] += faces - len(expected)
         for points in expected:
             if found:
-                distances.append(_distance(points, found))
+                distances.append(distance_to_nearest(points, found))
     text = f"apart {np.mean(distances):.2f} %" if distances else "no face in common"
     if any(missing):
         text += f"; faces missed: {missing[0]} by us, {missing[1]} by it"
     return text
 
 
-def _distance(points: npt.NDArray[np.float32], others: Sequence[npt.NDArray[np.float32]]) -> float:
+def distance_to_nearest(
+    points: npt.NDArray[np.float32], others: Sequence[npt.NDArray[np.float32]]
+) -> float:
     """Return the mean distance to the nearest face in percent of that between the eye corners."""
     right, left = EYE_CORNERS
     eyes = np.linalg.norm(points[left] - points[right])

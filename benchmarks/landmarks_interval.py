@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.clips import faces_clip, single_face_clip
 from benchmarks.downloads import DownloadError
+from benchmarks.face_meshes import distance_to_nearest
 from benchmarks.measurement import WARM_UP, Figure
 from benchmarks.options import Options
 from benchmarks.report import Row, Section
@@ -20,7 +21,6 @@ from benchmarks.shared_picture import RATE, Clip, Picture
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.face import FloatArray
-from maix_facemesh_ros.roi import OUTER_EYE_CORNERS
 
 INTERVALS = (2, 3, 10)
 #: Pictures whose mean is one sample: a multiple of each interval.
@@ -57,7 +57,10 @@ def measure(options: Options) -> Section:
         every = outcomes[1]
         for interval in INTERVALS:
             outcome = outcomes[interval]
-            apart = _apart(outcome, every)
+            apart = [
+                distance_to_nearest(full, [points])
+                for full, points in zip(every.points, outcome.points, strict=True)
+            ]
             rows.append(
                 Row(
                     f"{title}: every {interval}. picture",
@@ -65,7 +68,7 @@ def measure(options: Options) -> Section:
                     "every picture",
                     every.figure(),
                     remark=f"the network looks at {100 * outcome.looks / every.looks:.0f} %; apart "
-                    f"{apart.mean():.2f} %, in the worst picture {apart.max():.2f} %",
+                    f"{np.mean(apart):.2f} %, in the worst picture {max(apart):.2f} %",
                 )
             )
     title = "landmarks that move along with a face: computing a picture, mean of a second"
@@ -128,11 +131,3 @@ def _follow(clip: Clip, pictures: int) -> dict[int, Outcome]:
                 outcome.points.append(face.points)
                 outcome.looks += find.call_count
     return outcomes
-
-
-def _apart(outcome: Outcome, every: Outcome) -> FloatArray:
-    """Return the mean distance of the landmarks in each picture, in percent of the eye distance."""
-    points, full = np.array(outcome.points), np.array(every.points)
-    right, left = OUTER_EYE_CORNERS
-    eyes = np.linalg.norm(full[:, right] - full[:, left], axis=1)
-    return np.asarray(100 * np.linalg.norm(points - full, axis=2).mean(axis=1) / eyes)
