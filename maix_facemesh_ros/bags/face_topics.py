@@ -66,6 +66,8 @@ class FaceTopics:
             self.faces.name,
             serialized_faces(picture.stamp, picture.frame_id, picture.size, faces),
         )
+        if self.annotations is None and jpeg is None:
+            return
         stamp = package("builtin_interfaces").Time(**picture.stamp._asdict())
         header = package("std_msgs").Header(stamp=stamp, frame_id=picture.frame_id)
         if self.annotations is not None:
