@@ -50,12 +50,12 @@ def measure(options: Options) -> Section:
         xnnpack = _start_xnnpack(stack, skipped)
         for model, width, height, _ in NETWORKS:
             title = f"{model} {width}x{height}"
-            tensor = _picture_tensor(width, height)
-            contenders[title] = ours.open(title, "onnx_network", model=model, **tensor)
+            picture_file = _picture_file(width, height)
+            contenders[title] = ours.open(title, "onnx_network", model=model, **picture_file)
             if xnnpack and (width, height) in PUBLISHED_SIZES and model in models:
                 try:
                     contenders[f"{title}, XNNPACK"] = xnnpack.open(
-                        title, "tflite_network", model=str(models[model]), **tensor
+                        title, "tflite_network", model=str(models[model]), **picture_file
                     )
                 except NotMeasuredError as error:
                     skipped.append(f"{title} in XNNPACK: {error}")
@@ -119,12 +119,10 @@ def _tflite_models(skipped: list[str]) -> dict[str, Path]:
     return models
 
 
-def _picture_tensor(width: int, height: int) -> dict[str, Any]:
-    """Write a picture with a face in it, (1, 3, height, width) from 0 to 1; say where it is."""
+def _picture_file(width: int, height: int) -> dict[str, Any]:
+    """Write a picture with a face in it, uint8 (1, height, width, 3); say where it is."""
     picture = cv2.resize(skimage.data.astronaut(), (width, height), interpolation=cv2.INTER_AREA)
-    values = np.asarray(picture, np.float32) / 255
-    tensor = np.ascontiguousarray(values.transpose(2, 0, 1)[np.newaxis])
     file = FOLDER / f"input_{width}x{height}.npy"
     FOLDER.mkdir(parents=True, exist_ok=True)
-    np.save(file, tensor)
-    return {"tensor": str(file), "shape": tensor.shape}
+    np.save(file, picture[np.newaxis])
+    return {"picture": str(file), "shape": (1, height, width, 3)}

@@ -55,17 +55,17 @@ def face_mesh(
     return timed(process_watched, sum)
 
 
-def network(model: str, tensor: str, shape: tuple[int, ...]) -> Contender:
-    """Return one of the networks of models/, on always the same input.
+def network(model: str, picture: str, shape: tuple[int, ...]) -> Contender:
+    """Return one of the networks of models/, on always the same picture.
 
     Args:
         model: its name; of its files in models/ the one that is the fastest here is taken.
-        tensor: path of an .npy file with its input, (1, 3, H, W) from 0 to 1.
-        shape: of the input.
+        picture: path of an .npy file, uint8 (1, H, W, 3).
+        shape: of the picture.
     """
-    height, width = shape[2:]
+    height, width = shape[1:3]
     loaded = Network(model_file(model, CPU), dimensions={"width": width, "height": height})
-    values = np.load(tensor)
+    values = np.load(picture)
     return timed(lambda _: loaded.run(values))
 
 

@@ -63,26 +63,26 @@ def face_landmarker(
     return timed(detect, lambda result: _landmarks(result, width, height))
 
 
-def tflite_network(model: str, tensor: str, shape: tuple[int, ...]) -> Contender:
-    """Return a TFLite network on XNNPACK with one thread, on always the same input.
+def tflite_network(model: str, picture: str, shape: tuple[int, ...]) -> Contender:
+    """Return a TFLite network on XNNPACK with one thread, on always the same picture.
 
     Args:
         model: path of the .tflite file.
-        tensor: path of an .npy file with its input, (1, 3, H, W) from 0 to 1; it is turned to
-            (1, H, W, 3) beforehand.
-        shape: of the input.
+        picture: path of an .npy file, uint8 (1, H, W, 3); the network gets it as numbers from 0 to
+            1, which are made beforehand.
+        shape: of the picture.
     """
     from ai_edge_litert.interpreter import Interpreter
 
     del shape
     interpreter = Interpreter(model_path=model, num_threads=1)
     interpreter.allocate_tensors()
-    (picture,) = interpreter.get_input_details()
+    (network_input,) = interpreter.get_input_details()
     outputs = [output["index"] for output in interpreter.get_output_details()]
-    channels_last = np.ascontiguousarray(np.load(tensor).transpose(0, 2, 3, 1))
+    values = np.asarray(np.load(picture), np.float32) / 255
 
     def run(_: int) -> Any:
-        interpreter.set_tensor(picture["index"], channels_last)
+        interpreter.set_tensor(network_input["index"], values)
         interpreter.invoke()
         return [interpreter.get_tensor(output) for output in outputs]
 

@@ -18,16 +18,17 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 
 from conversion.blendshape_network import BlendshapeNetwork
-from conversion.convolution_network import ConvolutionNetwork, Rewriting
+from conversion.convolution_network import ConvolutionNetwork, Rewriting, Scaling
 from conversion.onnx_graph import OnnxGraph
 from conversion.published_models import PublishedModel, read_published_model
 from conversion.tflite_graph import TfliteGraph
 from conversion.verification import (
-    FloatArray,
     excessive,
     face_pictures,
     full_range_at,
@@ -71,6 +72,10 @@ SHORT_RANGE_TFLITE = PublishedModel(
     sha256="3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
 )
 
+NO_SCALING = Scaling(zero=0, step=1)
+LANDMARK_SCALING = Scaling.to_range(0, 1)
+DETECTOR_SCALING = Scaling.to_range(-1, 1)
+
 Shape = Sequence[int | str]
 
 
@@ -80,7 +85,8 @@ class Comparison:
 
     title: str
     tflite: bytes
-    inputs: list[FloatArray]
+    inputs: Sequence[NDArray[Any]]
+    """For the ONNX model; TFLite gets them scaled as the recipe says."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,10 @@ class Recipe:
     tolerances: Mapping[str, float]
     """The largest difference to TFLite that is taken for rounding."""
     comparisons: Callable[[bytes], list[Comparison]]
-    rewriting: Rewriting | None
+    rewriting: Rewriting | None = None
     """How to convert a convolution network; None for the blendshape model, which is none."""
+    scaling: Scaling = NO_SCALING
+    """How the TFLite network's input is made of the ONNX model's."""
 
 
 FLOAT16_CHANGES = "format converted from TFLite to ONNX; weights as published, in float16"
@@ -142,52 +150,56 @@ RECIPES = [
         kind="face_landmarks",
         origin=LANDMARKS_TFLITE,
         changes=f"{FLOAT16_CHANGES}; PReLU written as convolutions and ReLU, for onnxruntime",
-        input_name="image",
-        input_shape=(1, 3, 256, 256),
+        input_name="picture",
+        input_shape=(1, 256, 256, 3),
         outputs=LANDMARK_OUTPUTS,
         output_positions=(0, 1),
         tolerances=LANDMARK_TOLERANCES,
         comparisons=compare_landmarks,
         rewriting=Rewriting(channel_multiple=8, replace_prelu=True),
+        scaling=LANDMARK_SCALING,
     ),
     Recipe(
         file_name="face_landmarks_plain.onnx",
         kind="face_landmarks",
         origin=LANDMARKS_TFLITE,
         changes=FLOAT16_CHANGES,
-        input_name="image",
-        input_shape=(1, 3, 256, 256),
+        input_name="picture",
+        input_shape=(1, 256, 256, 3),
         outputs=LANDMARK_OUTPUTS,
         output_positions=(0, 1),
         tolerances=LANDMARK_TOLERANCES,
         comparisons=compare_landmarks,
         rewriting=Rewriting(),
+        scaling=LANDMARK_SCALING,
     ),
     Recipe(
         file_name="face_detection_full_range.onnx",
         kind="full_range",
         origin=FULL_RANGE_TFLITE,
         changes=f"{FLOAT16_CHANGES}, sparse ones written out; input of any size",
-        input_name="image",
-        input_shape=(1, 3, "height", "width"),
+        input_name="picture",
+        input_shape=(1, "height", "width", 3),
         outputs={"regressors": (1, "cells", 16), "scores": (1, "cells", 1)},
         output_positions=(0, 1),
         tolerances=DETECTOR_TOLERANCES,
         comparisons=compare_full_range,
         rewriting=Rewriting(),
+        scaling=DETECTOR_SCALING,
     ),
     Recipe(
         file_name="face_detection_short_range.onnx",
         kind="short_range",
         origin=SHORT_RANGE_TFLITE,
         changes=f"{FLOAT16_CHANGES}; channels padded with zeros to multiples of 8",
-        input_name="image",
-        input_shape=(1, 3, 128, 128),
+        input_name="picture",
+        input_shape=(1, 128, 128, 3),
         outputs={"regressors": (1, 896, 16), "scores": (1, 896, 1)},
         output_positions=(0, 1),
         tolerances=DETECTOR_TOLERANCES,
         comparisons=compare_short_range,
         rewriting=Rewriting(channel_multiple=8),
+        scaling=DETECTOR_SCALING,
     ),
     Recipe(
         file_name="face_blendshapes.onnx",
@@ -200,7 +212,6 @@ RECIPES = [
         output_positions=(0,),
         tolerances={"blendshapes": 1e-4},
         comparisons=compare_blendshapes,
-        rewriting=None,
     ),
 ]
 
@@ -267,8 +278,8 @@ def convert(recipe: Recipe, tflite: bytes) -> OnnxGraph:
     if recipe.rewriting is None:
         (output_name,) = recipe.outputs
         return BlendshapeNetwork(graph).convert(recipe.input_name, output_name)
-    network = ConvolutionNetwork(graph, recipe.rewriting)
-    return network.convert(recipe.input_name, recipe.input_shape[2:], recipe.outputs)
+    network = ConvolutionNetwork(graph, recipe.rewriting, recipe.scaling)
+    return network.convert(recipe.input_name, recipe.input_shape, recipe.outputs)
 
 
 def metadata(recipe: Recipe) -> dict[str, str]:
@@ -289,7 +300,8 @@ def compare(recipe: Recipe, comparison: Comparison, model: bytes) -> None:
         RuntimeError: They are further apart than rounding explains.
     """
     names = list(recipe.outputs)
-    expected = run_tflite(comparison.tflite, comparison.inputs, recipe.output_positions)
+    scaled = [recipe.scaling.apply(values) for values in comparison.inputs]
+    expected = run_tflite(comparison.tflite, scaled, recipe.output_positions)
     found = run_onnx(model, comparison.inputs, names)
     differences = largest_differences(expected, found, names)
     shown = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())

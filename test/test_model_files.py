@@ -120,7 +120,7 @@ def test_model_of_another_kind_is_named() -> None:
 
 
 def test_users_file_may_be_of_any_kind() -> None:
-    assert Network(find_model("face_detection_short_range.onnx")).input_shape == [1, 3, 128, 128]
+    assert Network(find_model("face_detection_short_range.onnx")).input_shape == [1, 128, 128, 3]
 
 
 @pytest.mark.parametrize("detector", ["yunet", "yolov8_face"])

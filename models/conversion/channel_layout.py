@@ -3,9 +3,9 @@
 onnxruntime is fast as long as a convolution network stays in its blocked channel layout (NCHWc:
 channels in groups of 8 with AVX2, of 16 with AVX-512), which takes channel counts that are whole
 groups and no operator but convolution, pooling, ReLU, addition and a few more. A network rewritten
-for that has channels of padding, channels of which the negative is kept, and channels kept in two
-parts. One description covers all of them, and the weights that write or read the tensor make up for
-it, so that it costs nothing when the network runs.
+for that has channels of padding and channels kept in two parts. One description covers both, and
+the weights that write or read the tensor make up for it, so that it costs nothing when the network
+runs.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class ChannelLayout:
 
     @property
     def is_as_published(self) -> bool:
-        """No channel is kept as its negative or in parts: a place for ReLU and for a maximum."""
+        """No channel is kept in parts or scaled: a place for ReLU and for a maximum."""
         return bool(np.all(self.factor == 1)) and not self.has_parts
 
     def same_as(self, other: ChannelLayout) -> bool:

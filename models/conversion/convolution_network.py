@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+from onnx import TensorProto
 
 from .channel_layout import ChannelLayout, FloatArray
 from .onnx_graph import OnnxGraph
-from .prelu import layout_after_relu, prelu_factors
+from .prelu import layout_after_relu
 from .tflite_graph import Operator, TfliteGraph
 
 _NO_ACTIVATION = schema.ActivationFunctionType.NONE
@@ -34,27 +36,52 @@ class Rewriting:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """What the TFLite network reads for a byte of a picture: (byte - zero) * step."""
+
+    zero: float
+    step: float
+
+    @classmethod
+    def to_range(cls, low: float, high: float) -> Scaling:
+        """0 becomes ``low`` and 255 ``high``."""
+        step = (high - low) / 255
+        return cls(zero=-low / step, step=step)
+
+    def apply(self, picture: NDArray[np.uint8]) -> FloatArray:
+        """Return what the TFLite network reads for a picture."""
+        return (picture.astype(np.float32) - np.float32(self.zero)) * np.float32(self.step)
+
+
+@dataclass(frozen=True)
 class Value:
     """A result in the ONNX graph: [batch, kept channels, height, width].
 
     ``pads`` is a border of zeros that the TFLite tensor has and this one does not have yet: the
-    convolution that reads it adds it.
+    convolution that reads it adds it. ``interleaved``: this one is [batch, 1, height, width *
+    channels], as pictures lie in memory.
     """
 
     name: str
     layout: ChannelLayout
     pads: Pads = _NO_PADS
+    interleaved: bool = False
 
 
 class ConvolutionNetwork:
     """Writes each operator of a TFLite graph to an ONNX graph.
 
-    Pictures go from NHWC to NCHW at no cost: it is only the weights' axes that change. The results
+    Results go from NHWC to NCHW at no cost: it is only the weights' axes that change. The results
     of RESHAPE have three axes, [batch, cells, values], the same in both.
+
+    The picture stays as it is in memory, and the first convolution reads it so: as one plane with
+    rows three times as long, in steps three times as wide. onnxruntime goes through its result once
+    for each plane that it reads, so this is faster than planes, and nobody has to make them.
     """
 
-    def __init__(self, graph: TfliteGraph, rewriting: Rewriting) -> None:
+    def __init__(self, graph: TfliteGraph, rewriting: Rewriting, scaling: Scaling) -> None:
         self._graph = graph
+        self._scaling = scaling
         self._rewriting = rewriting
         self._onnx = OnnxGraph()
         self._values: dict[int, Value] = {}
@@ -75,18 +102,16 @@ class ConvolutionNetwork:
     def convert(
         self,
         input_name: str,
-        input_size: Sequence[int | str],
+        input_shape: Sequence[int | str],
         outputs: Mapping[str, Sequence[int | str]],
     ) -> OnnxGraph:
         """Write the whole graph.
 
-        ``input_size`` is (height, width); ``outputs`` are the names and shapes of the results, in
-        the order of the graph's outputs.
+        ``input_shape`` is [1, height, width, 3]; ``outputs`` are the names and shapes of the
+        results, in the order of the graph's outputs.
         """
         (picture,) = self._graph.inputs
-        channels = self._graph.shape(picture)[3]
-        name = self._onnx.add_input(input_name, [1, channels, *input_size])
-        self._values[picture] = Value(name, ChannelLayout.plain(channels))
+        self._values[picture] = self._read_picture(input_name, input_shape)
         for operator in self._graph.operators:
             if operator.kind not in self._handlers:
                 raise NotImplementedError(f"TFLite operator {operator.kind}")
@@ -94,6 +119,19 @@ class ConvolutionNetwork:
         for tensor, (name, shape) in zip(self._graph.outputs, outputs.items(), strict=True):
             self._onnx.add_output(name, self._as_output(tensor), shape)
         return self._onnx
+
+    def _read_picture(self, name: str, shape: Sequence[int | str]) -> Value:
+        """Make numbers of an input of bytes; the first convolution multiplies them."""
+        name = self._onnx.add_input(name, shape, TensorProto.UINT8)
+        name = self._onnx.add_node("Cast", [name], to=TensorProto.FLOAT)
+        if self._scaling.zero:
+            zero = self._onnx.add_constant(np.array(self._scaling.zero, np.float32))
+            name = self._onnx.add_node("Sub", [name, zero])
+        long_rows = self._onnx.add_constant(np.array([0, 0, -1], np.int64))
+        name = self._onnx.add_node("Reshape", [name, long_rows])
+        plane = self._onnx.add_constant(np.array([1], np.int64))
+        name = self._onnx.add_node("Unsqueeze", [name, plane])
+        return Value(name, ChannelLayout.plain(3), interleaved=True)
 
     # Convolutions
 
@@ -134,10 +172,15 @@ class ConvolutionNetwork:
             if pads != _NO_PADS:
                 raise NotImplementedError("padding on a padded tensor")
             pads = self._same_pads(operator.inputs[0], kernel, strides)
+        if data.interleaved:
+            channels = data.layout.channels
+            weights = _interleaved(weights) * np.float32(self._scaling.step)
+            strides = (strides[0], channels * strides[1])
+            pads = (pads[0], channels * pads[1], pads[2], channels * pads[3])
         return self._onnx.add_node(
             "Conv",
             [data.name, self._onnx.add_constant(weights), self._onnx.add_constant(bias)],
-            kernel_shape=kernel,
+            kernel_shape=weights.shape[2:],
             strides=strides,
             pads=pads,
             group=groups,
@@ -178,7 +221,7 @@ class ConvolutionNetwork:
 
     def _relu(self, value: Value) -> Value:
         if not value.layout.is_as_published:
-            raise NotImplementedError("ReLU of a channel kept as its negative or in parts")
+            raise NotImplementedError("ReLU of a channel kept in parts")
         return Value(self._onnx.add_node("Relu", [value.name]), value.layout)
 
     def _convert_relu(self, operator: Operator) -> Value:
@@ -194,10 +237,10 @@ class ConvolutionNetwork:
             name = self._onnx.add_node("Relu", [value.name])
             return Value(name, layout_after_relu(slopes, value.layout))
 
-        factors = prelu_factors(slopes, value.layout)
-        bent = self._onnx.add_node("Relu", [self._scale_channels(value.name, factors.bent)])
-        linear = self._scale_channels(value.name, factors.linear)
-        return Value(self._onnx.add_node("Add", [linear, bent]), factors.layout)
+        minus_one = np.full(value.layout.kept, -1, np.float32)
+        below = self._onnx.add_node("Relu", [self._scale_channels(value.name, minus_one)])
+        bent = self._scale_channels(below, value.layout.spread(1 - slopes))
+        return Value(self._onnx.add_node("Add", [bent, value.name]), value.layout)
 
     def _scale_channels(self, name: str, factors: FloatArray) -> str:
         """Multiply each channel by its factor, as a depthwise 1x1 convolution."""
@@ -219,7 +262,8 @@ class ConvolutionNetwork:
     def _convert_max_pool(self, operator: Operator) -> Value:
         options = operator.options
         value = self._values[operator.inputs[0]]
-        value = self._in_layout(value, value.layout.without_factors())
+        if not value.layout.is_as_published:
+            raise NotImplementedError("the maximum of a channel kept in parts")
         kernel = (options.filterHeight, options.filterWidth)
         strides = (options.strideH, options.strideW)
         pads = _NO_PADS
@@ -244,7 +288,7 @@ class ConvolutionNetwork:
             reader.kind not in _CONVOLUTIONS for reader in self._graph.readers(operator.output)
         ):
             raise NotImplementedError("padding that no convolution can take over")
-        return Value(value.name, value.layout, (rows[0], columns[0], rows[1], columns[1]))
+        return replace(value, pads=(rows[0], columns[0], rows[1], columns[1]))
 
     def _convert_resize(self, operator: Operator) -> Value:
         options = operator.options
@@ -304,9 +348,6 @@ class ConvolutionNetwork:
         """
         if value.layout.same_as(wanted):
             return value
-        if np.array_equal(value.layout.origin, wanted.origin):
-            name = self._scale_channels(value.name, value.layout.factor / wanted.factor)
-            return Value(name, wanted, value.pads)
         identity = np.eye(wanted.channels, dtype=np.float32).reshape(
             wanted.channels, wanted.channels, 1, 1
         )
@@ -332,3 +373,9 @@ class ConvolutionNetwork:
         ]
         rows, columns = totals
         return (rows // 2, columns // 2, rows - rows // 2, columns - columns // 2)
+
+
+def _interleaved(weights: FloatArray) -> FloatArray:
+    """Turn weights [output, input, rows, columns] into [output, 1, rows, columns * input]."""
+    outputs, _, rows, _ = weights.shape
+    return np.ascontiguousarray(weights.transpose(0, 2, 3, 1)).reshape(outputs, 1, rows, -1)

@@ -34,9 +34,11 @@ class OnnxGraph:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._initializers: list[onnx.TensorProto] = []
 
-    def add_input(self, name: str, shape: Sequence[int | str]) -> str:
-        """Declare a float32 input. A size given as text is free, and known by that name."""
-        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    def add_input(
+        self, name: str, shape: Sequence[int | str], element: int = TensorProto.FLOAT
+    ) -> str:
+        """Declare an input. A size given as text is free, and known by that name."""
+        self._inputs.append(helper.make_tensor_value_info(name, element, shape))
         return name
 
     def add_node(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:

@@ -14,9 +14,10 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
+Picture = NDArray[np.uint8]
 
 # scikit-image has no types.
-_astronaut: Callable[[], NDArray[np.uint8]] = skimage.data.astronaut
+_astronaut: Callable[[], Picture] = skimage.data.astronaut
 _scale: Callable[..., NDArray[np.float64]] = skimage.transform.resize
 
 _FACE_IN_ASTRONAUT = (slice(40, 210), slice(140, 310))
@@ -24,18 +25,14 @@ _FACE_IN_ASTRONAUT = (slice(40, 210), slice(140, 310))
 _RANDOM_INPUTS = 4
 
 
-def face_pictures(size: int) -> list[FloatArray]:
-    """Return inputs for the landmark model [1, size, size, 3] in 0..1: a face, then noise."""
-    face = _astronaut()[_FACE_IN_ASTRONAUT]
-    noise = np.random.default_rng(0).random((_RANDOM_INPUTS, 1, size, size, 3), np.float32)
-    return [_as_input(face, size, size), *noise]
+def face_pictures(size: int) -> list[Picture]:
+    """Return inputs for the landmark model [1, size, size, 3]: a face, then noise."""
+    return _pictures(_astronaut()[_FACE_IN_ASTRONAUT], size, size)
 
 
-def whole_pictures(height: int, width: int) -> list[FloatArray]:
-    """Return inputs for a detector [1, height, width, 3] in -1..1: a picture, then noise."""
-    picture = _astronaut()
-    noise = np.random.default_rng(0).random((_RANDOM_INPUTS, 1, height, width, 3), np.float32)
-    return [values * 2 - 1 for values in [_as_input(picture, height, width), *noise]]
+def whole_pictures(height: int, width: int) -> list[Picture]:
+    """Return inputs for a detector [1, height, width, 3]: a picture, then noise."""
+    return _pictures(_astronaut(), height, width)
 
 
 def point_sets(count: int) -> list[FloatArray]:
@@ -67,17 +64,12 @@ def run_tflite(
 
 
 def run_onnx(
-    model: bytes, inputs: Sequence[FloatArray], output_names: Sequence[str]
+    model: bytes, inputs: Sequence[NDArray[Any]], output_names: Sequence[str]
 ) -> list[list[FloatArray]]:
-    """Return the named outputs for each input; pictures are turned from NHWC to NCHW."""
+    """Return the named outputs for each input."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (graph_input,) = session.get_inputs()
-    answers = []
-    for values in inputs:
-        axes = (0, 3, 1, 2) if values.ndim == 4 else range(values.ndim)
-        feed = {graph_input.name: np.ascontiguousarray(values.transpose(*axes))}
-        answers.append(session.run(list(output_names), feed))
-    return answers
+    return [session.run(list(output_names), {graph_input.name: values}) for values in inputs]
 
 
 def largest_differences(
@@ -117,10 +109,12 @@ def full_range_at(file_content: bytes, height: int, width: int) -> bytes:
     return bytes(edited)
 
 
-def _as_input(picture: NDArray[np.uint8], height: int, width: int) -> FloatArray:
-    """Scale a picture to [1, height, width, 3] in 0..1."""
-    scaled = _scale(picture, (height, width), anti_aliasing=True)
-    return np.asarray(scaled, np.float32)[np.newaxis]
+def _pictures(picture: Picture, height: int, width: int) -> list[Picture]:
+    """Return the picture scaled to [1, height, width, 3], then noise of that shape."""
+    scaled = _scale(picture, (height, width), anti_aliasing=True, preserve_range=True)
+    shape = (_RANDOM_INPUTS, 1, height, width, 3)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return [np.round(scaled).astype(np.uint8)[np.newaxis], *noise]
 
 
 def _size_lists(model: Any, code: int) -> list[NDArray[np.int32]]:

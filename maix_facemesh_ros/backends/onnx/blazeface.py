@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from maix_facemesh_ros.backends.onnx.model_variants import model_file
-from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_tensor
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_bytes
 from maix_facemesh_ros.detection import Detection, logit, sigmoid, suppress_weighted
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.roi import Roi, RoiRule, crop, overlap
@@ -209,10 +209,10 @@ def _find_faces(
     size and six key points in pixels of the input, places relative to the anchor.
 
     Args:
-        level: uint8 (h, w, 3), the network's input before scaling.
+        level: uint8 (h, w, 3), the network's input.
         roi: what `level` shows of the source picture, not rotated.
     """
-    regressors, logits = network.run(picture_tensor(level, bgr=bgr, scale=2 / 255, offset=-1.0))
+    regressors, logits = network.run(picture_bytes(level, bgr=bgr))
     confident = np.flatnonzero(logits[0, :, 0] >= logit(score_threshold))
     if not len(confident):
         return []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 
 from maix_facemesh_ros.backends.onnx.model_variants import model_file
-from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_tensor
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_bytes
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.roi import Roi, crop, project_landmarks
 
@@ -46,7 +46,7 @@ class FaceLandmarksNetwork:
         # A face at the picture's edge keeps its landmarks only with the edge's pixels repeated
         # outwards.
         face_crop = crop(picture, roi, (self.SIZE, self.SIZE), cv2.BORDER_REPLICATE)
-        output, presence = self._network.run(picture_tensor(face_crop, bgr=bgr, scale=1 / 255))
+        output, presence = self._network.run(picture_bytes(face_crop, bgr=bgr))
         landmarks = output.reshape(-1, 3)
         points, points_z = project_landmarks(
             landmarks, self.SIZE, roi, (picture.shape[1], picture.shape[0])

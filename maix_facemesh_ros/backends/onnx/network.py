@@ -129,7 +129,7 @@ class Network:
                 "everywhere"
             )
 
-    def run(self, tensor: FloatArray) -> list[FloatArray]:
+    def run(self, tensor: FloatArray | Picture) -> list[FloatArray]:
         """Run the network on one input; returns its outputs in the file's order."""
         inputs = {self.input_name: np.ascontiguousarray(tensor)}
         outputs: list[FloatArray] = self._session.run(None, inputs)
@@ -178,8 +178,22 @@ def writes_blocks(path: Path, folder: Path) -> bool:
     return b"ReorderOutput" in (folder / "optimized.onnx").read_bytes()
 
 
-def picture_tensor(picture: Picture, *, bgr: bool, scale: float, offset: float = 0.0) -> FloatArray:
-    """Return the picture as a network's input: RGB planes, value * scale + offset.
+def picture_bytes(picture: Picture, *, bgr: bool) -> Picture:
+    """Return the picture as an input of the package's own networks (models/README.md): RGB bytes.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        bgr: the picture's channel order.
+
+    Returns:
+        uint8 (1, H, W, 3).
+    """
+    rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8) if bgr else picture
+    return rgb[np.newaxis]
+
+
+def picture_planes(picture: Picture, *, bgr: bool, scale: float) -> FloatArray:
+    """Return the picture as an input of other people's networks: RGB planes, value * scale.
 
     Args:
         picture: uint8 (H, W, 3).
@@ -193,6 +207,4 @@ def picture_tensor(picture: Picture, *, bgr: bool, scale: float, offset: float =
     planes = cv2.split(picture)
     for channel, plane in zip(tensor[0], reversed(planes) if bgr else planes, strict=True):
         np.multiply(plane, np.float32(scale), out=channel)
-    if offset:
-        tensor += np.float32(offset)
     return tensor

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maix_facemesh_ros.backends.onnx.letterbox import PictureInput, letterbox, run_once
-from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_tensor
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_planes
 from maix_facemesh_ros.detection import Detection, logit, sigmoid, suppress_greedy
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import ModelError
@@ -95,7 +95,7 @@ class YoloV8FaceDetector:
         """See `detection.BoxDetector`; boxes end at the picture's edge, key points need not."""
         size = self._input.size_for(picture, min_face_size, self.SMALLEST_FACE)
         frame = letterbox(picture, size, self.BAR_COLOR)
-        outputs = self._network.run(picture_tensor(frame.picture, bgr=bgr, scale=1 / 255))
+        outputs = self._network.run(picture_planes(frame.picture, bgr=bgr, scale=1 / 255))
         found = _decode(outputs, size, score_threshold)
         if found is None:
             raise ModelError(_explain_mismatch(self._network.path, outputs, *size))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maix_facemesh_ros.backends.onnx.letterbox import PictureInput, letterbox, run_once
-from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_tensor
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_planes
 from maix_facemesh_ros.detection import Detection, suppress_greedy
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import ModelError
@@ -75,8 +75,8 @@ class YuNetDetector:
         """See `detection.BoxDetector`."""
         width, height = self._input.size_for(picture, min_face_size, self.SMALLEST_FACE)
         frame = letterbox(picture, (width, height), self.BAR_COLOR)
-        # The network wants blue first: the opposite of what picture_tensor makes of the same order.
-        outputs = self._network.run(picture_tensor(frame.picture, bgr=not bgr, scale=1.0))
+        # The network wants blue first: the opposite of what picture_planes makes of the same order.
+        outputs = self._network.run(picture_planes(frame.picture, bgr=not bgr, scale=1.0))
         levels = _levels(outputs, width, height)
         if levels is None:
             raise ModelError(_explain_mismatch(self._network.path, outputs, width, height))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.blazeface import ShortRangeDetector
-from maix_facemesh_ros.backends.onnx.network import Network, picture_tensor
+from maix_facemesh_ros.backends.onnx.network import Network, picture_bytes
 from maix_facemesh_ros.detection import Detection, sigmoid
 from maix_facemesh_ros.model_files import find_model
 
@@ -57,7 +57,7 @@ def find_faces(picture: Pixels, conf_th: float, iou_th: float) -> list[FoundFace
 
 def find_landmarks(crop: Pixels) -> tuple[Floats, float]:
     """Return (478, 3) landmarks in pixels of an RGB crop, z smaller = closer, and their score."""
-    output, presence = _landmarks().run(picture_tensor(crop, bgr=False, scale=1 / 255))
+    output, presence = _landmarks().run(picture_bytes(crop, bgr=False))
     _hold_lock()
     return output.reshape(-1, 3), float(sigmoid(presence).reshape(-1)[0])
 
