@@ -18,11 +18,14 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.backends.onnx import PICTURES_UNTIL_REST
+from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.model_variants import model_file
 from maix_facemesh_ros.backends.onnx.network import Network
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import find_model
 
+IS_GLIBC = platform.libc_ver()[0] == "glibc"
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 ROUNDS = 15
 
@@ -138,6 +141,63 @@ def test_a_large_picture_is_never_copied_or_converted_whole(
         return outside_networks(follow(picture), network_times)
 
     assert ratio(outside(1920, 1080), outside(640, 360)) < 2.5
+
+
+def test_faces_are_the_same_when_the_detectors_memory_is_given_back(
+    astronaut: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back_after: list[int] = []
+    give_back = FaceLandmarksNetwork.give_back_memory
+
+    def watched_by(
+        action: Callable[[FaceLandmarksNetwork], None],
+    ) -> list[FloatArray]:
+        found: list[FloatArray] = []
+
+        def watched(network: FaceLandmarksNetwork) -> None:
+            given_back_after.append(len(found))
+            action(network)
+
+        monkeypatch.setattr(FaceLandmarksNetwork, "give_back_memory", watched)
+        black = np.zeros_like(astronaut)
+        with FaceMesh(tracking=True, max_face_num=1) as mesh:
+            for picture in [*[astronaut] * (2 * PICTURES_UNTIL_REST), black, astronaut]:
+                found += [face.points for face in mesh.process(picture)]
+        return found
+
+    kept = watched_by(lambda _: None)
+    given_back = watched_by(give_back)
+    assert given_back_after == [PICTURES_UNTIL_REST] * 2
+    assert len(kept) == 2 * PICTURES_UNTIL_REST + 1
+    assert all(map(np.array_equal, kept, given_back))
+
+
+@pytest.mark.skipif(not IS_GLIBC, reason="what other heaps give back is not known")
+def test_the_detectors_memory_is_given_back_while_it_rests() -> None:
+    """It was 22 MB of 91."""
+    code = """
+import re
+import cv2
+from pathlib import Path
+from skimage.data import astronaut
+from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.backends.onnx import PICTURES_UNTIL_REST
+
+def megabytes():
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"RssAnon:\\s+(\\d+) kB", status)[1]) / 1024
+
+picture = cv2.copyMakeBorder(astronaut(), 0, 0, 64, 64, cv2.BORDER_REPLICATE)[:480]
+with FaceMesh(tracking=True, max_face_num=1) as mesh:
+    for _ in range(PICTURES_UNTIL_REST):
+        assert len(mesh.process(picture)) == 1
+    before = megabytes()
+    mesh.process(picture)
+    after = megabytes()
+print(f"{before:.0f} to {after:.0f} MB")
+assert after < before - 8
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_following_one_face_loads_no_scipy() -> None:

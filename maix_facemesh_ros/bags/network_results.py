@@ -163,6 +163,9 @@ class KnownNetworks:
             self._results.landmarks[roi] = known
         return known
 
+    def give_back_memory(self) -> None:
+        """See `LandmarkFinder`; a worker's detector soon looks at another recording's start."""
+
     def _decoded(self) -> ImageMessage:
         self.runs += 1
         if self._image is None:

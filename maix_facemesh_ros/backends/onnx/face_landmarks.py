@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 
 from maix_facemesh_ros.backends.onnx.model_variants import model_file
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_bytes
@@ -57,6 +58,10 @@ class FaceLandmarksNetwork:
             points_z=points_z,
             points_rel=landmarks[:, :2].copy(),
         )
+
+    def give_back_memory(self) -> None:
+        """Give back what the runs of other networks left; takes as long as one run of this."""
+        self._network.run_and_give_back_memory(np.zeros((1, self.SIZE, self.SIZE, 3), np.uint8))
 
 
 def _probability(logit: float) -> float:
