@@ -66,11 +66,11 @@ def read_image(message: bytes) -> ImageMessage:
     """
     reader = _CdrReader(message)
     stamp, frame_id = reader.header()
-    height, width = reader.number("I"), reader.number("I")
-    name = reader.string()
-    bigendian = bool(reader.number("B"))
-    step = reader.number("I")
-    data = reader.byte_sequence()
+    height, width, length = reader.numbers("III")
+    name = reader.text(length)
+    (bigendian,) = reader.numbers("B")
+    step, length = reader.numbers("II")
+    data = reader.data(length)
 
     encoding = ENCODINGS.get(name)
     if encoding is None:
@@ -87,7 +87,7 @@ def read_image(message: bytes) -> ImageMessage:
         )
     pixels: Picture = np.ndarray((rows, row_bytes), np.uint8, data, strides=(step, 1))
     return ImageMessage(
-        stamp, frame_id, to_picture(pixels, width, encoding, bigendian), encoding.bgr
+        stamp, frame_id, to_picture(pixels, width, encoding, bool(bigendian)), encoding.bgr
     )
 
 
@@ -115,8 +115,10 @@ def read_encoded_image(message: bytes) -> EncodedImage:
     """
     reader = _CdrReader(message)
     stamp, frame_id = reader.header()
-    name = reader.string()
-    data = reader.byte_sequence()
+    (length,) = reader.numbers("I")
+    name = reader.text(length)
+    (length,) = reader.numbers("I")
+    data = reader.data(length)
     width, height = declared_size(data) or (0, 0)
     if width * height > LARGEST_COMPRESSED:
         raise PictureError(
@@ -157,22 +159,23 @@ class _CdrReader:
             raise PictureError(f"the message starts with {bytes(message[:4])!r}: this is not CDR")
         self._byte_order = byte_order
 
-    def number(self, kind: str) -> int:
-        size = struct.calcsize("=" + kind)
-        self._at += -(self._at - self.HEADER_SIZE) % size
-        (value,) = struct.unpack(self._byte_order + kind, self._take(size))
-        return int(value)
+    def numbers(self, kinds: str) -> tuple[int, ...]:
+        """Read numbers of one size, each of a kind as in `struct`."""
+        self._at += -(self._at - self.HEADER_SIZE) % struct.calcsize("=" + kinds[0])
+        kinds = self._byte_order + kinds
+        return struct.unpack(kinds, self.data(struct.calcsize(kinds)))
 
     def header(self) -> tuple[Stamp, str]:
-        return Stamp(self.number("i"), self.number("I")), self.string()
+        """Read a std_msgs/Header."""
+        sec, nanosec, length = self.numbers("iII")
+        return Stamp(sec, nanosec), self.text(length)
 
-    def string(self) -> str:
-        return bytes(self.byte_sequence()).rstrip(b"\0").decode("utf-8", "replace")
+    def text(self, length: int) -> str:
+        """Read a string, of which the length has been read."""
+        return str(self.data(length), "utf-8", "replace").rstrip("\0")
 
-    def byte_sequence(self) -> memoryview:
-        return self._take(self.number("I"))
-
-    def _take(self, size: int) -> memoryview:
+    def data(self, size: int) -> memoryview:
+        """Read bytes, of which the number has been read."""
         taken = self._message[self._at : self._at + size]
         if len(taken) < size:
             raise PictureError(
