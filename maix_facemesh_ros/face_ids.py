@@ -23,7 +23,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import count, pairwise, permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +63,9 @@ TRUST_IN_BACKEND = 0.5 * WEIGHT_OF_DISTANCE
 
 #: What is out of the question costs so much that it is chosen only where there is nothing else.
 OUT_OF_REACH = 1e6
+
+#: So many ways to give faces out among people are all tried, as there are for five and five.
+MOST_WAYS = 120
 
 #: Of the landmarks only each so-manieth is looked at, which is as good and takes less time.
 LANDMARK_STEP = 8
@@ -186,15 +189,20 @@ class FaceIds:
 
 def _least_cost_pairs(costs: Sequence[Sequence[float]]) -> Iterable[tuple[int, int]]:
     """Return pairs of a row and a column, as many as can be, that cost the least together."""
-    if len(costs) == 1:
-        return [(0, min(range(len(costs[0])), key=costs[0].__getitem__))]
-    if len(costs[0]) == 1:
-        return [(min(range(len(costs)), key=lambda row: costs[row][0]), 0)]
-    # Loaded when a second person is there, because it takes 47 MB and a quarter of a second that
-    # most robots never need.
-    from scipy.optimize import linear_sum_assignment
+    rows, columns = len(costs), len(costs[0])
+    if math.perm(max(rows, columns), min(rows, columns)) > MOST_WAYS:
+        # Loaded for a crowd only: it takes 47 MB, and a quarter of a second in which pictures pass.
+        from scipy.optimize import linear_sum_assignment
 
-    return zip(*linear_sum_assignment(costs), strict=True)
+        return zip(*linear_sum_assignment(costs), strict=True)
+    if rows > columns:
+        return [(row, column) for column, row in _least_cost_pairs([*zip(*costs, strict=True)])]
+
+    def cost(way: tuple[int, ...]) -> float:
+        return sum(row[column] for row, column in zip(costs, way, strict=True))
+
+    best = min(permutations(range(columns), rows), key=cost)
+    return enumerate(best)
 
 
 def _look_at(face: Face) -> _Seen:

@@ -36,6 +36,23 @@ def test_everyone_keeps_his_id(scene: Callable[[Random], Sequence], seed: int) -
     assert mistakes_in(sequence, seed) == Mistakes()
 
 
+@pytest.mark.parametrize("scene", PLAIN)
+def test_all_ways_tried_give_the_ids_that_scipy_gives(
+    scene: Callable[[Random], Sequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ids_of(most_ways: int) -> list[list[int]]:
+        monkeypatch.setattr("maix_facemesh_ros.face_ids.MOST_WAYS", most_ways)
+        ids = FaceIds()
+        found = []
+        random = np.random.default_rng(0)
+        for picture in scene(random).pictures(random):
+            ids.assign(picture.faces, picture.stamp, TIMEOUT)
+            found.append([face.id for face in picture.faces])
+        return found
+
+    assert ids_of(most_ways=0) == ids_of(most_ways=5040)
+
+
 def test_with_many_misses_and_false_faces_mistakes_are_few() -> None:
     """A face that is missed may lose its id to a false one in the same place."""
     total = Mistakes()
