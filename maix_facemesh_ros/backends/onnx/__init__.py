@@ -88,7 +88,7 @@ PICTURES_AFTER_A_LOSS = 15
 LOOK_AFTER_A_LOSS = 3
 
 #: When the detector has not looked at so many pictures, for a second or so, its memory is given
-#: back: 25 MB of the default one's at 640x480.
+#: back: 23 MB of the default one's at 640x480.
 PICTURES_UNTIL_REST = 30
 
 #: A detector's box and a landmarks' box of one face overlap by more than this; they frame it
