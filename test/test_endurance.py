@@ -39,6 +39,8 @@ pytest_plugins = ["running_node"]
 CAMERA_RATE = 30.0
 #: Seconds after which a stop counts as hanging. With the machine to itself a node stops within two.
 STOP_TIME = 10.0
+#: Stops of a hundred in which Fast DDS may hang, see `end_node`: it is one in some thousand.
+MOST_HANGS = 1
 
 RELIABLE = (
     "qos_overrides./image_raw.subscription.reliability:=reliable",
@@ -296,11 +298,18 @@ class Stop:
             return f"took {self.seconds:.1f} s"
         if not self.in_main and self._ended_by_python:
             return ""
+        if self.hung_in_fast_dds:
+            return ""
         if self.code != 0:
             return f"exit code {self.code}"
         if self.lost:
             return ""
         return "traceback" if "Traceback" in self.output else ""
+
+    @property
+    def hung_in_fast_dds(self) -> bool:
+        """Whether the process was ended because its middleware did not end the node."""
+        return self.code == 1 and bool(re.search(r"(?ms)^Timeout .* in destroy_node$", self.output))
 
     @property
     def _ended_by_python(self) -> bool:
@@ -334,13 +343,16 @@ def test_a_hundred_stops_are_clean(robot: Robot, crowd: Picture, tmp_path: Path)
             robot.spin_for(0.04)
     stops = [future.result() for future in running]
     early = [stop for stop in stops if not stop.in_main]
+    hung = [stop for stop in stops if stop.hung_in_fast_dds]
     print(
         f"{len(stops)} stops: {len(early)} before main(), "
         f"{len([stop for stop in stops if stop.moment == IN_A_FRAME])} in a frame; "
+        f"{len(hung)} in which Fast DDS hung; "
         f"at most {max(stop.seconds for stop in stops):.2f} s"
     )
     for stop in stops:
         assert not stop.fault, stop
+    assert len(hung) <= MOST_HANGS, hung
     assert all(stop.in_main for stop in stops if stop.moment != AT_THE_START)
 
 

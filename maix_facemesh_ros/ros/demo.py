@@ -31,6 +31,7 @@ from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.messages import faces_of
+from maix_facemesh_ros.ros.node_process import end_node
 from maix_facemesh_ros.ros.transport import shared_memory_environment
 
 WIDTH, HEIGHT = 640, 480
@@ -128,7 +129,7 @@ def main() -> int:
     finally:
         node.terminate()
         node.wait(timeout=10)
-        robot.destroy_node()
+        end_node(robot)
         rclpy.try_shutdown()
     return _report(robot, arguments.output)
 

@@ -55,7 +55,7 @@ from maix_facemesh_ros.ros.face_frames import FaceFrames
 from maix_facemesh_ros.ros.face_markers import FaceMarkers
 from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
-from maix_facemesh_ros.ros.node_process import run_node
+from maix_facemesh_ros.ros.node_process import end_node, run_node
 from maix_facemesh_ros.ros.other_packages import open_other_packages
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
@@ -459,7 +459,7 @@ class FaceMeshNode(Node):
         if self._reader is not None:
             self._reader.join(READER_TIMEOUT)
         self._mesh.close()
-        self.destroy_node()
+        end_node(self)
 
     @property
     def source_blocks(self) -> bool:

@@ -38,6 +38,7 @@ from maix_facemesh_ros.ros.answering_nodes import (
     wait_for_nodes,
 )
 from maix_facemesh_ros.ros.bag_player import DROPPED, BagPlayer
+from maix_facemesh_ros.ros.node_process import end_node
 from maix_facemesh_ros.ros.transport import shared_memory_environment
 
 #: Exit codes beside 0. argparse ends with 2 too.
@@ -201,7 +202,7 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
     stack.callback(rclpy.utilities.try_shutdown)
     node = Node("facemesh_replay", start_parameter_services=False)
-    stack.callback(node.destroy_node)
+    stack.callback(end_node, node)
     player = _player(options, topics, pictures, node, stack)
     _tell_what_is_played(topics, player)
     golden_topics = golden.topic_for([c.node.faces for c in player.cameras]) if golden else {}

@@ -19,7 +19,7 @@ from ament_index_python.packages import (
 from rclpy.qos import QoSProfile
 
 from maix_facemesh_ros.msg import FaceArray
-from maix_facemesh_ros.ros.node_process import start_ros
+from maix_facemesh_ros.ros.node_process import end_node, start_ros
 
 #: Where pictures come without the name of a frame.
 NO_FRAME = "camera_optical_frame"
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _frame_of_the_faces(arguments: list[str]) -> str | None:
     """Return the frame of the first faces that come; None when it is time to go."""
     frames: list[str] = []
-    asked_to_stop = start_ros(["facemesh_rviz", *arguments])
+    stop_request = start_ros(["facemesh_rviz", *arguments])
     try:
         node = rclpy.create_node("facemesh_rviz")
         faces = node.create_subscription(
@@ -66,9 +66,9 @@ def _frame_of_the_faces(arguments: list[str]) -> str | None:
         node.get_logger().info(
             f"RViz starts with the first faces on {faces.topic_name}, in their frame"
         )
-        while not frames and not asked_to_stop.is_set():
+        while not frames and not stop_request.made:
             rclpy.spin_once(node, timeout_sec=LOOK_INTERVAL)
-        node.destroy_node()
+        end_node(node)
     finally:
         rclpy.try_shutdown()
     return (frames[0] or NO_FRAME) if frames else None

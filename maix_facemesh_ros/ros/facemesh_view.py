@@ -42,7 +42,7 @@ from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
-from maix_facemesh_ros.ros.node_process import run_node
+from maix_facemesh_ros.ros.node_process import end_node, run_node
 from maix_facemesh_ros.ros.view_topics import SILENCE, WatchedTopic, trouble_with
 
 #: What can be wrong at the start: said in one line, without a traceback.
@@ -324,7 +324,7 @@ class FaceMeshView(Node):
     def stop(self) -> None:
         """Take leave of the browsers."""
         self._server.close()
-        self.destroy_node()
+        end_node(self)
 
 
 def _access(parameters: ViewParameters) -> Access:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
 
@@ -17,6 +18,7 @@ import rclpy
 import rclpy.logging
 import rclpy.utilities
 from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.node import Node
 from rclpy.signals import (
     SignalHandlerOptions,
     install_signal_handlers,
@@ -27,6 +29,12 @@ from maix_facemesh_ros.ros.transport import shared_memory_environment
 
 #: Seconds between two messages about callbacks that fail.
 WARNING_INTERVAL = 5.0
+
+#: Seconds that the middleware has to end a node; `ros2 launch` would kill the process after ten.
+DESTROY_TIMEOUT = 5.0
+
+#: A process's standard error, also where `sys.stderr` is something else.
+STANDARD_ERROR = 2
 
 
 class NodeOfAProcess(Protocol):
@@ -67,12 +75,12 @@ def run_node(
     node: NodeOfAProcess | None = None
     try:
         _set_up_heap()  # Before there are threads.
-        asked_to_stop = start_ros(arguments, profile)
+        stop_request = start_ros(arguments, profile)
         # Made first: a source may have ended, and the context with it, before the node spins.
         executor = rclpy.get_global_executor()
         node = make_node()
         install_signal_handlers(SignalHandlerOptions.ALL)
-        if not asked_to_stop.is_set():
+        if not stop_request.made:
             _spin(node, executor)
     except start_errors as error:
         rclpy.logging.get_logger(name).fatal(str(error))
@@ -98,8 +106,18 @@ def run_node(
     return code
 
 
-def start_ros(arguments: list[str] | None, profile: str | None = None) -> threading.Event:
-    """Initialize rclpy; returns what SIGINT and SIGTERM set from now on.
+@dataclass
+class StopRequest:
+    """What SIGINT and SIGTERM make.
+
+    Not a threading.Event: a second signal in the middle of its set() waits for the first, for ever.
+    """
+
+    made: bool = False
+
+
+def start_ros(arguments: list[str] | None, profile: str | None = None) -> StopRequest:
+    """Initialize rclpy; returns what SIGINT and SIGTERM make from now on.
 
     rclpy's own handlers are for when the node is made: they end the context at once, and under a
     node that is being made this was an error anywhere, and once in some hundred starts a crash.
@@ -110,10 +128,10 @@ def start_ros(arguments: list[str] | None, profile: str | None = None) -> thread
         arguments: the command line; None for the process's own.
         profile: of Fast DDS, see `transport`; None: as the environment says.
     """
-    asked_to_stop = threading.Event()
+    stop_request = StopRequest()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        asked_to_stop.set()
+        stop_request.made = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
@@ -121,7 +139,25 @@ def start_ros(arguments: list[str] | None, profile: str | None = None) -> thread
     if profile is not None:
         os.environ.update(shared_memory_environment(profile))
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    return asked_to_stop
+    return stop_request
+
+
+def end_node(node: Node) -> None:
+    """Destroy a node; a middleware that never comes back from that ends the process with 1.
+
+    That is Fast DDS where it was built for a glibc before 2.30, as in the wheels on PyPI (2.14 and
+    3.2), once in some thousand stops, when other nodes come or go in the same moment. The
+    participant's set_listener then waits for a callback of discovery to end (DomainParticipantImpl
+    .hpp), until the end of the steady clock's time. std::condition_variable counts that on from the
+    system clock's now and beyond its end, so its wait is over at once, without having let go of
+    the mutex that the callback needs, and begins anew. This thread holds Python's lock meanwhile:
+    only faulthandler's, which needs none, can end the process, and it says where it stood.
+    """
+    faulthandler.dump_traceback_later(DESTROY_TIMEOUT, exit=True, file=STANDARD_ERROR)
+    try:
+        node.destroy_node()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _spin(node: NodeOfAProcess, executor: Executor) -> None:

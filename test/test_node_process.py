@@ -1,0 +1,72 @@
+"""A node's process ends when it is told to: signal upon signal, and a middleware that hangs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TIMEOUT = 60.0  # seconds
+
+#: Ends a node whose middleware is busy for as long as the first argument says, with Python's lock
+#: held, and then goes on for a second. PyDLL does not let that lock go.
+END_NODE = """
+import ctypes, sys, time
+from maix_facemesh_ros.ros import node_process
+
+class Node:
+    def destroy_node(self):
+        ctypes.PyDLL(None).usleep(int(float(sys.argv[1]) * 1e6))
+
+node_process.DESTROY_TIMEOUT = 0.5
+node_process.end_node(Node())
+time.sleep(1)
+print("went on")
+"""
+
+#: Has a SIGTERM come in each line of what a SIGINT runs.
+SIGNAL_IN_A_SIGNAL = """
+import signal, sys
+from maix_facemesh_ros.ros.node_process import start_ros
+
+def in_each_line(frame, event, argument):
+    signal.raise_signal(signal.SIGTERM)
+    return in_each_line
+
+stop_request = start_ros([])
+sys.settrace(in_each_line)
+signal.raise_signal(signal.SIGINT)
+sys.settrace(None)
+print(stop_request.made)
+"""
+
+
+def _python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=Path(__file__).parent,  # The package is the installed one, not the sources.
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
+def test_a_middleware_that_hangs_is_ended_and_said() -> None:
+    ended = _python(END_NODE, str(TIMEOUT))
+    assert ended.returncode == 1, ended
+    assert ended.stdout == ""
+    assert "destroy_node" in ended.stderr
+    assert "node_process.py" in ended.stderr
+
+
+def test_a_process_goes_on_when_its_node_has_ended() -> None:
+    ended = _python(END_NODE, "0")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "went on\n", "")
+
+
+def test_a_signal_in_the_middle_of_another_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
+    ended = _python(SIGNAL_IN_A_SIGNAL)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
