@@ -1,4 +1,4 @@
-"""A node's process ends when it is told to: signal upon signal, and a middleware that hangs."""
+"""A node's process: it ends when it is told to, whatever happens, and loads what it needs."""
 
 from __future__ import annotations
 
@@ -42,6 +42,22 @@ sys.settrace(None)
 print(stop_request.made)
 """
 
+#: Uses a message in a node's process, and the generator that is not loaded for it.
+MESSAGES = """
+import sys
+from maix_facemesh_ros.ros.node_process import start_ros
+
+start_ros([])
+import rclpy
+from maix_facemesh_ros.msg import FaceArray
+
+node = rclpy.create_node("node")
+node.create_publisher(FaceArray, "faces", 1).publish(FaceArray())
+print(sorted({"lark", "em", "_hashlib"} & set(sys.modules)))
+import rosidl_generator_py.generate_py_impl
+print("lark" in sys.modules)
+"""
+
 
 def _python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -64,6 +80,12 @@ def test_a_middleware_that_hangs_is_ended_and_said() -> None:
 def test_a_process_goes_on_when_its_node_has_ended() -> None:
     ended = _python(END_NODE, "0")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "went on\n", "")
+
+
+def test_messages_do_not_load_what_generates_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
+    ended = _python(MESSAGES)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "[]\nTrue\n", "")
 
 
 def test_a_signal_in_the_middle_of_another_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import importlib
 import os
 import signal
 import sys
@@ -136,6 +137,7 @@ def start_ros(arguments: list[str] | None, profile: str | None = None) -> StopRe
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     _have_a_log_folder()
+    _leave_message_generator_out()
     if profile is not None:
         os.environ.update(shared_memory_environment(profile))
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
@@ -210,6 +212,22 @@ def _set_up_heap() -> None:
     ):
         if variable not in os.environ:
             mallopt(parameter, value)
+
+
+def _leave_message_generator_out() -> None:
+    """Import what messages need of rosidl_generator_py without what writes their Python code.
+
+    The package does without its generator where that cannot be imported. Here it is so that the
+    generator's parser does not load OpenSSL and much else: 5 MB and a twentieth of a second.
+    """
+    if "rosidl_generator_py" in sys.modules:
+        return
+    generator = "rosidl_generator_py.generate_py_impl"
+    sys.modules[generator] = None  # type: ignore[assignment]  # Python's way to say: not there.
+    try:
+        importlib.import_module("rosidl_generator_py")
+    finally:
+        del sys.modules[generator]
 
 
 def _have_a_log_folder() -> None:
