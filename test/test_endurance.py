@@ -28,6 +28,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
+from maix_facemesh_ros.backends.onnx import PICTURES_UNTIL_REST
 from maix_facemesh_ros.face import Face, Picture
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
@@ -148,6 +149,26 @@ def _check_that_none_is_lost(
     # On a machine that is busy with something else the node may not keep up, but it says so.
     assert len(sent) - len(answered) <= dropped + unseen
     assert dropped <= len(sent) / 5
+
+
+def test_memory_is_given_back_however_often_faces_are_looked_for(
+    start: StartNode, robot: Robot, camera_picture: Picture
+) -> None:
+    node = start("max_face_num:=1")
+    robot.wait_for_node()
+    nobody = Camera(robot, np.full_like(camera_picture, 110), QoSProfile(depth=5))
+    somebody = Camera(robot, camera_picture, QoSProfile(depth=5))
+    looking, following = [], []
+    for _ in range(4):
+        nobody.run(0.2, CAMERA_RATE)
+        looking.append(node.memory() / 1e6)
+        somebody.run(1.5 * PICTURES_UNTIL_REST / CAMERA_RATE, CAMERA_RATE)
+        following.append(node.memory() / 1e6)
+    print(
+        f"memory in MB: {np.round(looking)} looking for faces, {np.round(following)} following one"
+    )
+    assert max(following) < min(looking) - 10
+    assert max(following) < min(following) + 6
 
 
 def test_what_the_node_adds_is_little_beside_the_inference(

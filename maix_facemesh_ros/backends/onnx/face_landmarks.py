@@ -41,6 +41,8 @@ class FaceLandmarksNetwork:
         self.file_name = path.name
         #: onnxruntime's name of what computes.
         self.provider = self._network.provider
+        # From here on the networks' memory grows in pieces that can be given back.
+        self.give_back_memory()
 
     def find(self, picture: Picture, roi: Roi, *, bgr: bool) -> FaceLandmarks:
         """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) picture."""
