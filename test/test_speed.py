@@ -167,7 +167,7 @@ def test_faces_are_the_same_when_the_detectors_memory_is_given_back(
 
     kept = watched_by(lambda _: None)
     given_back = watched_by(give_back)
-    assert given_back_after == [PICTURES_UNTIL_REST] * 2
+    assert given_back_after == [0, PICTURES_UNTIL_REST] * 2, "when loaded, and when it rests"
     assert len(kept) == 2 * PICTURES_UNTIL_REST + 1
     assert all(map(np.array_equal, kept, given_back))
 
