@@ -197,12 +197,13 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     topics = [topic for topic in bag.topics if topic.name not in options.exclude_topics]
     pictures = _picture_topics(options, bag, topics)
     golden = stack.enter_context(GoldenFaces(options.check)) if options.check else None
-    record = stack.enter_context(FacesBag(options.record)) if options.record else None
     os.environ.update(shared_memory_environment())
     rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
     stack.callback(rclpy.utilities.try_shutdown)
     node = Node("facemesh_replay", start_parameter_services=False)
     stack.callback(end_node, node)
+    # Closed before the node ends, which may end the process.
+    record = stack.enter_context(FacesBag(options.record)) if options.record else None
     player = _player(options, topics, pictures, node, stack)
     _tell_what_is_played(topics, player)
     golden_topics = golden.topic_for([c.node.faces for c in player.cameras]) if golden else {}
