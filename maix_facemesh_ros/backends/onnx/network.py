@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -175,11 +176,9 @@ def _make_shared_memory() -> None:
             "initial_growth_chunk_size_bytes": MEMORY_PIECE,
         }
     )
-    try:
+    # Where somebody else in this process has made one, it serves as well.
+    with suppress(RuntimeError):
         onnxruntime.create_and_register_allocator(kind, arena)
-    except RuntimeError:
-        # Somebody else in this process has made one: it serves as well.
-        return
 
 
 def _give_back_freed_memory() -> None:
