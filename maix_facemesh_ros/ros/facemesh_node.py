@@ -21,7 +21,6 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -58,6 +57,7 @@ from maix_facemesh_ros.ros.node_parameters import declare_parameters
 from maix_facemesh_ros.ros.node_process import end_node, run_node
 from maix_facemesh_ros.ros.other_packages import open_other_packages
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
+from maix_facemesh_ros.ros.qos_events import SubscriptionEventCallbacks
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
 from maix_facemesh_ros.ros.transport import NODE_PROFILE
 

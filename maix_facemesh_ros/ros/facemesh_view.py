@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import cv2
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -43,6 +42,7 @@ from maix_facemesh_ros.parameters import ParameterError, ViewParameters, paramet
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
 from maix_facemesh_ros.ros.node_process import end_node, run_node
+from maix_facemesh_ros.ros.qos_events import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from maix_facemesh_ros.ros.view_topics import SILENCE, WatchedTopic, trouble_with
 
 #: What can be wrong at the start: said in one line, without a traceback.

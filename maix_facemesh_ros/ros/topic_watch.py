@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo
 from rclpy.node import Node
 from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from maix_facemesh_ros.ros.qos_events import QoSRequestedIncompatibleQoSInfo
 
 #: Seconds without a picture after which the node says so, again and again.
 SILENCE = 5.0

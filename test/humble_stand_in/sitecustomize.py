@@ -1,0 +1,13 @@
+"""Makes the installed rclpy look like Humble's, in every Python that has this folder on its path.
+
+Humble has the events of quality of service in `rclpy.qos_event`, and no `rclpy.event_handler`.
+"""
+
+import sys
+
+import rclpy.node
+
+sys.modules["rclpy.qos_event"] = rclpy.event_handler
+# Python's way to say: not there.
+sys.modules["rclpy.event_handler"] = None  # type: ignore[assignment]
+del rclpy.event_handler
