@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maix_facemesh_ros.face import Box, Face, FloatArray
+from maix_facemesh_ros.stream_stamps import LONGEST_PAUSE
 
 #: A face may be so many face sizes away from the way that it was going, at once and for every
 #: second since it was seen. Less at once would lose one that starts to move fast, whose landmarks
@@ -49,9 +50,6 @@ SHORTEST_INTERVAL = 1e-3
 
 #: A face that is not seen slows down: after so many seconds it has e times less speed.
 SLOWING = 0.5
-
-#: Seconds between two pictures of one stream, at most; after more, everyone counts as new.
-LONGEST_PAUSE = 1.0
 
 #: A face size that a face is off counts so many times as much as boxes that do not overlap. With 8
 #: strangers who cross slowly, and even twins, keep their ids in 40 of 40 sequences; with 1, because

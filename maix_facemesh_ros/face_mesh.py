@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,13 @@ from maix_facemesh_ros.backends import OpenedBackend, open_backend
 from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import Face, Picture, PictureError
-from maix_facemesh_ros.face_ids import LONGEST_PAUSE
 from maix_facemesh_ros.parameters import (
     FaceMeshParameters,
     ParameterError,
     parameters_of,
     unknown_parameter,
 )
-
-#: Time between two pictures when the caller gives no stamps, in seconds.
-ASSUMED_INTERVAL = 1 / 30
+from maix_facemesh_ros.stream_stamps import StreamClock
 
 #: OpenCV's warps count pixels in 16 bits.
 LARGEST_SIDE = 2**15 - 2
@@ -75,7 +71,7 @@ class FaceMesh:
         self._enrichment = Enrichment(parameters)
         #: What takes the pictures, for `pose`; None: not known. It counts from the next picture on.
         self.camera: CameraModel | None = None
-        self._stamp: float | None = None
+        self._clock = StreamClock()
         self._closed = False
 
     @property
@@ -103,10 +99,12 @@ class FaceMesh:
 
         Args:
             picture: uint8 (H, W, 3), RGB; it is only read.
-            stamp: time of the picture in seconds, used for smoothing. Without it pictures count as
-                1/30 s apart. A stamp before the last one, or later by more than a second and
-                `id_timeout`, starts a new stream: nothing of the pictures before counts any more,
-                but their ids are not used again.
+            stamp: time of the picture in seconds, used for ids and smoothing. Without it pictures
+                count as 1/30 s apart. A stamp that goes back by less than `id_timeout`, as when a
+                clock is corrected or two pictures are swapped, continues the stream. One that goes
+                back further, or advances by more than a second and `id_timeout`, starts a new
+                stream: nothing of the previous pictures counts then, and their ids are not used
+                again.
             bgr: the picture's channels are blue, green, red.
 
         Returns:
@@ -121,11 +119,16 @@ class FaceMesh:
         if self._closed:
             raise RuntimeError("this FaceMesh is closed: make a new one")
         check_picture(picture)
-        stamp = self._next_stamp(stamp)
         parameters = self._parameters
+        time = self._clock.advance(
+            self._clock.next_stamp if stamp is None else stamp, parameters.id_timeout
+        )
+        if time.is_new_stream:
+            self._backend.forget()
+            self._enrichment.forget()
         faces = self._backend.detect(picture, parameters, bgr=bgr)
         height, width = picture.shape[:2]
-        self._enrichment.enrich(faces, stamp, (width, height), self.camera, parameters)
+        self._enrichment.enrich(faces, time.seconds, (width, height), self.camera, parameters)
         return faces
 
     def close(self) -> None:
@@ -138,18 +141,6 @@ class FaceMesh:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _next_stamp(self, stamp: float | None) -> float:
-        if stamp is None:
-            stamp = ASSUMED_INTERVAL + (self._stamp or 0.0)
-        if not math.isfinite(stamp):
-            raise ValueError(f"stamp is {stamp}: give the picture's time in seconds")
-        longest_pause = max(LONGEST_PAUSE, self._parameters.id_timeout)
-        if self._stamp is not None and not 0 <= stamp - self._stamp <= longest_pause:
-            self._backend.forget()
-            self._enrichment.forget()
-        self._stamp = stamp
-        return stamp
 
 
 # help() and editors show the parameters by name, though they are declared in one place only.

@@ -11,6 +11,7 @@ from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.picture_sources import Report
+from maix_facemesh_ros.stream_stamps import StreamClock
 
 
 class FaceStream:
@@ -48,7 +49,7 @@ class FaceStream:
         self._enrichment = Enrichment(parameters)
         #: What takes the pictures, for `pose`; None: not known. It counts from the next picture on.
         self.camera: CameraModel | None = None
-        self._taken_at = float("-inf")
+        self._clock = StreamClock()
 
     @property
     def parameters(self) -> NodeParameters:
@@ -96,8 +97,8 @@ class FaceStream:
         self.close()
 
     def _enrich(self, frame: FaceFrame) -> None:
-        if frame.taken_at < self._taken_at:
+        time = self._clock.advance(frame.taken_at, self._parameters.id_timeout)
+        if time.is_new_stream:
             self._enrichment.forget()
-        self._taken_at = frame.taken_at
         size = (frame.width, frame.height)
-        self._enrichment.enrich(frame.faces, frame.taken_at, size, self.camera, self._parameters)
+        self._enrichment.enrich(frame.faces, time.seconds, size, self.camera, self._parameters)

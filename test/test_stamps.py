@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
@@ -97,6 +98,20 @@ def test_stamps_of_zero_are_one_stream(robot_of_running_node: Robot, half: Pictu
         assert ids(robot, image_message(half, stamp=(0, 0))) == first
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, -3, -2, -1), (0, 1, 3, 2, 4)], ids=["back", "swap"])
+def test_a_stamp_that_goes_back_a_little_ends_no_id(
+    robot_of_running_node: Robot, half: Picture, order: tuple[int, ...]
+) -> None:
+    """A clock that is corrected, and two images in the wrong order: each has its own stamp."""
+    found = set[int]()
+    for number in order:
+        stamp = (3000, 500_000_000 + number * 33_000_000)
+        answer = robot_of_running_node.ask(image_message(half, stamp=stamp))
+        assert stamp_of(answer) == stamp
+        found.update(face.id for face in answer.faces)
+    assert len(found) == 1
+
+
 def test_a_bag_that_starts_again_is_a_new_stream(
     robot_of_running_node: Robot, half: Picture
 ) -> None:
@@ -105,7 +120,7 @@ def test_a_bag_that_starts_again_is_a_new_stream(
     for _ in range(3):
         in_this_round = set[int]()
         for number in range(8):
-            stamp = (1000, number * 33_000_000)
+            stamp = (1000, number * 100_000_000)
             answer = robot.ask(image_message(half, stamp=stamp))
             assert stamp_of(answer) == stamp
             in_this_round.update(face.id for face in answer.faces)
@@ -140,6 +155,29 @@ def test_a_leap_ahead_by_years_is_answered(robot_of_running_node: Robot, half: P
         points = np.array(face.points)
         assert np.isfinite(points).all()
         assert 100 < points[0::2].mean() < 200, "where the face is, not where it was"
+
+
+def test_milliseconds_and_two_publishers_are_named_once(
+    start: StartNode, robot: Robot, half: Picture
+) -> None:
+    node = start()
+    robot.wait_for_node()
+    other = Node("second_camera", context=robot.context)
+    try:
+        other.create_publisher(Image, "image_raw", QoSProfile(depth=1))
+        for number in range(12):
+            robot.ask(image_message(half, stamp=(33 * number, 0)))
+        robot.wait_until(lambda: "publishers of images on" in node.output(), "naming of both")
+        for number in range(12):
+            robot.ask(image_message(half, stamp=(33 * number, 0)))
+        robot.spin_for(6.0)  # longer than from one check of the publishers to the next
+    finally:
+        other.destroy_node()
+    output = node.output()
+    assert output.count("look like milliseconds in header.stamp.sec") == 1
+    assert output.count("publishers of images on /image_raw: ") == 1
+    assert "/robot with" in output
+    assert "/second_camera with" in output
 
 
 def test_simulated_time_without_a_clock_holds_up_no_answer_and_silences_nothing(

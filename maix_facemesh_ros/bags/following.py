@@ -13,7 +13,7 @@ from maix_facemesh_ros.backends import OpenedBackend
 from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, deserialize
 from maix_facemesh_ros.bags.network_results import KnownNetworks, PictureResults, StretchResults
-from maix_facemesh_ros.bags.recordings import Camera, Recording
+from maix_facemesh_ros.bags.recordings import SECOND, Camera, Recording
 from maix_facemesh_ros.bags.stretches import (
     AFTER_STAMP,
     WARM_UP,
@@ -28,6 +28,7 @@ from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
+from maix_facemesh_ros.stream_stamps import StampCheck
 
 
 @dataclass(slots=True)
@@ -72,6 +73,9 @@ class FollowedCamera:
         self.count = CameraCount()
         #: Why the calibration cannot be used; empty when it can.
         self.calibration_error = ""
+        #: What is wrong with the stamps; empty when nothing is.
+        self.stamp_notice = ""
+        self._stamp_check = StampCheck()
         known = KnownNetworks(networks)
         detector = OnnxFaceDetector(parameters, Networks(known, known))
         self._mesh = FaceMesh(parameters, opened=OpenedBackend("onnx", "", detector))
@@ -109,6 +113,10 @@ class FollowedCamera:
             self.count.faces += len(faces)
             if picture.error:
                 self.count.unusable[picture.error] += 1
+            else:
+                self.stamp_notice = self.stamp_notice or self._stamp_check.notice(
+                    picture.stamp.seconds, picture.log_time / SECOND
+                )
             yield picture, faces
 
     def begin_of(self, stretch: Stretch) -> int | None:

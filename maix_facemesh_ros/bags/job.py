@@ -302,6 +302,9 @@ class Job:
         replaced = [topic.name for topic in self._recorded_topics(number) if topic.name in own]
         if replaced:
             yield f"{recording.path}: not copied, because it is made anew: {', '.join(replaced)}"
+        for camera in self._cameras[number]:
+            if camera.stamp_notice:
+                yield f"{recording.path}: {camera.camera.topic}: {camera.stamp_notice}"
         if self._options.parameters.pose:
             for camera in self._cameras[number]:
                 if camera.calibration_error:

@@ -60,6 +60,7 @@ from maix_facemesh_ros.ros.own_stamps import OwnStamps
 from maix_facemesh_ros.ros.qos_events import SubscriptionEventCallbacks
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
 from maix_facemesh_ros.ros.transport import NODE_PROFILE
+from maix_facemesh_ros.stream_stamps import StampCheck
 
 #: Seconds that a camera or URL may take to end its last read when the node stops.
 READER_TIMEOUT = 0.5
@@ -111,6 +112,7 @@ class FaceMeshNode(Node):
         self._closing = threading.Event()
         self._frame_id = parameters.frame_id
         self._stamps = OwnStamps(self, parameters.camera_delay)
+        self._stamp_check = StampCheck()
         self._slot: LatestSlot[bytes | ImageMessage] = LatestSlot()
         self._diagnostics = Diagnostics(
             self,
@@ -269,6 +271,8 @@ class FaceMeshNode(Node):
         started = time.perf_counter()
         image = self._transport.read(item) if isinstance(item, bytes) else item
         read = time.perf_counter()
+        if notice := self._stamp_check.notice(image.stamp.seconds, started):
+            self.get_logger().warning(f"{self._origin}: {notice}")
         self._mesh.camera = self._calibration.camera
         faces = self._mesh.process(image.picture, image.stamp.seconds, bgr=image.bgr)
         found = time.perf_counter()

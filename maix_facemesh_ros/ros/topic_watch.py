@@ -29,6 +29,7 @@ class TopicWatch:
         self._topic = topic
         self._arrived = arrived
         self._arrived_at_last_check = 0
+        self._several_named = False
         # Not the node's clock: with use_sim_time it may be the clock that is missing.
         node.create_timer(SILENCE, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -42,8 +43,16 @@ class TopicWatch:
 
     def _check(self) -> None:
         arrived = self._arrived()
+        publishers = self._node.get_publishers_info_by_topic(self._topic)
+        if len(publishers) > 1 and not self._several_named:
+            self._several_named = True
+            self._node.get_logger().warning(
+                f"{len(publishers)} publishers of images on {self._topic}: "
+                f"{', '.join(map(describe_publisher, publishers))}. Their images are tracked as "
+                "one stream, so ids and smoothed landmarks jump between them: give each publisher "
+                "a topic and a facemesh_node of its own"
+            )
         if arrived == self._arrived_at_last_check:
-            publishers = self._node.get_publishers_info_by_topic(self._topic)
             self._node.get_logger().warning(
                 f"no image on {self._topic} for {SILENCE:.0f} s: {len(publishers)} publishers"
                 + "".join(f", {describe_publisher(publisher)}" for publisher in publishers)
