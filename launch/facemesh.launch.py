@@ -48,6 +48,12 @@ ARGUMENTS = (
         "",
         "true: publish the MaixCAM's pictures on IMAGE/compressed. Empty: as params_file says.",
     ),
+    (
+        "frame_prefix",
+        "",
+        "With tf: what the names of the published frames begin with, such as left/. "
+        "Empty: as params_file says.",
+    ),
     ("image", "image_raw", "Topic with the pictures; compressed ones on IMAGE/compressed."),
     ("camera_info", "", "Topic with the camera's calibration. Empty: camera_info beside image."),
     ("faces", "faces", "Topic for the faces."),
@@ -80,6 +86,7 @@ PARAMETERS = {
     "maixcam_address": str,
     "maixcam_token_file": str,
     "maixcam_jpeg": bool,
+    "frame_prefix": str,
     "use_sim_time": bool,
 }
 

@@ -38,10 +38,16 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return one node for each camera."""
     facemesh = PathJoinSubstitution([ThisLaunchFileDir(), "facemesh.launch.py"]).perform(context)
     cameras = LaunchConfiguration("cameras").perform(context).split(",")
-    return [
-        # A group for each, so that one camera's namespace is not handed on to the next.
-        GroupAction(
-            [IncludeLaunchDescription(facemesh, launch_arguments=[("namespace", camera.strip())])]
-        )
-        for camera in cameras
-    ]
+    return [_camera(camera.strip(), facemesh) for camera in cameras]
+
+
+def _camera(camera: str, facemesh: str) -> LaunchDescriptionEntity:
+    """Return a group for one camera, so that its arguments are not handed on to the next.
+
+    Args:
+        camera: the namespace. The frames of its faces begin with it too: the face_1 of another
+            camera is under another frame, and a frame has one parent.
+        facemesh: path of facemesh.launch.py.
+    """
+    arguments = [("namespace", camera), ("frame_prefix", f"{camera}/")]
+    return GroupAction([IncludeLaunchDescription(facemesh, launch_arguments=arguments)])

@@ -448,6 +448,12 @@ class NodeParameters(FaceMeshParameters):
         "/tf, where tf2 is installed.",
         changeable=True,
     )
+    frame_prefix: str = _parameter(
+        "",
+        "With tf: what the names of the published frames begin with, such as left/ for "
+        "left/face_1. Nodes of several cameras need a prefix each: a frame has one parent.",
+        changeable=True,
+    )
     vision_msgs: bool = _parameter(
         False, "Publish vision_msgs/Detection2DArray on ~/detections, where it is installed."
     )

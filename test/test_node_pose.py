@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rcl_interfaces.msg import ParameterType, ParameterValue
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 
@@ -205,12 +206,23 @@ def test_frames_for_tf2(start: StartNode, robot: Robot, astronaut: Picture, tmp_
             return bool(lines)
 
         robot.wait_until(has_come, "frames")
+        prefix = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="left/")
+        assert robot.set_parameters(frame_prefix=prefix) == (True, "")
+        prefixed: list[str] = []
+
+        def has_come_with_prefix() -> bool:
+            robot.ask(image_message(two))
+            prefixed.extend(line for line in listener.stdout or [] if "left/" in line)
+            return bool(prefixed)
+
+        robot.wait_until(has_come_with_prefix, "frames with a prefix")
     finally:
         listener.kill()
         listener.wait(20)
     answer = robot.answers[-1]
     frames = {name: frame for name, *frame in json.loads(lines[-1])}
     assert frames.keys() == {"face_1", "gaze_1", "face_2", "gaze_2"}
+    assert {name for name, *_ in json.loads(prefixed[-1])} == {f"left/{name}" for name in frames}
     for face in answer.faces:
         parent, seconds, place, turned = frames[f"face_{face.id}"]
         assert (parent, seconds) == ("left_eye", answer.header.stamp.sec)

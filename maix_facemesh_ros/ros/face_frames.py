@@ -25,26 +25,29 @@ QUEUED_MESSAGES = 100
 
 
 class FaceFrames:
-    """Publishes `face_<id>` and `gaze_<id>`, all of one picture in one message."""
+    """Publishes `face_<id>` and `gaze_<id>`, all of one image in one message."""
 
     def __init__(self, node: Node) -> None:
         """Prepare; the topic is there from the first frame on."""
         self._node = node
         self._publisher: Publisher | None = None
 
-    def publish(self, header: Header, faces: Sequence[Face], *, for_hri: bool) -> None:
-        """Publish the frames of one picture's faces, under the header's own.
+    def publish(
+        self, header: Header, faces: Sequence[Face], *, prefix: str, for_hri: bool
+    ) -> None:
+        """Publish the frames of one image's faces, under the header's own.
 
         Args:
-            header: of the picture.
+            header: of the image.
             faces: those without pose or id have no frame.
+            prefix: of the frames' names, such as `left/`; empty: none.
             for_hri: also under the names that go with the topics of hri_msgs.
         """
         frames = [
             frame
             for face in faces
             for name in (str(face.id), *([hri_id(face.id)] if for_hri else []))
-            for frame in _frames_of(face, name, header)
+            for frame in _frames_of(face, prefix, name, header)
         ]
         if not frames:
             return
@@ -61,11 +64,11 @@ class FaceFrames:
         self._publisher.publish(TFMessage(transforms=frames))
 
 
-def _frames_of(face: Face, name: str, header: Header) -> Iterator[TransformStamped]:
+def _frames_of(face: Face, prefix: str, name: str, header: Header) -> Iterator[TransformStamped]:
     if face.id and face.pose is not None:
-        yield _frame(f"face_{name}", face.pose, header)
+        yield _frame(f"{prefix}face_{name}", face.pose, header)
         if face.gaze is not None:
-            yield _frame(f"gaze_{name}", _gaze_pose(face.gaze, face.pose), header)
+            yield _frame(f"{prefix}gaze_{name}", _gaze_pose(face.gaze, face.pose), header)
 
 
 def _gaze_pose(gaze: Gaze, head: DoubleArray) -> DoubleArray:

@@ -325,7 +325,12 @@ class FaceMeshNode(Node):
         started = time.perf_counter()
         try:
             if self._in_force.tf:
-                self._face_frames.publish(header, faces, for_hri=self._in_force.hri_msgs)
+                self._face_frames.publish(
+                    header,
+                    faces,
+                    prefix=self._in_force.frame_prefix,
+                    for_hri=self._in_force.hri_msgs,
+                )
             self._cloud.publish(header, faces)
             camera = camera_of_pictures(size, self._mesh.camera, self._in_force)
             self._markers.publish(header, size, faces, camera, self._in_force)
