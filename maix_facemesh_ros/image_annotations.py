@@ -13,6 +13,12 @@ LANDMARK = (0.9, 1.0, 1.0, 0.9)
 TEXT = (0.04, 0.16, 0.1, 1.0)
 TEXT_SIZE = 14.0
 
+#: Width in pixels of the line around a face.
+OUTLINE_THICKNESS = 2.0
+#: Radius of a landmark's dot, as a part of the box's longer side: dots that are as large on each
+#: face hide a small one.
+LANDMARK_RADIUS = 0.006
+
 #: Constants of foxglove_msgs/PointsAnnotation.
 POINTS = 1
 LINE_LOOP = 2
@@ -32,10 +38,14 @@ def image_annotations(messages: Any, header: Any, faces: Sequence[Face]) -> Any:
     for face in faces:
         x, y, width, height = face.box
         corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-        annotations.points.append(_points(messages, header, LINE_LOOP, corners, OUTLINE))
+        annotations.points.append(
+            _points(messages, header, LINE_LOOP, corners, OUTLINE, OUTLINE_THICKNESS)
+        )
         if len(face.points):
+            # Of dots, Foxglove and Lichtblick take the thickness for the radius.
+            radius = LANDMARK_RADIUS * max(width, height)
             annotations.points.append(
-                _points(messages, header, POINTS, face.points.tolist(), LANDMARK)
+                _points(messages, header, POINTS, face.points.tolist(), LANDMARK, radius)
             )
         annotations.texts.append(
             messages.TextAnnotation(
@@ -56,13 +66,14 @@ def _points(
     kind: int,
     points: Iterable[Sequence[float]],
     colour: tuple[float, float, float, float],
+    thickness: float,
 ) -> Any:
     return messages.PointsAnnotation(
         timestamp=header.stamp,
         type=kind,
         points=[messages.Point2(x=x, y=y) for x, y in points],
         outline_color=_colour(messages, colour),
-        thickness=2.0,
+        thickness=thickness,
     )
 
 

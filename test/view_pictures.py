@@ -241,7 +241,7 @@ def draw_annotations(picture: Picture, annotations: Any) -> Picture:
         thickness = round(part.thickness * OVERSAMPLING)
         if part.type == part.POINTS:
             for x, y in pixels.tolist():
-                cv2.circle(canvas, (x, y), thickness // 2, colour, cv2.FILLED, cv2.LINE_AA)
+                cv2.circle(canvas, (x, y), thickness, colour, cv2.FILLED, cv2.LINE_AA)
         else:
             closed = part.type == part.LINE_LOOP
             cv2.polylines(canvas, [pixels], closed, colour, thickness, cv2.LINE_AA)
