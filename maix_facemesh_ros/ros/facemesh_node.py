@@ -16,8 +16,6 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
@@ -30,11 +28,13 @@ from std_msgs.msg import Header
 
 from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
 from maix_facemesh_ros.camera_info import is_rectified
+from maix_facemesh_ros.compressed_image import check_jpeg, decode_compressed
 from maix_facemesh_ros.enrichment import camera_of_pictures
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_message import serialized_faces
 from maix_facemesh_ros.face_stream import FaceStream
+from maix_facemesh_ros.image_levels import Levels
 from maix_facemesh_ros.image_message import ImageMessage, Stamp, read_compressed_image, read_image
 from maix_facemesh_ros.latest import LatestSlot
 from maix_facemesh_ros.model_files import ModelError
@@ -121,6 +121,7 @@ class FaceMeshNode(Node):
                 "pictures from": self._origin,
                 "calibration": self._calibration.state(),
                 "pose": self._pose_state(),
+                **self._levels_state(),
             },
         )
         self._reader_of_topics = MessageReader(self)
@@ -139,7 +140,8 @@ class FaceMeshNode(Node):
         self._annotated = AnnotatedPicture(self)
         self._other_packages = open_other_packages(self, parameters)
         # With a MaixCAM: the faces of the last pictures, whose JPEGs may follow.
-        self._faces_at: dict[float, list[Face]] = {}
+        self._faces_at: dict[float, FaceFrame] = {}
+        self._levels: Levels | None = None
         self._without_pose_since: float | None = None
         self._said_why_no_pose = False
         self._faces = self.create_publisher(
@@ -273,6 +275,7 @@ class FaceMeshNode(Node):
         read = time.perf_counter()
         if notice := self._stamp_check.notice(image.stamp.seconds, started):
             self.get_logger().warning(f"{self._origin}: {notice}")
+        self._levels = image.levels
         self._mesh.camera = self._calibration.camera
         faces = self._mesh.process(image.picture, image.stamp.seconds, bgr=image.bgr)
         found = time.perf_counter()
@@ -290,7 +293,7 @@ class FaceMeshNode(Node):
         size = (frame.width, frame.height)
         self._publish(header, size, frame.faces)
         self._show(header, size, frame.faces)
-        self._faces_at[frame.taken_at] = frame.faces
+        self._faces_at[frame.taken_at] = frame
         if len(self._faces_at) > JPEGS_LATE:
             del self._faces_at[next(iter(self._faces_at))]
         # For the next frame: this one came with the calibration of before.
@@ -370,6 +373,10 @@ class FaceMeshNode(Node):
             f"with an assumed field of view of {assumed:g}°" if assumed else "none: no calibration"
         )
 
+    def _levels_state(self) -> dict[str, str]:
+        """Of 16-bit images: which values become black and white in the last one."""
+        return {} if self._levels is None else {"black and white of 16 bits": str(self._levels)}
+
     def _explain_missing_pose(self, faces: Sequence[Face]) -> None:
         """Say once what pose needs, unless its calibration may still be on its way."""
         if not any(len(face.points) and face.pose is None for face in faces):
@@ -385,23 +392,30 @@ class FaceMeshNode(Node):
             )
 
     def _publish_picture(self, frame: JpegFrame) -> None:
-        header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
-        self._pictures_out.publish(
-            CompressedImage(header=header, format="jpeg", data=array("B", frame.jpeg))
-        )
-        faces = self._faces_at.get(frame.taken_at)
-        if faces is None or not self._annotated.is_wanted:
-            return
-        started = time.perf_counter()
-        picture = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        if picture is None:
+        """Pass on a JPEG of a MaixCAM, and draw the faces into it."""
+        try:
+            # Its own faces may have been replaced by later ones.
+            latest = next(reversed(self._faces_at.values()), None)
+            announced = self._faces_at.get(frame.taken_at, latest)
+            size = (0, 0) if announced is None else (announced.width, announced.height)
+            file = check_jpeg(frame.jpeg, size)
+            header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
+            self._pictures_out.publish(
+                CompressedImage(header=header, format="jpeg", data=array("B", frame.jpeg))
+            )
+            found = self._faces_at.get(frame.taken_at)
+            if found is None or not self._annotated.is_wanted:
+                return
+            started = time.perf_counter()
+            picture = decode_compressed(file).picture
+            self._annotated.publish(header, picture, found.faces, bgr=True)
+            self._diagnostics.took({"views of JPEGs": time.perf_counter() - started})
+        except PictureError as error:
+            # Its faces have been answered, so the picture is not counted as lost.
             self.get_logger().warning(
-                f"a JPEG of {self._origin} cannot be read, and is not drawn into",
+                f"a JPEG of {self._origin} cannot be used: {error}",
                 throttle_duration_sec=WARNING_INTERVAL,
             )
-            return
-        self._annotated.publish(header, np.asarray(picture, np.uint8), faces, bgr=True)
-        self._diagnostics.took({"views of JPEGs": time.perf_counter() - started})
 
     def _source_pictures(self, source: PictureSource) -> Iterator[ImageMessage]:
         for picture in source.pictures():
@@ -413,6 +427,7 @@ class FaceMeshNode(Node):
                 self._frame_id,
                 picture.picture,
                 bgr=picture.is_bgr,
+                levels=picture.levels,
             )
 
     def _say_ended(self) -> None:

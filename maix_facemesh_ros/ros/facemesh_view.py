@@ -249,10 +249,11 @@ class FaceMeshView(Node):
         """Return a picture as JPEG, not wider than wanted, and its size as it came."""
         if source.message_type is Image:
             return self._encoded(read_image(message))
-        encoded = read_encoded_image(message)
-        is_jpeg = bytes(encoded.data[:2]) == b"\xff\xd8"
-        if is_jpeg and encoded.size[0] <= self._in_force.largest_width:
-            return bytes(encoded.data), encoded.size
+        file = read_encoded_image(message).file
+        # One without its end is decoded: browsers do not agree on what they show of it.
+        as_it_is = file.kind == "JPEG" and not file.open_end
+        if as_it_is and file.width <= self._in_force.largest_width:
+            return bytes(file.data), file.size
         return self._encoded(read_compressed_image(message))
 
     def _encoded(self, image: ImageMessage) -> tuple[bytes, tuple[int, int]]:
