@@ -24,7 +24,9 @@ HUMBLE = {
 
 
 def test_the_stand_in_for_humble_has_humbles_names() -> None:
-    program = "import rclpy.qos_event as q; q.SubscriptionEventCallbacks\nimport rclpy.event_handler"
+    program = (
+        "import rclpy.qos_event as q; q.SubscriptionEventCallbacks\nimport rclpy.event_handler"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, **HUMBLE},

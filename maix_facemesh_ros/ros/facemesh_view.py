@@ -42,7 +42,10 @@ from maix_facemesh_ros.parameters import ParameterError, ViewParameters, paramet
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
 from maix_facemesh_ros.ros.node_process import end_node, run_node
-from maix_facemesh_ros.ros.qos_events import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from maix_facemesh_ros.ros.qos_events import (
+    QoSRequestedIncompatibleQoSInfo,
+    SubscriptionEventCallbacks,
+)
 from maix_facemesh_ros.ros.view_topics import SILENCE, WatchedTopic, trouble_with
 
 #: What can be wrong at the start: said in one line, without a traceback.
