@@ -6,13 +6,13 @@ import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from maix_facemesh_ros.camera_model import CameraModel, Region
 from maix_facemesh_ros.parameters import ParameterError
+from maix_facemesh_ros.user_files import read_small_file
 
 #: What a calibration file may leave out: the camera looks where it looks.
 IDENTITY = {"data": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
@@ -76,15 +76,27 @@ def is_rectified(topic: str, rectified: str) -> bool:
     return re.search(r"/image_rect[^/]*(/compressed)?$", topic) is not None
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Reads YAML without aliases: a few lines of them unpack to more than a machine holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """See yaml.composer.Composer."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1} has an alias")
+        return super().compose_node(parent, index)
+
+
 def read_calibration(file: str) -> FileCalibration:
     """Read a calibration as camera_calibration writes it (camera_calibration_parsers, YAML).
+
+    Args:
+        file: see `user_files.path_of`.
 
     Raises:
         ParameterError: the file cannot be read, or is no calibration.
     """
     try:
-        with Path(file).open("rb") as stream:
-            content = yaml.safe_load(stream)
+        content = yaml.load(read_small_file(file), _PlainLoader)
         return FileCalibration(
             width=_size(content["image_width"]),
             height=_size(content["image_height"]),
@@ -96,9 +108,9 @@ def read_calibration(file: str) -> FileCalibration:
         )
     except OSError as error:
         raise ParameterError(
-            f"calibration_file is {file!r}, which cannot be read: {error.strerror}"
+            f"calibration_file is {file!r}, which cannot be read: {error.strerror or error}"
         ) from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ParameterError(
             f"calibration_file is {file!r}, which is no calibration of camera_calibration "
             f"({type(error).__name__}: {reprlib.repr(str(error))}): it holds image_width, "
@@ -108,14 +120,14 @@ def read_calibration(file: str) -> FileCalibration:
 
 
 def _size(pixels: object) -> int:
-    if not isinstance(pixels, int) or pixels <= 0:
-        raise ValueError(f"a size is {pixels!r}")
+    if not isinstance(pixels, int) or not 0 < pixels < 2**31:
+        raise ValueError(f"a size is {reprlib.repr(pixels)}")
     return pixels
 
 
 def _name(text: object) -> str:
     if not isinstance(text, str):
-        raise TypeError(f"distortion_model is {text!r}")
+        raise TypeError(f"distortion_model is {reprlib.repr(text)}")
     return text
 
 

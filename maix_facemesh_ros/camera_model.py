@@ -22,10 +22,11 @@ import numpy.typing as npt
 DoubleArray = npt.NDArray[np.float64]
 
 #: Names of distortion models (sensor_msgs/distortion_models.hpp; "fisheye" is what some drivers
-#: call "equidistant"), and how many coefficients each may have.
+#: call "equidistant"), and how many coefficients each may have. As in OpenCV, the number says what
+#: the lens does: k1, k2, p1, p2, then k3; k4, k5, k6; s1 to s4 (thin prism); and the sensor's tilt.
 COEFFICIENTS: Final = {
-    "plumb_bob": (4, 5),
-    "rational_polynomial": (8,),
+    "plumb_bob": (4, 5, 8, 12, 14),
+    "rational_polynomial": (4, 5, 8, 12, 14),
     "equidistant": (4,),
     "fisheye": (4,),
 }
@@ -84,7 +85,7 @@ class CameraModel:
     height: int
     #: (3, 3): focal lengths and principal point in pixels, the latter from the picture's corner.
     matrix: DoubleArray
-    #: (4,), (5,) or (8,) in OpenCV's order, or (0,).
+    #: (4,), (5,), (8,), (12,) or (14,) in OpenCV's order, or (0,).
     distortion: DoubleArray
     #: One of `COEFFICIENTS`, or `NO_DISTORTION`.
     model: str = NO_DISTORTION
@@ -114,7 +115,8 @@ class CameraModel:
             width: pixels of the full sensor, as calibrated; so the height and the matrix.
             height: see width.
             matrix: the 9 numbers K of a CameraInfo.
-            distortion: the numbers D; none, or all 0: the lens does not distort.
+            distortion: the numbers D; none, or all 0: the lens does not distort. More of them than
+                the model has count if they are not 0.
             model: the name of the distortion model; it may be empty where the lens does not
                 distort.
             binning: pixels of the sensor in one pixel of the picture, across and down; 0 is 1.
@@ -126,8 +128,8 @@ class CameraModel:
         coefficients = _numbers("D", distortion)
         if not coefficients.any():
             model, coefficients = NO_DISTORTION, np.zeros(0)
-        elif model == "plumb_bob" and len(coefficients) == 4:
-            coefficients = np.append(coefficients, 0.0)
+        else:
+            coefficients = _without_zeros(coefficients, model)
         focal_lengths_and_center = _numbers("K", matrix, 9).reshape(3, 3)
         sensor = _sensor_matrix("K", focal_lengths_and_center)
         size, cut = _cut(width, height, sensor, binning, region)
@@ -274,12 +276,25 @@ def _distort(rays: DoubleArray, coefficients: DoubleArray, model: str) -> Double
         bent = _bend(angle, coefficients)
         distorted: DoubleArray = rays * (bent / np.maximum(radius, 1e-12))
         return distorted
-    k1, k2, p1, p2, k3, k4, k5, k6 = (*coefficients, 0.0, 0.0, 0.0)[:8]
+    if len(coefficients) > 8:
+        return _distort_with_opencv(rays, coefficients)
+    k1, k2, p1, p2, k3, k4, k5, k6 = (*coefficients, 0.0, 0.0, 0.0, 0.0)[:8]
     radial = 1.0 + squared * (k1 + squared * (k2 + squared * k3))
     if k4 or k5 or k6:
         radial = radial / (1.0 + squared * (k4 + squared * (k5 + squared * k6)))
     along = 2.0 * (rays @ (p2, p1))[:, np.newaxis]
     return np.asarray(rays * (radial + along) + squared * (p2, p1), np.float64)
+
+
+def _distort_with_opencv(rays: DoubleArray, coefficients: DoubleArray) -> DoubleArray:
+    finite = np.isfinite(rays).all(axis=1)
+    distorted = np.full(rays.shape, np.nan)
+    if finite.any():
+        points = np.column_stack([rays[finite], np.ones(finite.sum())])
+        nothing = np.zeros(3)
+        projected, _ = cv2.projectPoints(points, nothing, nothing, np.eye(3), coefficients)
+        distorted[finite] = projected[:, 0]
+    return distorted
 
 
 def _bend(angle: DoubleArray, coefficients: DoubleArray) -> DoubleArray:
@@ -309,6 +324,21 @@ def _undistort_equidistant(bent_rays: DoubleArray, coefficients: DoubleArray) ->
             break
     straight = np.tan(np.where((angle >= 0.0) & (angle < math.pi / 2), angle, np.nan))
     return np.asarray(bent_rays * (straight / np.maximum(bent, 1e-12)), np.float64)
+
+
+def _without_zeros(coefficients: DoubleArray, model: str) -> DoubleArray:
+    """Return the coefficients in the shortest of the model's lengths that holds all but zeros.
+
+    Drivers fill D up to 5, 8 or 14 numbers, whatever the model. Four of plumb_bob become five.
+    """
+    needed = int(np.flatnonzero(coefficients)[-1]) + 1
+    lengths = [length for length in COEFFICIENTS.get(model, ()) if length >= max(needed, 5)]
+    if model in ("equidistant", "fisheye"):
+        lengths = [4] if needed <= 4 else []
+    given = len(coefficients)
+    if not lengths or given < 4 or (given not in COEFFICIENTS[model] and given < lengths[0]):
+        return coefficients  # refused by name later
+    return np.resize(np.append(coefficients, np.zeros(lengths[0])), lengths[0])
 
 
 def _numbers(name: str, values: Sequence[float] | DoubleArray, count: int = -1) -> DoubleArray:

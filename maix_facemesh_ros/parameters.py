@@ -515,7 +515,8 @@ class NodeParameters(FaceMeshParameters):
     calibration_file: str = _parameter(
         "",
         "YAML file of camera_calibration for the camera that is source or of a MaixCAM: it is "
-        "published as camera_info with every picture. Pictures on a topic bring theirs.",
+        "published as camera_info with every picture. Pictures on a topic bring theirs. A path, or "
+        "a URL such as package://my_robot/config/camera.yaml.",
     )
     maixcam_address: str = _parameter(
         "",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
@@ -89,6 +90,36 @@ def test_the_same_calibration_again_is_the_same_camera(camera: Camera) -> None:
     again.k[0] += 1.0
     camera.calibration._on_camera_info(serialize_message(again))
     assert camera.calibration.camera is not before
+
+
+def test_a_calibration_that_is_published_once_before_the_node_is_there_arrives(
+    ros_in_this_process: None,  # noqa: ARG001
+) -> None:
+    node = Node("camera", namespace="eye")
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+    publisher = node.create_publisher(CameraInfo, "camera_info", latched)
+    publisher.publish(calibration_of(640, 480))
+    calibration = Calibration(node, "", own_camera=False)
+    end = time.monotonic() + TIMEOUT
+    while calibration.camera is None:
+        assert time.monotonic() < end, "the calibration does not arrive"
+        executor.spin_once(timeout_sec=0.1)
+    assert calibration.state().startswith("640x480")
+    executor.shutdown()
+    node.destroy_node()
+
+
+def test_a_publisher_of_which_no_calibration_arrives_is_named(
+    camera: Camera, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maix_facemesh_ros.ros.calibration.PATIENCE", 0.0)
+    for _ in range(3):
+        camera.calibration.picture_is(Header(), (640, 480))
+    log = capfd.readouterr().err
+    assert log.count("no calibration arrives on /eye/camera_info, though there is") == 1
+    assert "/eye/listener with sensor_msgs/msg/CameraInfo RELIABLE VOLATILE" in log
 
 
 def test_of_rectified_pictures_the_projection_counts(camera: Camera) -> None:

@@ -22,6 +22,20 @@ CAMERAS = {
     "plumb_bob": CameraModel.from_calibration(
         640, 480, K, (-0.35, 0.14, 0.002, -0.0015, -0.02), "plumb_bob"
     ),
+    "thin_prism": CameraModel.from_calibration(
+        640,
+        480,
+        K,
+        (0.8, 0.05, 0.0004, -0.0002, 0.001, 1.15, 0.2, 0.01, 0.002, -0.001, 0.003, 0.001),
+        "rational_polynomial",
+    ),
+    "tilted": CameraModel.from_calibration(
+        640,
+        480,
+        K,
+        (-0.3, 0.1, 0.0004, -0.0002, 0.001, 0.0, 0.0, 0.0, 0.002, 0.0, 0.001, 0.0, 0.03, -0.02),
+        "rational_polynomial",
+    ),
     "rational": CameraModel.from_calibration(
         1280,
         720,
@@ -282,6 +296,9 @@ def test_projection_is_opencvs() -> None:
     for name, coefficients in (
         ("plumb_bob", (-0.35, 0.14, 0.002, -0.0015, -0.02)),
         ("rational_polynomial", (0.8, 0.05, 0.0004, -0.0002, 0.001, 1.15, 0.2, 0.01)),
+        ("rational_polynomial", tuple(CAMERAS["thin_prism"].distortion)),
+        ("rational_polynomial", tuple(CAMERAS["tilted"].distortion)),
+        ("plumb_bob", (0.8, 0.05, 0.0004, -0.0002, 0.001, 1.15, 0.2, 0.01)),
         ("equidistant", (-0.02, 0.006, -0.004, 0.0007)),
     ):
         model = CameraModel.from_calibration(640, 480, K, coefficients, name)
@@ -342,3 +359,37 @@ def test_a_calibration_that_cannot_be_is_refused(arguments: tuple[object, ...], 
 def test_an_angle_that_no_lens_has_is_refused(degrees: float) -> None:
     with pytest.raises(CalibrationError, match="the field of view is"):
         CameraModel.from_field_of_view(640, 480, degrees)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "taken"),
+    [
+        ("plumb_bob", (-0.3, 0.1, 0.01, 0.02), (-0.3, 0.1, 0.01, 0.02, 0)),
+        ("plumb_bob", (-0.3, 0.1, 0.01, 0.02, 0.3, 0, 0, 0), (-0.3, 0.1, 0.01, 0.02, 0.3)),
+        ("plumb_bob", (-0.3, 0.1, 0, 0, 0, 0, 0, 0, 0), (-0.3, 0.1, 0, 0, 0)),
+        ("plumb_bob", (-0.3, *[0] * 13), (-0.3, 0, 0, 0, 0)),
+        ("rational_polynomial", (0.1, 0, 0, 0, 0, 0.1, *[0] * 6), (0.1, 0, 0, 0, 0, 0.1, 0, 0)),
+        ("rational_polynomial", (-0.3, 0.1, 0, 0), (-0.3, 0.1, 0, 0, 0)),
+        ("equidistant", (0.01, 0.02, 0, 0, 0, 0, 0, 0), (0.01, 0.02, 0, 0)),
+    ],
+)
+def test_zeros_after_the_coefficients_do_not_count(
+    model: str, given: tuple[float, ...], taken: tuple[float, ...]
+) -> None:
+    camera = CameraModel.from_calibration(640, 480, K, given, model)
+    assert tuple(camera.distortion) == taken
+    assert camera.model == model
+
+
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [
+        ("plumb_bob", (-0.3, 0.1, 0, 0, 0, 0.1)),
+        ("plumb_bob", (-0.3, 0.1, 0)),
+        ("equidistant", (0.01, 0, 0, 0, 0.1)),
+        ("rational_polynomial", (*[0.0] * 14, 0.1)),
+    ],
+)
+def test_numbers_that_no_model_has_are_refused(model: str, given: tuple[float, ...]) -> None:
+    with pytest.raises(CalibrationError, match=f"{model} has {len(given)} coefficients"):
+        CameraModel.from_calibration(640, 480, K, given, model)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from sensor_msgs.msg import CompressedImage
+
+from running_node import Robot
+
+pytest_plugins = ["running_node"]
 
 TIMEOUT = 60.0  # seconds
 
@@ -24,6 +30,33 @@ node_process.DESTROY_TIMEOUT = 0.5
 node_process.end_node(Node())
 time.sleep(1)
 print("went on")
+"""
+
+#: Starts a node whose middleware hangs, with Python's lock held.
+START_NODE = """
+import ctypes
+from maix_facemesh_ros.ros import node_process
+
+def make_node():
+    ctypes.PyDLL(None).usleep(60_000_000)
+
+node_process.START_TIMEOUT = 0.5
+node_process.run_node(make_node, (), [])
+print("went on")
+"""
+
+#: Runs a node of which each compressed image takes a minute to decode.
+SLOW_DECODER = """
+import sys, time
+from maix_facemesh_ros.ros import facemesh_node
+
+def decode(message):
+    print("decoding", flush=True)
+    time.sleep(60)
+
+raw = facemesh_node.TRANSPORTS["compressed"]
+facemesh_node.TRANSPORTS["compressed"] = raw._replace(read=decode)
+sys.exit(facemesh_node.main(["--ros-args", "-p", "image_transport:=compressed"]))
 """
 
 #: Has a SIGTERM come in each line of what a SIGINT runs.
@@ -75,6 +108,40 @@ def test_a_middleware_that_hangs_is_ended_and_said() -> None:
     assert ended.stdout == ""
     assert "destroy_node" in ended.stderr
     assert "node_process.py" in ended.stderr
+
+
+def test_a_start_that_hangs_is_ended_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
+    ended = _python(START_NODE)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "in make_node" in ended.stderr
+    assert "in run_node" in ended.stderr
+
+
+def test_a_stop_does_not_wait_for_an_image_that_is_being_decoded(
+    robot: Robot, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        node = subprocess.Popen(
+            [sys.executable, "-c", SLOW_DECODER],
+            cwd=Path(__file__).parent,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        images = robot.create_publisher(CompressedImage, "image_raw/compressed", 1)
+
+        def is_decoding() -> bool:
+            images.publish(CompressedImage(format="jpeg"))
+            return "decoding" in log.read_text()
+
+        robot.wait_until(is_decoding, "image in the decoder")
+        node.send_signal(signal.SIGINT)
+        assert node.wait(timeout=TIMEOUT / 2) == 0, log.read_text()
+    finally:
+        node.kill()
+    assert "Traceback" not in log.read_text()
 
 
 def test_a_process_goes_on_when_its_node_has_ended() -> None:

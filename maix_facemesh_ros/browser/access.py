@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from maix_facemesh_ros.user_files import read_small_file
+
 #: Bytes of a token that is made here.
 TOKEN_BYTES = 18
 
@@ -87,7 +89,7 @@ def token_of(file: Path) -> str:
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            token = file.read_text("utf-8").strip()
+            token = read_small_file(file).decode("utf-8").strip()
         else:
             token = secrets.token_urlsafe(TOKEN_BYTES)
             with os.fdopen(descriptor, "w") as made:

@@ -9,6 +9,8 @@ HTTP and WebSocket are Tornado's, in a thread of its own.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import json
 import threading
 import time
@@ -40,6 +42,9 @@ GUESSES_AT_ONCE = 4
 
 #: Seconds between two looks whether a browser is still there.
 PING_INTERVAL = 10.0
+
+#: Seconds that `close` waits for the server's thread, which may be decoding an image.
+CLOSE_TIMEOUT = 1.0
 
 #: Bytes of a request, and of a browser's message: more than any of ours has.
 LARGEST_REQUEST = 4096
@@ -120,10 +125,18 @@ class FrameServer:
     def close(self) -> None:
         """Take leave of all browsers and stop."""
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+            leaving = asyncio.run_coroutine_threadsafe(self._stop(), self._loop)
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                leaving.result(CLOSE_TIMEOUT)
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-        self._loop.close()
+            self._thread.join(CLOSE_TIMEOUT / 2)
+        if not self.blocks:
+            self._loop.close()
+
+    @property
+    def blocks(self) -> bool:
+        """Whether, after `close`, an image is still being decoded."""
+        return self._thread.is_alive()
 
     # ---- On the server's thread ------------------------------------------------------------------
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import (
+    QoSDurabilityPolicy,
+    QoSProfile,
+    QoSReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
@@ -13,9 +21,14 @@ from std_msgs.msg import Header
 
 from maix_facemesh_ros import camera_info
 from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
+from maix_facemesh_ros.ros.qos_events import SubscriptionEventCallbacks
+from maix_facemesh_ros.ros.topic_watch import describe_publisher
 
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 30.0
+
+#: Seconds with pictures, but without a calibration, after which its publishers are named.
+PATIENCE = 5.0
 
 #: Bytes of a serialized message up to the end of its stamp, which is another one each time.
 UNTIL_STAMP = 12
@@ -59,6 +72,7 @@ class Calibration:
         self._problem = ""
         self._picture_size: tuple[int, int] | None = None
         self._publisher: Publisher | None = None
+        self._first_picture_at: float | None = None
         if file:
             self._take(read_calibration(file))
             self.origin = file
@@ -76,12 +90,29 @@ class Calibration:
             callback_group=callback_group,
             raw=True,
         ).topic_name
+        # A camera whose calibration does not change may publish it once, before this node is there.
+        node.create_subscription(
+            CameraInfo,
+            "camera_info",
+            self._on_camera_info,
+            QoSProfile(
+                depth=1,
+                reliability=QoSReliabilityPolicy.RELIABLE,
+                durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+            ),
+            # Most publishers do not keep theirs: they do not fit this one, and need not.
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+            callback_group=callback_group,
+            raw=True,
+        )
 
     def picture_is(self, header: Header, size: tuple[int, int]) -> None:
         """Take note of a picture: its header and its width and height in pixels."""
         if self._picture_size != size:
             self._picture_size = size
             self._check_size()
+        if self._latest is None:
+            self._name_publishers()
         if self._publisher is not None and self._latest is not None:
             self._latest.header = header
             self._publisher.publish(self._latest)
@@ -104,6 +135,23 @@ class Calibration:
             f"{self.camera.matrix[1, 1]:.1f} pixels, {self.camera.model or 'no distortion'}"
             + ("" if self.fits else f"; does not fit the pictures of {_text(self._picture_size)}")
         )
+
+    def _name_publishers(self) -> None:
+        """Once, after a while: say who publishes a calibration of which nothing arrives."""
+        now = time.monotonic()
+        if self._first_picture_at is None:
+            self._first_picture_at = now
+        if now - self._first_picture_at < PATIENCE:
+            return
+        self._first_picture_at = math.inf
+        publishers = self._node.get_publishers_info_by_topic(self.origin)
+        if publishers:
+            self._node.get_logger().warning(
+                f"no calibration arrives on {self.origin}, though there is "
+                f"{' and '.join(map(describe_publisher, publishers))}. A publisher that sends it "
+                "only once needs the quality of service RELIABLE TRANSIENT_LOCAL; every other one "
+                "sends it with each picture"
+            )
 
     def _on_camera_info(self, message: bytes) -> None:
         # One comes with every picture: only another one is worth reading.

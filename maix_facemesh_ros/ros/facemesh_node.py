@@ -54,7 +54,14 @@ from maix_facemesh_ros.ros.face_frames import FaceFrames
 from maix_facemesh_ros.ros.face_markers import FaceMarkers
 from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
-from maix_facemesh_ros.ros.node_process import end_node, run_node
+from maix_facemesh_ros.ros.node_process import (
+    COMPILE_TIMEOUT,
+    START_TIMEOUT,
+    WORKER_TIMEOUT,
+    end_node,
+    run_node,
+    start_bound,
+)
 from maix_facemesh_ros.ros.other_packages import open_other_packages
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
 from maix_facemesh_ros.ros.qos_events import SubscriptionEventCallbacks
@@ -160,7 +167,10 @@ class FaceMeshNode(Node):
             )
             self._origin = self._mesh.name
         else:
+            if parameters.execution_provider != "cpu":
+                start_bound.give(COMPILE_TIMEOUT)
             self._mesh = FaceMesh(parameters)
+            start_bound.give(START_TIMEOUT)
             self._origin = self._take_pictures_from(parameters)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._say_what_is_assumed(None)
@@ -471,7 +481,7 @@ class FaceMeshNode(Node):
         return SetParametersResult(successful=True)
 
     def stop(self) -> None:
-        """Answer the picture in hand, then stop the worker and free the backend and the source."""
+        """Answer the image in hand, unless it takes long, and free the backend and the source."""
         self._closing.set()
         self._reader_of_topics.stop()
         if self._source is not None:
@@ -479,16 +489,17 @@ class FaceMeshNode(Node):
         if isinstance(self._mesh, FaceStream):
             self._mesh.close()
         self._slot.close()
-        self._worker.join()
+        self._worker.join(WORKER_TIMEOUT)
         if self._reader is not None:
             self._reader.join(READER_TIMEOUT)
-        self._mesh.close()
+        if not self._worker.is_alive():
+            self._mesh.close()
         end_node(self)
 
     @property
     def source_blocks(self) -> bool:
-        """Whether, after `stop`, a camera or URL is still being opened or read."""
-        return self._reader is not None and self._reader.is_alive()
+        """Whether, after `stop`, an image is still being decoded, or a camera or URL read."""
+        return self._worker.is_alive() or (self._reader is not None and self._reader.is_alive())
 
 
 def _rgb(image: ImageMessage) -> Picture:

@@ -11,7 +11,6 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -47,6 +46,7 @@ from maix_facemesh_ros.ros.qos_events import (
     SubscriptionEventCallbacks,
 )
 from maix_facemesh_ros.ros.view_topics import SILENCE, WatchedTopic, trouble_with
+from maix_facemesh_ros.user_files import path_of
 
 #: What can be wrong at the start: said in one line, without a traceback.
 START_ERRORS = (ParameterError, AccessError, ServerError)
@@ -86,7 +86,6 @@ class FaceMeshView(Node):
 
     failed = False
     #: Whether, after `stop`, a thread is still in a call that nothing can end: never.
-    source_blocks = False
 
     def __init__(self) -> None:
         super().__init__("facemesh_view")
@@ -330,11 +329,19 @@ class FaceMeshView(Node):
         self._server.close()
         end_node(self)
 
+    @property
+    def source_blocks(self) -> bool:
+        """Whether, after `stop`, an image is still being decoded."""
+        return self._server.blocks
+
 
 def _access(parameters: ViewParameters) -> Access:
     names = [name.strip() for name in parameters.host_names.split(",") if name.strip()]
     file = parameters.token_file
-    token = token_of(Path(file).expanduser()) if file else parameters.token or None
+    try:
+        token = token_of(path_of(file)) if file else parameters.token or None
+    except FileNotFoundError as error:
+        raise AccessError(f"token_file is {file!r}: {error}") from error
     return Access(token, names)
 
 

@@ -34,6 +34,14 @@ WARNING_INTERVAL = 5.0
 #: Seconds that the middleware has to end a node; `ros2 launch` would kill the process after ten.
 DESTROY_TIMEOUT = 5.0
 
+#: Seconds that a node has to start, of which one takes two on a busy machine, and with an execution
+#: provider that compiles the networks first, as TensorRT does.
+START_TIMEOUT = 60.0
+COMPILE_TIMEOUT = 3600.0
+
+#: Seconds that a stop waits for a thread that is still decoding or reading an image.
+WORKER_TIMEOUT = 1.0
+
 #: A process's standard error, also where `sys.stderr` is something else.
 STANDARD_ERROR = 2
 
@@ -75,11 +83,13 @@ def run_node(
     """
     node: NodeOfAProcess | None = None
     try:
+        start_bound.begin()
         _set_up_heap()  # Before there are threads of the node.
         stop_request = start_ros(arguments, profile)
         # Made first: a source may have ended, and the context with it, before the node spins.
         executor = rclpy.get_global_executor()
         node = make_node()
+        start_bound.end()
         install_signal_handlers(SignalHandlerOptions.ALL)
         if not stop_request.made:
             _spin(node, executor)
@@ -93,14 +103,15 @@ def run_node(
         if rclpy.ok():
             raise
     finally:
+        start_bound.end()
         _end_signal_handling()
         if node is not None:
             node.stop()
         rclpy.utilities.try_shutdown()
     code = 1 if node is not None and node.failed else 0
     if node is not None and node.source_blocks:
-        # Nothing ends a read in OpenCV early, and one that comes back while Python takes itself
-        # down aborts the process: its thread is ended in a C++ function that may not throw.
+        # Nothing ends OpenCV's reading or decoding early. A call that comes back while Python takes
+        # itself down aborts the process: its thread is ended in a C++ function that may not throw.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -142,6 +153,35 @@ def start_ros(arguments: list[str] | None, profile: str | None = None) -> StopRe
         os.environ.update(shared_memory_environment(profile))
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     return stop_request
+
+
+class _StartBound:
+    """Ends the process with 1 when its start hangs, and says where it stood.
+
+    So `ros2 launch` can start it again (`respawn`). Once in some 1,500 starts beside others that
+    start and stop, a node printed nothing for a minute. As in `end_node`, what hangs may hold
+    Python's lock.
+    """
+
+    def __init__(self) -> None:
+        self._is_starting = False
+
+    def begin(self) -> None:
+        self._is_starting = True
+        self.give(START_TIMEOUT)
+
+    def give(self, seconds: float) -> None:
+        """Give the rest of the start so long; nothing where no start is bounded."""
+        if self._is_starting:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
+
+    def end(self) -> None:
+        self._is_starting = False
+        faulthandler.cancel_dump_traceback_later()
+
+
+#: Of the node that `run_node` starts; a node that something else makes is not bounded.
+start_bound = _StartBound()
 
 
 def end_node(node: Node) -> None:

@@ -15,7 +15,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from maix_facemesh_ros.backends.maix_faces import face_of
 from maix_facemesh_ros.backends.maixcam.connection import (
@@ -29,6 +28,7 @@ from maix_facemesh_ros.maixcam_shared import link
 from maix_facemesh_ros.maixcam_shared.maix_face import MaixFace, Thresholds
 from maix_facemesh_ros.parameters import LANDMARKS, NodeParameters
 from maix_facemesh_ros.picture_sources import Report, SourceError, SourceNotice
+from maix_facemesh_ros.user_files import read_small_file
 
 #: Seconds until the next attempt, after the first failure in a row, the second and so on; the last
 #: one stays. So a device that is back has its host within half a second.
@@ -155,14 +155,13 @@ class MaixCamFaceSource:
         if not file:
             return self._parameters.maixcam_token
         # Read for each attempt, so that a token that is put right is taken at once.
-        path = Path(file).expanduser()
         try:
-            token = path.read_text("utf-8").strip()
+            token = read_small_file(file).decode("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise DeviceLostError(f"needs its token: {path} cannot be read ({error})") from error
+            raise DeviceLostError(f"needs its token: {file} cannot be read ({error})") from error
         if not token:
             raise DeviceLostError(
-                f"needs its token: {path} is empty; write the device's token into it"
+                f"needs its token: {file} is empty; write the device's token into it"
             )
         return token
 
@@ -304,12 +303,11 @@ def _tls(certificate: str) -> ssl.SSLContext | None:
     # It is this very certificate that counts, whatever name or issuer stands in it.
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    path = Path(certificate).expanduser()
     try:
-        context.load_verify_locations(cafile=path)
+        context.load_verify_locations(cadata=read_small_file(certificate).decode("ascii", "ignore"))
     except OSError as error:
         raise SourceError(
-            f"maixcam_certificate {str(path)!r} cannot be used: {error}. Give the device's "
+            f"maixcam_certificate {certificate!r} cannot be used: {error}. Give the device's "
             "certificate in PEM format"
         ) from error
     return context

@@ -130,9 +130,8 @@ class OnnxFaceDetector:
         }
         # Beside the thread that asks, which does its part.
         self._more_threads = threads - 1
-        self._pool = (
-            ThreadPoolExecutor(self._more_threads, "face_landmarks") if threads > 1 else None
-        )
+        self._made_pool: ThreadPoolExecutor | None = None
+        self._pool_process = 0
         self._new_ids = count(1)
         self.forget()
 
@@ -146,8 +145,15 @@ class OnnxFaceDetector:
 
     def close(self) -> None:
         """See `backends.FaceDetector`."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        if self._made_pool is not None and self._pool_process == os.getpid():
+            self._made_pool.shutdown()
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """Return the threads of this process: of those a fork does not take along any."""
+        if self._made_pool is None or self._pool_process != os.getpid():
+            self._made_pool = ThreadPoolExecutor(self._more_threads, "face_landmarks")
+            self._pool_process = os.getpid()
+        return self._made_pool
 
     def detect(self, picture: Picture, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
         """See `backends.FaceDetector`."""
@@ -281,9 +287,10 @@ class OnnxFaceDetector:
                 found[number] = find(face)
 
         others = []
-        if self._pool is not None:
-            helping = min(self._more_threads, len(faces) - 1)
-            others = [self._pool.submit(find_the_next) for _ in range(helping)]
+        helping = min(self._more_threads, len(faces) - 1)
+        if helping > 0:
+            pool = self._pool()
+            others = [pool.submit(find_the_next) for _ in range(helping)]
         try:
             find_the_next()
         finally:

@@ -1,0 +1,68 @@
+"""Small files that a parameter names: calibrations and tokens.
+
+A name may begin with `~`, `file://` or `package://`. What is not a small regular file is refused at
+once: a named pipe or a device would keep the program waiting, where not even SIGINT helps.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from urllib.parse import unquote
+
+from maix_facemesh_ros.model_files import PACKAGE, find_share_file
+
+#: Bytes of such a file at most: a calibration has some 1,000, a token 40.
+LARGEST_FILE = 1 << 16
+
+_PACKAGE_URL = re.compile(r"package://([A-Za-z0-9_]+)/(.+)")
+
+
+def path_of(name: str | Path) -> Path:
+    """Return the path of a file as users name it.
+
+    Args:
+        name: a path, with `~` for the home folder, or a URL as camera drivers take it:
+            `file:///path`, or `package://package/path` in that package's share folder
+            (camera_info_manager).
+
+    Raises:
+        FileNotFoundError: there is no such package, or no such file in it.
+    """
+    name = str(name)
+    if name.startswith("file://"):
+        return Path(unquote(name.removeprefix("file://")))
+    if not name.startswith("package://"):
+        return Path(name).expanduser()
+    parts = _PACKAGE_URL.fullmatch(name)
+    if parts is None:
+        raise FileNotFoundError(f"{name} does not name a package and a file in it")
+    package, file = parts.groups()
+    own = find_share_file(*Path(file).parts) if package == PACKAGE else None
+    prefixes = filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))
+    candidates = [Path(prefix, "share", package, file) for prefix in prefixes]
+    found = own or next((each for each in candidates if each.exists()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"no package {package} with {file} in its share folder is installed (AMENT_PREFIX_PATH)"
+        )
+    return found
+
+
+def read_small_file(name: str | Path) -> bytes:
+    """Return what a file holds; see `path_of` for its name.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or is too large.
+    """
+    path = path_of(name)
+    # Not blocking, because opening a pipe that nothing writes into would.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        about = os.fstat(stream.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(f"{path} is not a regular file")
+        if about.st_size > LARGEST_FILE:
+            raise OSError(f"{path} has {about.st_size} bytes: {LARGEST_FILE} are the most")
+        return stream.read(LARGEST_FILE)
