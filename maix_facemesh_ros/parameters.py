@@ -613,8 +613,8 @@ class ViewParameters(ParameterTable):
     )
     token: str = _parameter(
         "",
-        "Instead of a file: the token itself. Everyone on this robot can read it with ros2 param "
-        "get.",
+        "Instead of a file: the token itself, of 8 characters or more where other machines can "
+        "reach the address. Everyone on this robot can read it with ros2 param get.",
     )
     open_to_all: bool = _parameter(
         False, "Let everybody who can reach the address see the pictures, without a token."

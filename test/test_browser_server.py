@@ -21,7 +21,7 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from maix_facemesh_ros.browser.access import Access, AccessError, token_of
-from maix_facemesh_ros.browser.server import COOKIE, PAGE, FrameServer, ServerError
+from maix_facemesh_ros.browser.server import PAGE, FrameServer, ServerError
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters
 
 #: Seconds for what comes at once on a machine that is not busy.
@@ -300,7 +300,7 @@ def test_without_the_token_there_is_nothing_but_the_way_in(guarded: Served) -> N
     assert 'name="token"' in guarded.ask("/")[1]
     assert guarded.ask("/mesh.json")[0].status == 401
     assert guarded.refusal() == 401
-    assert guarded.refusal(Cookie=f"{COOKIE}=guessed") == 401
+    assert guarded.refusal(Cookie=f"{guarded.server.cookie}=guessed") == 401
     for wrong in ("", "another", TOKEN[:-1], "ü"):
         refused = guarded.give(wrong)
         assert (refused.status, refused.headers["Location"]) == (303, "./#wrong")
@@ -319,6 +319,7 @@ def test_without_the_token_there_is_nothing_but_the_way_in(guarded: Served) -> N
     # It is good for the next server with the same token, and for no other.
     for token, refusal in ((TOKEN, 0), ("a new token", 401)):
         again = Served(token)
+        session = f"{again.server.cookie}={session.split('=')[1]}"
         assert again.refusal(Cookie=session) == refusal
         again.server.close()
 

@@ -17,6 +17,9 @@ from maix_facemesh_ros.user_files import read_small_file
 #: Bytes of a token that is made here.
 TOKEN_BYTES = 18
 
+#: Characters that a token has at least where other machines can try it.
+SHORTEST_TOKEN = 8
+
 
 class AccessError(ValueError):
     """A token that cannot be used; the message says why."""
@@ -76,6 +79,32 @@ class Access:
         if self._token is None:
             return True
         return given is not None and hmac.compare_digest(given.encode(), self.session().encode())
+
+
+def check_token(token: str) -> None:
+    """Check a token that other machines can try.
+
+    Raises:
+        AccessError: it is too short.
+    """
+    if len(token) < SHORTEST_TOKEN:
+        raise AccessError(
+            f"the token has {len(token)} characters and other machines can try it: give one of "
+            f"{SHORTEST_TOKEN} or more, or name a token_file that does not exist: a long token is "
+            "written into it"
+        )
+
+
+def exposure_of(file: Path) -> str:
+    """Say who else than its owner can read or change a token file; empty if only the owner can."""
+    mode = file.stat().st_mode & 0o777
+    others = [what for bits, what in ((0o044, "read"), (0o022, "change")) if mode & bits]
+    if not others:
+        return ""
+    return (
+        f"other users of this machine can {' and '.join(others)} the token file {file} "
+        f"(mode {mode:04o}): run chmod 600 {file}"
+    )
 
 
 def token_of(file: Path) -> str:

@@ -14,16 +14,19 @@ import contextlib
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.log import app_log
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from maix_facemesh_ros.browser.access import Access
+from maix_facemesh_ros.browser.connections import LimitedHTTPServer, limit_log_lines
 from maix_facemesh_ros.browser.frame_packet import mesh_facts
 
 #: Where the files really are: Tornado serves no symbolic link that leads out of its folder, and
@@ -33,12 +36,11 @@ PAGE = Path(__file__).resolve().parent / "page"
 #: What a browser sends when it has drawn a frame.
 READY = "ready"
 
-#: Where a browser keeps what it has for the token.
-COOKIE = "facemesh_view"
-
-#: Seconds that a wrong token costs, and how many may be tried at once.
+#: Seconds until the answer to a wrong token, and how many such answers may wait, for one address
+#: and in all; others are answered at once. A right token never waits.
 WRONG_TOKEN_WAIT = 1.0
-GUESSES_AT_ONCE = 4
+WAITING_PER_ADDRESS = 4
+WAITING = 16
 
 #: Seconds between two looks whether a browser is still there.
 PING_INTERVAL = 10.0
@@ -80,7 +82,8 @@ class FrameServer:
         #: Frames a second at most, for each browser.
         self.rate = 30.0
         self.port = 0
-        self.guesses = asyncio.Semaphore(GUESSES_AT_ONCE)
+        #: Answers to wrong tokens that wait, by address.
+        self.waiting: Counter[str] = Counter()
         self._audience_changed = audience_changed
         self._browsers: set[FrameSocket] = set()
         self._latest: _Frame | None = None
@@ -102,6 +105,7 @@ class FrameServer:
                 f"cannot listen at address {address!r}, port {port}: {error.strerror or error}"
             ) from error
         self.port = sockets[0].getsockname()[1]
+        limit_log_lines()
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._serve(sockets), self._loop).result()
 
@@ -138,10 +142,20 @@ class FrameServer:
         """Whether, after `close`, an image is still being decoded."""
         return self._thread.is_alive()
 
+    @property
+    def cookie(self) -> str:
+        """Where a browser keeps its session; browsers share cookies between ports of one host."""
+        return f"facemesh_view_{self.port}"
+
     # ---- On the server's thread ------------------------------------------------------------------
+
+    def has_shown_session(self, connection: IOStream, address: str) -> None:
+        """Keep a place for a connection whose browser has given the token."""
+        self._http.has_shown_session(connection, address)
 
     def enter(self, browser: FrameSocket) -> None:
         """Count a browser in."""
+        self._http.browsers.enter(browser.accepted_as, browser.address)
         self._browsers.add(browser)
         browser.tell(self._state)
         self._audience_changed(len(self._browsers))
@@ -150,6 +164,7 @@ class FrameServer:
         """Count a browser out; what the last one saw is old when the next one comes."""
         if browser in self._browsers:
             self._browsers.remove(browser)
+            self._http.browsers.leave(browser.accepted_as)
             if not self._browsers:
                 self._latest, self._state = None, "{}"
             self._audience_changed(len(self._browsers))
@@ -172,6 +187,12 @@ class FrameServer:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
+        # asyncio's own handler writes a traceback each time, also of what strangers bring about.
+        self._loop.set_exception_handler(
+            lambda _loop, context: app_log.error(
+                "%s: %r", context["message"], context.get("exception")
+            )
+        )
         self._loop.run_forever()
 
     async def _serve(self, sockets: list[Any]) -> None:
@@ -188,7 +209,7 @@ class FrameServer:
             websocket_ping_interval=PING_INTERVAL,
             websocket_max_message_size=LARGEST_REQUEST,
         )
-        self._http = HTTPServer(application, max_body_size=LARGEST_REQUEST)
+        self._http = LimitedHTTPServer(application, LARGEST_REQUEST)
         self._http.add_sockets(sockets)
 
     async def _stop(self) -> None:
@@ -217,6 +238,9 @@ class _Guarded(RequestHandler):
 
     def initialize(self, server: FrameServer) -> None:
         self.server = server
+        #: Where the request comes from, and its connection.
+        self.address = str(self.request.remote_ip)
+        self.accepted_as = self.request.connection.stream  # type: ignore[union-attr]
 
     def set_default_headers(self) -> None:
         for name, value in HEADERS.items():
@@ -231,10 +255,12 @@ class _Guarded(RequestHandler):
                 f"{host[:100]} is not a name of this machine: if it should be, add it to "
                 "facemesh_view's parameter host_names.\n"
             )
+        elif self.server.access.needs_token and self.has_session():
+            self.server.has_shown_session(self.accepted_as, self.address)
 
     def has_session(self) -> bool:
         """Whether the browser has given the token, or needs none."""
-        return self.server.access.is_session(self.get_cookie(COOKIE))
+        return self.server.access.is_session(self.get_cookie(self.server.cookie))
 
     def write_error(self, status_code: int, **_: Any) -> None:
         self.finish(f"{status_code} {self._reason}\n")
@@ -251,17 +277,37 @@ class _IndexHandler(_Guarded):
 class _LoginHandler(_Guarded):
     """Takes the token."""
 
+    def initialize(self, server: FrameServer) -> None:
+        super().initialize(server)
+        self._is_gone = asyncio.Event()
+
     async def post(self) -> None:
-        """Let a browser in that knows the token; there are only a few guesses a second."""
-        async with self.server.guesses:
-            if not self.server.access.is_token(self.get_body_argument("token", "")):
-                await asyncio.sleep(WRONG_TOKEN_WAIT)
-                self.redirect("./#wrong", status=303)
-                return
-        self.set_cookie(
-            COOKIE, self.server.access.session(), httponly=True, samesite="Strict", path="/"
-        )
-        self.redirect("./", status=303)
+        """Let a browser in that knows the token; the answer to a wrong one is late."""
+        server = self.server
+        if server.access.is_token(self.get_body_argument("token", "")):
+            self.set_cookie(
+                server.cookie, server.access.session(), httponly=True, samesite="Strict", path="/"
+            )
+            self.redirect("./", status=303)
+            return
+        waiting = server.waiting
+        if waiting[self.address] >= WAITING_PER_ADDRESS or waiting.total() >= WAITING:
+            self.set_status(429)
+            self.finish("Too many wrong tokens at once: try again in a second.\n")
+            return
+        waiting[self.address] += 1
+        try:
+            await asyncio.wait_for(self._is_gone.wait(), WRONG_TOKEN_WAIT)
+        except asyncio.TimeoutError:
+            self.redirect("./#wrong", status=303)
+        finally:
+            waiting[self.address] -= 1
+            if not waiting[self.address]:
+                del waiting[self.address]
+
+    def on_connection_close(self) -> None:
+        """End the wait: its answer would reach nobody."""
+        self._is_gone.set()
 
 
 class _MeshHandler(_Guarded):

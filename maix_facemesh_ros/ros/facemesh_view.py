@@ -23,7 +23,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from maix_facemesh_ros.browser.access import Access, AccessError, token_of
+from maix_facemesh_ros.browser.access import Access, AccessError, check_token, exposure_of, token_of
 from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
 from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
@@ -108,6 +108,10 @@ class FaceMeshView(Node):
         self._server.start(parameters.address, parameters.port)
         self.add_on_set_parameters_callback(self._on_parameters)
         self.get_logger().info(self._invitation())
+        if parameters.token_file:
+            exposure = exposure_of(path_of(parameters.token_file))
+            if exposure:
+                self.get_logger().warning(exposure)
 
     def _invitation(self) -> str:
         if self._in_force.is_local:
@@ -342,6 +346,8 @@ def _access(parameters: ViewParameters) -> Access:
         token = token_of(path_of(file)) if file else parameters.token or None
     except FileNotFoundError as error:
         raise AccessError(f"token_file is {file!r}: {error}") from error
+    if token is not None and not parameters.is_local:
+        check_token(token)
     return Access(token, names)
 
 

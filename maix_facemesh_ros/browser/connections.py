@@ -1,0 +1,144 @@
+"""Limits on the browser view's connections, and on what strangers make it log.
+
+A stranger is a connection that has not shown a session yet. When their places are full, a new one
+takes the place of an old one, so that nobody can keep others out by holding connections open.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import time
+from collections import Counter
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.web import Application
+
+#: Connections of each kind at the same time, and how many of the process's file descriptors they
+#: may take at most, where its limit is a low one. Tornado accepts 128 connections before it reads
+#: from any of them, so there are more places than that for strangers.
+MOST_STRANGERS = 256
+MOST_SESSIONS = 64
+STRANGERS_SHARE = 1 / 4
+SESSIONS_SHARE = 1 / 16
+
+#: Seconds that a request may take to arrive, and that a connection may be idle between two.
+REQUEST_TIMEOUT = 10.0
+
+#: Bytes of a request's header lines. Cookies of other servers on this host are part of them.
+LARGEST_HEADER = 16384
+
+#: Seconds between two lines of one logger, and the largest number of characters of a line.
+LINE_INTERVAL = 30.0
+LONGEST_LINE = 300
+
+
+class Connections:
+    """Open connections of one kind, at most `limit` of them."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        # From the oldest to the newest.
+        self._addresses: dict[IOStream, str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def enter(self, stream: IOStream, address: str) -> None:
+        """Count a connection in; without a free place, close the oldest of the busiest address."""
+        if len(self._addresses) >= self.limit:
+            busiest = max(self._counts, key=lambda each: self._counts[each])
+            oldest = next(each for each, name in self._addresses.items() if name == busiest)
+            self.leave(oldest)
+            oldest.close()
+        self._addresses[stream] = address
+        self._counts[address] += 1
+
+    def leave(self, stream: IOStream) -> None:
+        """Count a connection out, if it is one of these."""
+        address = self._addresses.pop(stream, None)
+        if address is not None:
+            self._counts[address] -= 1
+            if not self._counts[address]:
+                del self._counts[address]
+
+
+class LimitedHTTPServer(HTTPServer):
+    """Tornado's server, with limits on connections and on how long a request may take."""
+
+    strangers: Connections
+    sessions: Connections
+    #: Those whose browser is shown frames.
+    browsers: Connections
+
+    def initialize(self, application: Application, largest_body: int) -> None:  # type: ignore[override]
+        """Prepare to serve an application; Tornado calls this in the place of `__init__`.
+
+        Args:
+            application: answers the requests.
+            largest_body: bytes of a request's body at most.
+        """
+        super().initialize(
+            application,
+            idle_connection_timeout=REQUEST_TIMEOUT,
+            body_timeout=REQUEST_TIMEOUT,
+            max_header_size=LARGEST_HEADER,
+            max_body_size=largest_body,
+        )
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.strangers = Connections(min(MOST_STRANGERS, int(descriptors * STRANGERS_SHARE)))
+        most_sessions = max(1, min(MOST_SESSIONS, int(descriptors * SESSIONS_SHARE)))
+        self.sessions = Connections(most_sessions)
+        self.browsers = Connections(most_sessions)
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        """Count a new connection as a stranger."""
+        self.strangers.enter(stream, address[0])
+        super().handle_stream(stream, address)
+
+    def has_shown_session(self, stream: IOStream, address: str) -> None:
+        """Move a stranger to those with a session, which no stranger takes a place from."""
+        self.strangers.leave(stream)
+        self.sessions.leave(stream)
+        self.sessions.enter(stream, address)
+
+    def on_close(self, server_conn: Any) -> None:
+        """Count out a connection that has ended, or has become a WebSocket."""
+        stream = server_conn.stream
+        self.strangers.leave(stream)
+        self.sessions.leave(stream)
+        super().on_close(server_conn)
+
+
+class RepeatedLines(logging.Filter):
+    """Lets one line of a logger through in `LINE_INTERVAL`, shortened, with the count of others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at = -LINE_INTERVAL
+        self._dropped = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See logging.Filter."""
+        if record.levelno < logging.WARNING:
+            return True
+        now = time.monotonic()
+        if now - self._said_at < LINE_INTERVAL:
+            self._dropped += 1
+            return False
+        text = record.getMessage().encode("unicode_escape").decode("ascii")[:LONGEST_LINE]
+        others = f" ({self._dropped} more lines before this one)" if self._dropped else ""
+        record.msg, record.args = f"{text}{others}", ()
+        self._said_at, self._dropped = now, 0
+        return True
+
+
+def limit_log_lines() -> None:
+    """Limit what Tornado logs of requests; calling it again changes nothing."""
+    for name in ("tornado.general", "tornado.application"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, RepeatedLines) for each in logger.filters):
+            logger.addFilter(RepeatedLines())
