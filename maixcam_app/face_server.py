@@ -8,6 +8,7 @@ want, the log, and what is made before the server starts.
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import threading
 from collections import Counter, deque
@@ -21,14 +22,19 @@ from maixcam_shared.maix_face import Thresholds
 if TYPE_CHECKING:
     import ssl
 
-#: Connections that may be without a right token yet, from one address and in all; others are closed
-#: at once. Strangers cost no more memory than that.
-STRANGERS_PER_ADDRESS = 4
-STRANGERS = 16
+#: Connections that may be without a right token yet. When all places are taken, the newest takes
+#: that of the oldest of the address that has most: strangers cost no more memory than that.
+STRANGERS = 64
 
-#: Seconds that a wrong token keeps its connection's place, also if the other side leaves. With the
-#: limits above that makes `STRANGERS_PER_ADDRESS` attempts a second, and a right token never waits.
+#: Addresses that have shown a right token keep places of their own: how many addresses, those that
+#: did it last, and the places of each.
+PROVED_ADDRESSES = 4
+PLACES_OF_PROVED = 16
+
+#: Seconds until the answer to a wrong token, and how many an address may have given within them; it
+#: is turned away at once while it has, unless it has shown a right one before.
 WRONG_TOKEN_DELAY = 1.0
+WRONG_TOKENS_PER_ADDRESS = 4
 
 #: Seconds that the last words to a host may take.
 FAREWELL_TIMEOUT = 0.5
@@ -218,22 +224,31 @@ class FaceServer:
                 await asyncio.sleep(ACCEPT_RETRY)
                 continue
             name = str(address[0])
-            place = self._door.enter(name)
-            if place is None:
+            if self._door.is_closed_to(name):
                 connection.close()
-                self._log.say("too many attempts", f"{name} is turned away: too many attempts")
+                self._say_turned_away(name)
                 continue
-            task = loop.create_task(self._attend(connection, place))
+            place = _Place(name)
+            task = place.task = loop.create_task(self._attend(connection, place))
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
+            # A task that is cancelled before it begins closes nothing.
+            task.add_done_callback(functools.partial(_close, connection))
+            gone = self._door.enter(place)
+            if gone is not None:
+                self._log.say("full", f"{gone.name} has to leave: others without a token come")
+
+    def _say_turned_away(self, name: str) -> None:
+        self._log.say("too many attempts", f"{name} is turned away: too many attempts")
 
     async def _attend(self, connection: socket.socket, place: _Place) -> None:
         """Serve one connection from its first to its last byte."""
         writer: asyncio.StreamWriter | None = None
         try:
             reader, writer = await self._open(connection)
-            host = await self._admit(reader, writer, place)
+            host = await self._admit(reader, writer, place.name)
             if host is not None:
+                self._door.leave(place)
                 await self._talk(host, reader)
         except link.LinkError as error:
             self._log.say("wrong messages", f"{place.name} is cut off: {error}")
@@ -242,7 +257,7 @@ class FaceServer:
         except OSError as error:
             self._log.say("lost connections", f"the connection to {place.name} is lost: {error}")
         finally:
-            place.leave()
+            self._door.leave(place)
             if writer is not None:
                 writer.transport.abort()
             connection.close()
@@ -269,32 +284,37 @@ class FaceServer:
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def _admit(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: _Place
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
     ) -> _Host | None:
         """Ask for the token; returns None for one who is refused."""
         hello = link.Hello(link.VERSION, link.new_nonce())
         writer.write(link.encode_hello(hello))
-        proof = await self._read_proof(reader, writer, place.name)
+        proof = await self._read_proof(reader, writer, name)
         if proof.version != link.VERSION:
             spoken = f"version {link.VERSION} of the link, the host version {proof.version}"
-            text = f"this device speaks {spoken}"
-            await self._refuse(writer, place, link.Reason.VERSION, text)
+            text = f"this device speaks {spoken}: update the one that is older"
+            await self._refuse(writer, name, link.Reason.VERSION, text)
             return None
-        nonces = (hello.nonce, proof.nonce)
-        if not link.same_proof(proof.proof, link.host_proof(self._token, *nonces)):
-            self._log.say("wrong tokens", f"{place.name} has a wrong token")
+        if self._door.is_closed_to(name):
+            self._say_turned_away(name)
+            return None
+        said = link.transcript(hello, proof.version, proof.nonce)
+        if not link.same_proof(proof.proof, link.host_proof(self._token, said)):
+            self._log.say("wrong tokens", f"{name} has a wrong token")
+            self._door.has_wrong_token(name)
             await asyncio.sleep(WRONG_TOKEN_DELAY)
             text = "the token is wrong: the right one is on the device's screen"
-            await self._refuse(writer, place, link.Reason.TOKEN, text)
+            await self._refuse(writer, name, link.Reason.TOKEN, text)
             return None
+        self._door.has_right_token(name)
         if len(self._hosts) >= self._max_hosts:
             text = f"the device has {len(self._hosts)} hosts already, as many as it may"
-            await self._refuse(writer, place, link.Reason.BUSY, text)
+            await self._refuse(writer, name, link.Reason.BUSY, text)
             return None
-        place.leave()
-        proved = link.device_proof(self._token, *nonces)
-        writer.write(link.encode_welcome(link.Welcome(proved, self._facts)))
-        return _Host(place.name, writer)
+        facts = link.encode_facts(self._facts)
+        proved = link.device_proof(self._token, said, facts)
+        writer.write(link.encode_welcome(link.Welcome(proved, facts)))
+        return _Host(name, writer)
 
     async def _read_proof(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
@@ -311,11 +331,11 @@ class FaceServer:
         return link.decode_proof(payload)
 
     async def _refuse(
-        self, writer: asyncio.StreamWriter, place: _Place, reason: link.Reason, text: str
+        self, writer: asyncio.StreamWriter, name: str, reason: link.Reason, text: str
     ) -> None:
         """Say why, and wait until that has gone out."""
         if reason != link.Reason.TOKEN:
-            self._log.say(f"refused: {reason.name}", f"{place.name} is refused: {text}")
+            self._log.say(f"refused: {reason.name}", f"{name} is refused: {text}")
         loop = asyncio.get_running_loop()
         deadline = loop.call_later(FAREWELL_TIMEOUT, writer.transport.abort)
         try:
@@ -379,34 +399,69 @@ class FaceServer:
         self._log.say("errors", f"{context.get('message')} {words}".strip())
 
 
-class _Door:
-    """Knows the connections that have not shown a right token."""
-
-    def __init__(self) -> None:
-        self._strangers: list[_Place] = []
-
-    def enter(self, name: str) -> _Place | None:
-        """Give a place to one more from this address; None if there is none left."""
-        of_this_address = sum(place.name == name for place in self._strangers)
-        if len(self._strangers) >= STRANGERS or of_this_address >= STRANGERS_PER_ADDRESS:
-            return None
-        place = _Place(name, self._strangers)
-        self._strangers.append(place)
-        return place
-
-
 class _Place:
-    """The place at the door of one connection."""
+    """The place of one connection that has not shown a right token."""
 
-    def __init__(self, name: str, strangers: list[_Place]) -> None:
+    def __init__(self, name: str) -> None:
         #: Where the connection comes from.
         self.name = name
-        self._strangers = strangers
+        self.task: asyncio.Task[None] | None = None
 
-    def leave(self) -> None:
-        """Give the place back, if that has not been done."""
-        if self in self._strangers:
-            self._strangers.remove(self)
+
+class _Door:
+    """Knows the connections that have not shown a right token, and the addresses that have."""
+
+    def __init__(self) -> None:
+        # From the oldest to the newest.
+        self._places: list[_Place] = []
+        #: By address: wrong tokens of the last `WRONG_TOKEN_DELAY` seconds.
+        self._wrong_tokens: Counter[str] = Counter()
+        #: Addresses that have shown a right token, from the one that did it longest ago.
+        self._proved: list[str] = []
+
+    def is_closed_to(self, name: str) -> bool:
+        """Tell if an address has given too many wrong tokens just now, and never a right one."""
+        return name not in self._proved and self._wrong_tokens[name] >= WRONG_TOKENS_PER_ADDRESS
+
+    def enter(self, place: _Place) -> _Place | None:
+        """Take a connection in; returns the one that has to leave for it, None if none has to."""
+        is_proved = place.name in self._proved
+        others = [
+            other
+            for other in self._places
+            if (other.name == place.name if is_proved else other.name not in self._proved)
+        ]
+        gone = None
+        if len(others) >= (PLACES_OF_PROVED if is_proved else STRANGERS):
+            counts = Counter(other.name for other in others)
+            gone = next(other for other in others if counts[other.name] == max(counts.values()))
+            self.leave(gone)
+            if gone.task is not None:
+                gone.task.cancel()
+        self._places.append(place)
+        return gone
+
+    def leave(self, place: _Place) -> None:
+        """Give the place of a connection back, if that has not been done."""
+        if place in self._places:
+            self._places.remove(place)
+
+    def has_wrong_token(self, name: str) -> None:
+        """Count a wrong token of an address, for a while, also if the connection ends."""
+        self._wrong_tokens[name] += 1
+        asyncio.get_running_loop().call_later(WRONG_TOKEN_DELAY, self._forget_wrong_token, name)
+
+    def has_right_token(self, name: str) -> None:
+        """Keep places for an address from now on."""
+        if name in self._proved:
+            self._proved.remove(name)
+        self._proved.append(name)
+        del self._proved[:-PROVED_ADDRESSES]
+
+    def _forget_wrong_token(self, name: str) -> None:
+        self._wrong_tokens[name] -= 1
+        if not self._wrong_tokens[name]:
+            del self._wrong_tokens[name]
 
 
 class _Host:
@@ -581,6 +636,10 @@ def tls_context(certificate: str, key: str) -> ssl.SSLContext:
             "and its key without a password, in PEM format"
         ) from error
     return context
+
+
+def _close(connection: socket.socket, _: asyncio.Task[None]) -> None:
+    connection.close()
 
 
 def _listen(address: str, port: int) -> socket.socket:

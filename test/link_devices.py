@@ -13,6 +13,9 @@ from typing import Any
 from link_peer import PATIENCE, face_server, link, some_faces
 
 TOKEN = "ABCD-EFGH-IJKL-MNOP"
+#: A frame's width tells the test which frame it is: so many pixels more than this.
+FIRST_WIDTH = 320
+
 FACTS = {"device": "maixcam", "MaixPy": "4.12.1"}
 JPEG = b"\xff\xd8 a picture \xff\xd9"
 
@@ -77,8 +80,7 @@ class SteadyDevice(face_server.FaceServer):
             self.taken_at[number] = taken_at
             time.sleep(0.005)  # The networks.
             device_time = int(self._device_time(taken_at))
-            # Its width tells the test which frame it is.
-            frame = some_faces(number)._replace(taken_at=device_time, width=number)
+            frame = some_faces(number)._replace(taken_at=device_time, width=FIRST_WIDTH + number)
             self.publish(frame._replace(faces=self.faces))
             if self.picture_due():
                 self.publish_picture(link.JpegPicture(number, device_time, JPEG))
@@ -157,13 +159,26 @@ class DeviceEnd:
             data += got
         return data
 
-    def welcome(self, token: str = TOKEN) -> None:
-        """Do the handshake."""
-        nonce = link.new_nonce()
-        self.send(link.encode_hello(link.Hello(link.VERSION, nonce)))
+    def welcome(
+        self,
+        token: str = TOKEN,
+        facts: bytes = link.encode_facts(FACTS),
+        changed_facts: bytes | None = None,
+    ) -> None:
+        """Do the handshake.
+
+        Args:
+            token: what the device knows.
+            facts: what it tells of itself.
+            changed_facts: what arrives of that, where it is changed on the way.
+        """
+        hello = link.Hello(link.VERSION, link.new_nonce())
+        self.send(link.encode_hello(hello))
         proof = link.decode_proof(self.read()[1])
-        proved = link.device_proof(token, nonce, proof.nonce)
-        self.send(link.encode_welcome(link.Welcome(proved, FACTS)))
+        said = link.transcript(hello, proof.version, proof.nonce)
+        proved = link.device_proof(token, said, facts)
+        arrives = facts if changed_facts is None else changed_facts
+        self.send(link.encode_welcome(link.Welcome(proved, arrives)))
 
     def answer_pings(self, count: int) -> None:
         """Answer so many pings with this machine's own time."""

@@ -59,7 +59,7 @@ class LinkPeer:
         self._using = threading.Lock()
         self._pinging: threading.Thread | None = None
         self._closing = threading.Event()
-        self.device_nonce = b""
+        self.hello = link.Hello(link.VERSION, bytes(link.NONCE_SIZE))
 
     def __enter__(self) -> LinkPeer:
         return self
@@ -109,14 +109,13 @@ class LinkPeer:
         """Read what the device says first."""
         kind, payload = self.read()
         assert kind == link.Kind.HELLO
-        hello = link.decode_hello(payload)
-        self.device_nonce = hello.nonce
-        return hello
+        self.hello = link.decode_hello(payload)
+        return self.hello
 
     def proof(self, token: str, version: int = link.VERSION) -> bytes:
         """Return the answer to the device's HELLO."""
         nonce = link.new_nonce()
-        proof = link.host_proof(token, self.device_nonce, nonce)
+        proof = link.host_proof(token, link.transcript(self.hello, version, nonce))
         return link.encode_proof(link.Proof(version, nonce, proof))
 
     def enter(self, token: str) -> link.Welcome:

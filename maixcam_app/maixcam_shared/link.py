@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from .maix_face import Crop, MaixFace, Thresholds
 
-VERSION = 1
+VERSION = 2
 DEFAULT_PORT = 5478
 
 MAGIC = b"MAIXFACE"
@@ -115,6 +115,11 @@ async def read_message(
 _HELLO = struct.Struct(f"<{len(MAGIC)}sH{NONCE_SIZE}s")
 _PROOF = struct.Struct(f"<{len(MAGIC)}sH{NONCE_SIZE}s{PROOF_SIZE}s")
 
+#: What a host keeps of a device's facts: their number, and the characters of a name and of a text.
+MOST_FACTS = 32
+LONGEST_NAME = 64
+LONGEST_TEXT = 200
+
 #: Letters of a new token: 80 bits, which nobody guesses who has listened to a handshake.
 TOKEN_LETTERS = 16
 
@@ -135,10 +140,13 @@ class Proof(NamedTuple):
 
 
 class Welcome(NamedTuple):
-    """The device's own proof, and what it tells of itself."""
+    """The device's own proof, and what it tells of itself as it was sent.
+
+    The proof covers the facts: `decode_facts` is for after it has been checked.
+    """
 
     proof: bytes
-    facts: dict[str, str]
+    facts: bytes
 
 
 class Refusal(NamedTuple):
@@ -159,14 +167,25 @@ def new_token() -> str:
     return "-".join(letters[at : at + 4] for at in range(0, TOKEN_LETTERS, 4))
 
 
-def host_proof(token: str, device_nonce: bytes, host_nonce: bytes) -> bytes:
-    """Return what only a host can say that knows the token."""
-    return _prove(token, b"maix_facemesh_ros host", device_nonce, host_nonce)
+def transcript(hello: Hello, version: int, host_nonce: bytes) -> bytes:
+    """Return what both sides have said before their proofs, which cover it.
+
+    Args:
+        hello: of the device.
+        version: that the host has named in its PROOF.
+        host_nonce: of the same.
+    """
+    return _HELLO.pack(MAGIC, *hello) + _HELLO.pack(MAGIC, version, host_nonce)
 
 
-def device_proof(token: str, device_nonce: bytes, host_nonce: bytes) -> bytes:
-    """Return what only a device can say that knows the token."""
-    return _prove(token, b"maix_facemesh_ros device", device_nonce, host_nonce)
+def host_proof(token: str, said: bytes) -> bytes:
+    """Return what only a host can say that knows the token; `said` is the `transcript`."""
+    return _prove(token, b"maix_facemesh_ros host", said)
+
+
+def device_proof(token: str, said: bytes, facts: bytes) -> bytes:
+    """Return what only a device can say that knows the token and has sent these facts."""
+    return _prove(token, b"maix_facemesh_ros device", said + facts)
 
 
 def same_proof(one: bytes, other: bytes) -> bool:
@@ -174,10 +193,10 @@ def same_proof(one: bytes, other: bytes) -> bool:
     return hmac.compare_digest(one, other)
 
 
-def _prove(token: str, side: bytes, device_nonce: bytes, host_nonce: bytes) -> bytes:
+def _prove(token: str, side: bytes, said: bytes) -> bytes:
     # People type dashes, blanks and small letters as they like.
     key = "".join(letter for letter in token if letter.isalnum()).upper().encode()
-    return hmac.new(key, side + device_nonce + host_nonce, hashlib.sha256).digest()
+    return hmac.new(key, side + said, hashlib.sha256).digest()
 
 
 def encode_hello(hello: Hello) -> bytes:
@@ -220,25 +239,47 @@ def decode_proof(payload: bytes) -> Proof:
     return Proof(version, nonce, proof)
 
 
-def encode_welcome(welcome: Welcome) -> bytes:
-    """Return the message."""
-    return message(Kind.WELCOME, welcome.proof, json.dumps(welcome.facts).encode())
+def encode_facts(facts: dict[str, str]) -> bytes:
+    """Return what a device tells of itself, as it stands in WELCOME."""
+    return json.dumps(facts).encode()
 
 
-def decode_welcome(payload: bytes) -> Welcome:
-    """Read the payload of a WELCOME.
+def decode_facts(data: bytes) -> dict[str, str]:
+    """Read what a device tells of itself: printable texts by name, not more than `MOST_FACTS`.
 
     Raises:
-        LinkError: too short, or its facts are not texts by name.
+        LinkError: they are not texts by name.
     """
     try:
-        facts = json.loads(payload[PROOF_SIZE:].decode())
+        facts = json.loads(data.decode())
         known = isinstance(facts, dict) and all(isinstance(fact, str) for fact in facts.values())
     except (ValueError, RecursionError):
         known = False
     if not known:
-        raise LinkError(f"WELCOME of {len(payload)} bytes does not hold texts by name")
-    return Welcome(payload[:PROOF_SIZE], facts)
+        raise LinkError(f"WELCOME with {len(data)} bytes of facts does not hold texts by name")
+    return {
+        printable(name, LONGEST_NAME): printable(fact, LONGEST_TEXT)
+        for name, fact in list(facts.items())[:MOST_FACTS]
+    }
+
+
+def printable(text: str, longest: int) -> str:
+    """Return text of the other side for logs: no control character or line break, not too long."""
+    shown = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text[: longest + 1]
+    )
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def encode_welcome(welcome: Welcome) -> bytes:
+    """Return the message."""
+    return message(Kind.WELCOME, *welcome)
+
+
+def decode_welcome(payload: bytes) -> Welcome:
+    """Read the payload of a WELCOME; one that is too short has a proof that is wrong."""
+    return Welcome(payload[:PROOF_SIZE], payload[PROOF_SIZE:])
 
 
 def encode_refused(refusal: Refusal) -> bytes:
@@ -248,7 +289,8 @@ def encode_refused(refusal: Refusal) -> bytes:
 
 def decode_refused(payload: bytes) -> Refusal:
     """Read the payload of a REFUSED; the reason may be one of a later version."""
-    return Refusal(payload[0] if payload else 0, payload[1:].decode(errors="replace"))
+    text = payload[1:].decode(errors="replace")
+    return Refusal(payload[0] if payload else 0, printable(text, LONGEST_TEXT))
 
 
 def _magic_and_version(payload: bytes) -> tuple[bytes, int]:

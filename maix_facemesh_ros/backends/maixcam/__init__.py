@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import math
 import re
 import ssl
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 
 from maix_facemesh_ros.backends.maix_faces import face_of
+from maix_facemesh_ros.backends.maixcam.checks import fault_of
 from maix_facemesh_ros.backends.maixcam.connection import (
+    REFUSED_WAIT,
     Address,
     Connection,
     DeviceLostError,
@@ -26,13 +28,17 @@ from maix_facemesh_ros.backends.maixcam.connection import (
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.maixcam_shared import link
 from maix_facemesh_ros.maixcam_shared.maix_face import MaixFace, Thresholds
-from maix_facemesh_ros.parameters import LANDMARKS, NodeParameters
+from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.picture_sources import Report, SourceError, SourceNotice
 from maix_facemesh_ros.user_files import read_small_file
 
 #: Seconds until the next attempt, after the first failure in a row, the second and so on; the last
 #: one stays. So a device that is back has its host within half a second.
 WAITS = (0.1, 0.2, 0.4, 0.5)
+
+#: Different faults that are logged until the device is connected again: what an unknown device
+#: sends can make each one different.
+MOST_SAID = 16
 
 #: Seconds that `close` waits for the link's thread, and after which it asks again.
 CLOSE_TIMEOUT = 2.0
@@ -64,6 +70,7 @@ class MaixCamFaceSource:
         self._connections = 0
         self._trouble = "connecting"
         self._said: set[str] = set()
+        self._wrong_frames = 0
         self._loop = asyncio.new_event_loop()
         self._task = self._loop.create_task(self._serve())
         self._thread = threading.Thread(target=self._run, name="maixcam link", daemon=True)
@@ -78,6 +85,7 @@ class MaixCamFaceSource:
             "encrypted": "yes" if self._tls else "no",
             "connections": str(self._connections),
             "frames replaced by later ones": str(self._frames.replaced),
+            "frames with impossible values": str(self._wrong_frames),
             **(connection.facts if connection else {}),
         }
 
@@ -119,15 +127,16 @@ class MaixCamFaceSource:
         while True:
             try:
                 await self._talk()
-            except DeviceLostError as error:
+            except Exception as error:
+                lost = _as_lost(error)
                 if self._connection is not None:
                     failures = 0
                 self._connection = None
                 if not self._parameters.maixcam_reconnect:
-                    self._frames.close(SourceError(f"{self.name} {error}"))
+                    self._frames.close(SourceError(f"{self.name} {lost}"))
                     return
-                self._say_once(str(error))
-                wait = error.wait or WAITS[min(failures, len(WAITS) - 1)]
+                self._say_once(str(lost))
+                wait = lost.wait or WAITS[min(failures, len(WAITS) - 1)]
                 failures += 1
             await asyncio.sleep(wait)
 
@@ -168,8 +177,10 @@ class MaixCamFaceSource:
     def _say_once(self, text: str) -> None:
         """Say what is wrong, unless it has been said since the device was there last."""
         self._trouble = text
-        if text not in self._said:
+        if text not in self._said and len(self._said) <= MOST_SAID:
             self._said.add(text)
+            if len(self._said) > MOST_SAID:
+                text = "has other faults too: further ones are on /diagnostics only"
             self._report(SourceNotice(f"{self.name} {text}", warning=True))
 
     def _send_settings(self) -> None:
@@ -190,7 +201,11 @@ class MaixCamFaceSource:
             )
 
     def _take_faces(self, taken_at: float, message: link.Faces) -> None:
-        _check(message)
+        fault = fault_of(message)
+        if fault:
+            self._wrong_frames += 1
+            self._say_once(f"sends {fault}: such frames are dropped")
+            return
         crop_size = (message.crop_width, message.crop_height)
         faces = [face_of(face, crop_size) for face in _wanted(message.faces, self._parameters)]
         self._frames.put(FaceFrame(taken_at, message.width, message.height, faces))
@@ -200,21 +215,19 @@ class MaixCamFaceSource:
             self._frames.put(JpegFrame(taken_at, message.jpeg))
 
 
-def _check(message: link.Faces) -> None:
-    """Check what the link itself leaves open.
+def _as_lost(error: Exception) -> DeviceLostError:
+    """Return an error that ends a connection; one that is a fault of this package stays in sight.
 
-    Raises:
-        LinkError: faces that nothing could be made of.
+    The link goes on after it, with a connection made again.
     """
-    sizes = (message.width, message.height, message.crop_width, message.crop_height)
-    if 0 in sizes or not all(math.isfinite(face.crop.angle) for face in message.faces):
-        raise link.LinkError("it sends faces without a size or direction")
-    for face in message.faces:
-        if face.points and len(face.points_z) != LANDMARKS:
-            raise link.LinkError(
-                f"it sends {len(face.points_z)} landmarks instead of {LANDMARKS}: leave its "
-                "landmarks_model empty"
-            )
+    if isinstance(error, DeviceLostError):
+        return error
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return DeviceLostError(
+        f"met a fault of this node, {type(error).__name__}: {link.printable(str(error), 200)!r} "
+        f"({Path(where.filename).name}, line {where.lineno}): please report it",
+        REFUSED_WAIT,
+    )
 
 
 def _wanted(faces: Sequence[MaixFace], parameters: NodeParameters) -> list[MaixFace]:

@@ -209,18 +209,19 @@ class Connection:
                 f"{link.VERSION}: update the one that is older",
                 REFUSED_WAIT,
             )
-        proof = link.host_proof(token, hello.nonce, nonce)
+        said = link.transcript(hello, link.VERSION, nonce)
+        proof = link.host_proof(token, said)
         self._writer.write(link.encode_proof(link.Proof(link.VERSION, nonce, proof)))
         kind, payload = await self._next(link.Kind.WELCOME, link.Kind.REFUSED)
         if kind == link.Kind.REFUSED:
             text = link.decode_refused(payload).text
-            raise DeviceLostError(f"does not let this node in: {text}", REFUSED_WAIT)
+            raise DeviceLostError(f"does not let this node in: {text!r}", REFUSED_WAIT)
         welcome = link.decode_welcome(payload)
-        if not link.same_proof(welcome.proof, link.device_proof(token, hello.nonce, nonce)):
+        if not link.same_proof(welcome.proof, link.device_proof(token, said, welcome.facts)):
             raise DeviceLostError(
                 "does not know the token itself: something else is at this address", REFUSED_WAIT
             )
-        return welcome.facts
+        return link.decode_facts(welcome.facts)
 
     async def _next(self, *kinds: link.Kind) -> tuple[link.Kind, bytes]:
         return await asyncio.wait_for(link.read_message(self._reader, kinds), HELLO_TIMEOUT)
