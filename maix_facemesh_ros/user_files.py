@@ -66,3 +66,15 @@ def read_small_file(name: str | Path) -> bytes:
         if about.st_size > LARGEST_FILE:
             raise OSError(f"{path} has {about.st_size} bytes: {LARGEST_FILE} are the most")
         return stream.read(LARGEST_FILE)
+
+
+def exposure_of(file: Path) -> str:
+    """Say who else than its owner can read or change a token file; empty if only the owner can."""
+    mode = file.stat().st_mode & 0o777
+    others = [what for bits, what in ((0o044, "read"), (0o022, "change")) if mode & bits]
+    if not others:
+        return ""
+    return (
+        f"other users of this machine can {' and '.join(others)} the token file {file} "
+        f"(mode {mode:04o}): run chmod 600 {file}"
+    )

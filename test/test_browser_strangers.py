@@ -18,9 +18,10 @@ from tornado.iostream import IOStream
 from tornado.websocket import websocket_connect
 
 from maix_facemesh_ros.browser import connections, server
-from maix_facemesh_ros.browser.access import Access, AccessError, check_token, exposure_of
+from maix_facemesh_ros.browser.access import Access, AccessError, check_token
 from maix_facemesh_ros.browser.connections import Connections, RepeatedLines
 from maix_facemesh_ros.browser.server import FrameServer
+from maix_facemesh_ros.user_files import exposure_of
 from strangers import ADDRESSES, Flood, many_descriptors
 
 PATIENCE = 30.0

@@ -202,6 +202,7 @@ def test_a_wrong_token_is_said_soon_and_put_right_without_a_restart(
 ) -> None:
     file = tmp_path / "token"
     file.write_text("WRON-GWRO-NGWR-ONGW\n")
+    file.chmod(0o600)
     with SteadyDevice() as device:
         received = host(device.port, maixcam_token_file=str(file))
         assert eventually(lambda: received.warnings) < SOON + BUSY
@@ -222,6 +223,7 @@ def test_a_token_file_that_is_not_there_is_waited_for(
     file = tmp_path / "token"
     if content is not None:
         file.write_text(content)
+        file.chmod(0o600)
     with SteadyDevice() as device:
         received = host(device.port, maixcam_token_file=str(file))
         eventually(lambda: received.warnings)
@@ -229,6 +231,18 @@ def test_a_token_file_that_is_not_there_is_waited_for(
         assert words in received.warnings[0]
         file.write_text(TOKEN)
         assert eventually(lambda: received.frames) < SOON + BUSY
+
+
+def test_a_token_file_that_others_can_read_is_named(
+    host: Callable[..., Host], tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    file.chmod(0o644)
+    with SteadyDevice() as device:
+        received = host(device.port, maixcam_token_file=str(file))
+        eventually(lambda: received.frames)
+    assert f"run chmod 600 {file}" in received.warnings[0]
 
 
 def test_a_device_without_the_app_is_said_soon(host: Callable[..., Host]) -> None:

@@ -95,18 +95,6 @@ def check_token(token: str) -> None:
         )
 
 
-def exposure_of(file: Path) -> str:
-    """Say who else than its owner can read or change a token file; empty if only the owner can."""
-    mode = file.stat().st_mode & 0o777
-    others = [what for bits, what in ((0o044, "read"), (0o022, "change")) if mode & bits]
-    if not others:
-        return ""
-    return (
-        f"other users of this machine can {' and '.join(others)} the token file {file} "
-        f"(mode {mode:04o}): run chmod 600 {file}"
-    )
-
-
 def token_of(file: Path) -> str:
     """Read a token from a file; where there is none, make both, for this user only.
 

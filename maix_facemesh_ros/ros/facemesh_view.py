@@ -23,7 +23,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from maix_facemesh_ros.browser.access import Access, AccessError, check_token, exposure_of, token_of
+from maix_facemesh_ros.browser.access import Access, AccessError, check_token, token_of
 from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
 from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
@@ -46,7 +46,7 @@ from maix_facemesh_ros.ros.qos_events import (
     SubscriptionEventCallbacks,
 )
 from maix_facemesh_ros.ros.view_topics import SILENCE, WatchedTopic, trouble_with
-from maix_facemesh_ros.user_files import path_of
+from maix_facemesh_ros.user_files import exposure_of, path_of
 
 #: What can be wrong at the start: said in one line, without a traceback.
 START_ERRORS = (ParameterError, AccessError, ServerError)

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from maix_facemesh_ros.backends.maix_faces import face_of
 from maix_facemesh_ros.backends.maixcam.checks import fault_of
@@ -30,7 +31,7 @@ from maix_facemesh_ros.maixcam_shared import link
 from maix_facemesh_ros.maixcam_shared.maix_face import MaixFace, Thresholds
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.picture_sources import Report, SourceError, SourceNotice
-from maix_facemesh_ros.user_files import read_small_file
+from maix_facemesh_ros.user_files import exposure_of, path_of, read_small_file
 
 #: Seconds until the next attempt, after the first failure in a row, the second and so on; the last
 #: one stays. So a device that is back has its host within half a second.
@@ -123,6 +124,7 @@ class MaixCamFaceSource:
 
     async def _serve(self) -> None:
         """Connect, and connect again, until the source is closed."""
+        self._say_who_can_use_the_token()
         failures = 0
         while True:
             try:
@@ -173,6 +175,13 @@ class MaixCamFaceSource:
                 f"needs its token: {file} is empty; write the device's token into it"
             )
         return token
+
+    def _say_who_can_use_the_token(self) -> None:
+        if self._parameters.maixcam_token_file:
+            with contextlib.suppress(OSError):  # `_token` says what is wrong with it.
+                exposure = exposure_of(path_of(self._parameters.maixcam_token_file))
+                if exposure:
+                    self._report(SourceNotice(exposure, warning=True))
 
     def _say_once(self, text: str) -> None:
         """Say what is wrong, unless it has been said since the device was there last."""
