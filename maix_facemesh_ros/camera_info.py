@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from maix_facemesh_ros.camera_model import CameraModel, Region
+from maix_facemesh_ros.cdr_reader import CdrReader
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.user_files import read_small_file
 
@@ -62,6 +63,27 @@ def camera_of(message: Any, *, rectified: bool) -> CameraModel:
     return CameraModel.from_calibration(
         *size, message.k, message.d, message.distortion_model, binning=binning, region=region
     )
+
+
+def check_camera_info(message: bytes) -> None:
+    """Check that a serialized CameraInfo holds all that it says.
+
+    The middleware's own reading writes a line on standard error for each that does not, and reads
+    behind the end of one that ends in a matrix (rosidl_python#223).
+
+    Raises:
+        PictureError: it is cut short, or not CDR.
+    """
+    reader = CdrReader(message)
+    reader.header()
+    _height, _width, length = reader.numbers("III")
+    reader.text(length)
+    (count,) = reader.numbers("I")
+    if count:
+        reader.skip("d", count)
+    reader.skip("d", 9 + 9 + 12)  # K, R, P
+    reader.skip("I", 2 + 4)  # binning and region of interest
+    reader.skip("B", 1)
 
 
 def is_rectified(topic: str, rectified: str) -> bool:

@@ -11,6 +11,7 @@ to the right, y down, z forwards.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -346,7 +347,9 @@ def _numbers(name: str, values: Sequence[float] | DoubleArray, count: int = -1) 
     if count >= 0 and len(numbers) != count:
         raise CalibrationError(f"{name} has {len(numbers)} numbers: a CameraInfo has {count}")
     if not np.isfinite(numbers).all():
-        raise CalibrationError(f"{name} is {numbers.tolist()}: calibrate the camera again")
+        raise CalibrationError(
+            f"{name} is {reprlib.repr(numbers.tolist())}: calibrate the camera again"
+        )
     return numbers
 
 
@@ -417,14 +420,14 @@ def _check_distortion(model: str, coefficients: DoubleArray) -> None:
     if model == NO_DISTORTION:
         if coefficients.any():
             raise CalibrationError(
-                f"the distortion is {coefficients.tolist()} of a model without a name: name it, "
-                f"{', '.join(COEFFICIENTS)}"
+                f"the distortion is {reprlib.repr(coefficients.tolist())} without a model: "
+                f"name it, {', '.join(COEFFICIENTS)}"
             )
         return
     if model not in COEFFICIENTS:
         raise CalibrationError(
-            f"the distortion model is {model!r}: known are {', '.join(COEFFICIENTS)}; with another "
-            "one use rectified pictures"
+            f"the distortion model is {reprlib.repr(model)}: known are "
+            f"{', '.join(COEFFICIENTS)}; with another one use rectified pictures"
         )
     if len(coefficients) not in COEFFICIENTS[model]:
         raise CalibrationError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -231,6 +232,10 @@ def _walk_png(view: memoryview) -> CompressedFile:
             raise PictureError(
                 f"it is cut short: a part of {length} bytes begins at byte {at} of {len(view)}"
             )
+        if name in _PIXEL_CHUNKS and (
+            int.from_bytes(view[end - 4 : end], "big") != zlib.crc32(view[at + 4 : end - 4])
+        ):
+            raise PictureError(f"it is damaged in the part of {length} bytes at byte {at}")
         if name == b"IEND":
             return CompressedFile("PNG", width, height, view[:end], bits, has_extras=has_extras)
         pixels_come = pixels_come or name == b"IDAT"

@@ -15,11 +15,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import DoubleArray, Face
-from maix_facemesh_ros.image_message import Stamp
+from maix_facemesh_ros.cdr_reader import CdrReader, Stamp
+from maix_facemesh_ros.face import DoubleArray, Face, PictureError
 
 #: The encapsulation header of plain CDR, little endian.
 LITTLE_ENDIAN = b"\x00\x01\x00\x00"
+
+#: Bytes of a face without anything in its arrays, at least.
+LEAST_FACE = 100
 
 #: What geometry_msgs/Quaternion.msg gives as its default: no rotation.
 NO_ROTATION = (0.0, 0.0, 0.0, 1.0)
@@ -43,6 +46,22 @@ def serialized_faces(
     for face in faces:
         _write_face(message, face)
     return message.finished()
+
+
+def check_faces(message: bytes) -> None:
+    """Check that a serialized FaceArray can hold as many faces as it says.
+
+    The middleware makes room for all of them before it reads the first: 350 bytes for each byte of
+    a message.
+
+    Raises:
+        PictureError: it is cut short, or not CDR.
+    """
+    reader = CdrReader(message)
+    reader.header()
+    _width, _height, count = reader.numbers("III")
+    if count * LEAST_FACE > reader.left:
+        raise PictureError(f"{reader.left} bytes cannot hold the {count} faces that they announce")
 
 
 def quaternion_of(rotation: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:

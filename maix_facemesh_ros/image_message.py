@@ -8,11 +8,12 @@ after that header.
 
 from __future__ import annotations
 
-import struct
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from maix_facemesh_ros.cdr_reader import CdrReader
+from maix_facemesh_ros.cdr_reader import Stamp as Stamp
 from maix_facemesh_ros.compressed_image import (
     CompressedFile,
     check_compressed,
@@ -21,18 +22,6 @@ from maix_facemesh_ros.compressed_image import (
 from maix_facemesh_ros.face import Picture, PictureError
 from maix_facemesh_ros.image_encodings import ENCODINGS, to_picture, unknown_encoding
 from maix_facemesh_ros.image_levels import Levels
-
-
-class Stamp(NamedTuple):
-    """When a picture was taken: builtin_interfaces/Time."""
-
-    sec: int
-    nanosec: int
-
-    @property
-    def seconds(self) -> float:
-        """Both together, as `FaceMesh.process` takes it."""
-        return self.sec + self.nanosec * 1e-9
 
 
 class ImageMessage(NamedTuple):
@@ -65,7 +54,7 @@ def read_image(message: bytes) -> ImageMessage:
     Raises:
         PictureError: cut short, an unknown encoding, or a size that does not fit the data.
     """
-    reader = _CdrReader(message)
+    reader = CdrReader(message)
     stamp, frame_id = reader.header()
     height, width, length = reader.numbers("III")
     name = reader.text(length)
@@ -113,7 +102,7 @@ def read_encoded_image(message: bytes) -> EncodedImage:
     Raises:
         PictureError: neither JPEG nor PNG, cut short, or too large.
     """
-    reader = _CdrReader(message)
+    reader = CdrReader(message)
     stamp, frame_id = reader.header()
     (length,) = reader.numbers("I")
     name = reader.text(length)
@@ -131,51 +120,9 @@ def read_stamp(message: bytes) -> Stamp:
     Raises:
         PictureError: cut short, or not CDR.
     """
-    stamp, _ = _CdrReader(message).header()
+    stamp, _ = CdrReader(message).header()
     return stamp
 
 
 def _cannot_be_decoded(name: str, data: memoryview, why: PictureError) -> PictureError:
     return PictureError(f"{len(data)} bytes of format {name[:40]!r} cannot be decoded: {why}")
-
-
-class _CdrReader:
-    """Reads the fields of a CDR message one after the other."""
-
-    HEADER_SIZE = 4
-    #: Second byte of the encapsulation header: plain CDR, big or little endian.
-    BYTE_ORDERS: ClassVar = {b"\x00\x00": ">", b"\x00\x01": "<"}
-
-    def __init__(self, message: bytes) -> None:
-        self._message = memoryview(message)
-        self._at = self.HEADER_SIZE
-        byte_order = self.BYTE_ORDERS.get(bytes(message[:2]))
-        if byte_order is None or len(message) < self.HEADER_SIZE:
-            raise PictureError(f"the message starts with {bytes(message[:4])!r}: this is not CDR")
-        self._byte_order = byte_order
-
-    def numbers(self, kinds: str) -> tuple[int, ...]:
-        """Read numbers of one size, each of a kind as in `struct`."""
-        self._at += -(self._at - self.HEADER_SIZE) % struct.calcsize("=" + kinds[0])
-        kinds = self._byte_order + kinds
-        return struct.unpack(kinds, self.data(struct.calcsize(kinds)))
-
-    def header(self) -> tuple[Stamp, str]:
-        """Read a std_msgs/Header."""
-        sec, nanosec, length = self.numbers("iII")
-        return Stamp(sec, nanosec), self.text(length)
-
-    def text(self, length: int) -> str:
-        """Read a string, of which the length has been read."""
-        return str(self.data(length), "utf-8", "replace").rstrip("\0")
-
-    def data(self, size: int) -> memoryview:
-        """Read bytes, of which the number has been read."""
-        taken = self._message[self._at : self._at + size]
-        if len(taken) < size:
-            raise PictureError(
-                f"the message ends after {len(self._message)} bytes where a field needs "
-                f"{self._at + size}"
-            )
-        self._at += size
-        return taken

@@ -6,6 +6,7 @@ import math
 import time
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import (
@@ -16,6 +17,7 @@ from rclpy.qos import (
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -29,6 +31,15 @@ WARNING_INTERVAL = 30.0
 
 #: Seconds with pictures, but without a calibration, after which its publishers are named.
 PATIENCE = 5.0
+
+#: Seconds between two searches for publishers that keep their calibration for late subscribers,
+#: and the quality of service by which it comes.
+KEPT_INTERVAL = 1.0
+KEPT = QoSProfile(
+    depth=1,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+)
 
 #: Bytes of a serialized message up to the end of its stamp, which is another one each time.
 UNTIL_STAMP = 12
@@ -73,6 +84,10 @@ class Calibration:
         self._picture_size: tuple[int, int] | None = None
         self._publisher: Publisher | None = None
         self._first_picture_at: float | None = None
+        self._kept: Subscription | None = None
+        self._kept_came = False
+        #: Publishers that keep their calibration, and have been asked for it.
+        self._asked: set[bytes] = set()
         if file:
             self._take(read_calibration(file))
             self.origin = file
@@ -90,20 +105,8 @@ class Calibration:
             callback_group=callback_group,
             raw=True,
         ).topic_name
-        # A camera whose calibration does not change may publish it once, before this node is there.
-        node.create_subscription(
-            CameraInfo,
-            "camera_info",
-            self._on_camera_info,
-            QoSProfile(
-                depth=1,
-                reliability=QoSReliabilityPolicy.RELIABLE,
-                durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
-            ),
-            # Most publishers do not keep theirs: they do not fit this one, and need not.
-            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
-            callback_group=callback_group,
-            raw=True,
+        node.create_timer(
+            KEPT_INTERVAL, self._ask_for_kept, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
     def picture_is(self, header: Header, size: tuple[int, int]) -> None:
@@ -136,6 +139,36 @@ class Calibration:
             + ("" if self.fits else f"; does not fit the pictures of {_text(self._picture_size)}")
         )
 
+    def _ask_for_kept(self) -> None:
+        """Take the calibration that a publisher sent before this node was there, and keeps.
+
+        By a subscription of its own, for as long as that takes: publishers that keep nothing would
+        warn of it. What they send from now on arrives by the other one.
+        """
+        if self._kept is not None and self._kept_came:
+            self._node.destroy_subscription(self._kept)
+            self._kept = None
+        keeping = {
+            bytes(publisher.endpoint_gid)
+            for publisher in self._node.get_publishers_info_by_topic(self.origin)
+            if publisher.qos_profile.durability == KEPT.durability
+            and publisher.qos_profile.reliability == KEPT.reliability
+        }
+        if self._kept is None and keeping - self._asked:
+            self._asked, self._kept_came = keeping, False
+            self._kept = self._node.create_subscription(
+                CameraInfo,
+                "camera_info",
+                self._on_kept,
+                KEPT,
+                event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+                raw=True,
+            )
+
+    def _on_kept(self, message: bytes) -> None:
+        self._kept_came = True
+        self._on_camera_info(message)
+
     def _name_publishers(self) -> None:
         """Once, after a while: say who publishes a calibration of which nothing arrives."""
         now = time.monotonic()
@@ -158,7 +191,16 @@ class Calibration:
         if message[UNTIL_STAMP:] == self._latest_but_stamp:
             return
         self._latest_but_stamp = message[UNTIL_STAMP:]
-        info = deserialize_message(message, CameraInfo)
+        try:
+            camera_info.check_camera_info(message)
+            info = deserialize_message(message, CameraInfo)
+        except Exception as error:
+            # PictureError, and the middleware's for a text that is not UTF-8: each has its own.
+            self._node.get_logger().warning(
+                f"a message on {self.origin} cannot be read: {error}",
+                throttle_duration_sec=WARNING_INTERVAL,
+            )
+            return
         info.header = Header()
         # Bytes may also differ in the frame's name, or between the fields, where they mean nothing.
         if info != self._latest:

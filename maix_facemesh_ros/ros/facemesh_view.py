@@ -28,6 +28,7 @@ from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
 from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
 from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face_message import check_faces
 from maix_facemesh_ros.image_message import (
     ImageMessage,
     Stamp,
@@ -219,10 +220,19 @@ class FaceMeshView(Node):
     # ---- What arrives ----------------------------------------------------------------------------
 
     def _on_faces(self, message: bytes) -> None:
-        self._show(self._matcher.add_faces(read_stamp(message), message))
+        if (stamp := self._stamp_of(message)) is not None:
+            self._show(self._matcher.add_faces(stamp, message))
 
     def _on_picture(self, message: bytes) -> None:
-        self._show(self._matcher.add_picture(read_stamp(message), message))
+        if (stamp := self._stamp_of(message)) is not None:
+            self._show(self._matcher.add_picture(stamp, message))
+
+    def _stamp_of(self, message: bytes) -> Stamp | None:
+        try:
+            return read_stamp(message)
+        except PictureError as error:
+            self._picture_error = str(error)
+            return None
 
     def _show(self, match: Match | None) -> None:
         if match is not None:
@@ -232,8 +242,18 @@ class FaceMeshView(Node):
     def _pack(self, match: Match, source: PictureTopic) -> bytes:
         """Return a frame's bytes, on the server's thread; empty if its picture is damaged."""
         try:
+            if match.faces:
+                check_faces(match.faces)
             faces = deserialize_message(match.faces, FaceArray) if match.faces else None
             jpeg, size = self._jpeg_of(match.picture, source) if match.picture else (b"", (0, 0))
+            packed = pack_frame(
+                stamp=match.stamp,
+                delay=self._delay_of(match.stamp),
+                size=(faces.image_width, faces.image_height) if faces is not None else size,
+                faces=faces_of(faces) if faces is not None else None,
+                jpeg=jpeg,
+                drawn=source.drawn,
+            )
         except PictureError as error:
             self._picture_error = str(error)
             return b""
@@ -242,14 +262,7 @@ class FaceMeshView(Node):
             self._picture_error = f"{type(error).__name__}: {error}"
             return b""
         self._picture_error = "" if match.picture else self._picture_error
-        return pack_frame(
-            stamp=match.stamp,
-            delay=self._delay_of(match.stamp),
-            size=(faces.image_width, faces.image_height) if faces is not None else size,
-            faces=faces_of(faces) if faces is not None else None,
-            jpeg=jpeg,
-            drawn=source.drawn,
-        )
+        return packed
 
     def _jpeg_of(self, message: bytes, source: PictureTopic) -> tuple[bytes, tuple[int, int]]:
         """Return a picture as JPEG, not wider than wanted, and its size as it came."""

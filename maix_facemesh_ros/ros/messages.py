@@ -8,14 +8,18 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import Point, Pose, Quaternion
 
-from maix_facemesh_ros.face import Face, FloatArray, Gaze
+from maix_facemesh_ros.face import Face, FloatArray, Gaze, PictureError
 from maix_facemesh_ros.face_message import quaternion_of
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
 
 
 def faces_of(message: FaceArray) -> list[Face]:
-    """Return the faces of a message, for drawing them or working on with numpy."""
+    """Return the faces of a message, for drawing them or working on with numpy.
+
+    Raises:
+        PictureError: an array that is not made of whole points.
+    """
     return [_face(face) for face in message.faces]
 
 
@@ -33,15 +37,15 @@ def _face(message: FaceMessage) -> Face:
         id=message.id,
         score=message.score,
         box=(box.x, box.y, box.width, box.height),
-        box_keypoints=_pairs(message.box_keypoints),
+        box_keypoints=_points(message.box_keypoints, 2),
         landmarks_score=message.landmarks_score,
-        points=_pairs(message.points),
+        points=_points(message.points, 2),
         points_z=np.array(message.points_z, np.float32),
-        points_rel=_pairs(message.points_rel),
+        points_rel=_points(message.points_rel, 2),
         indices=np.array(message.indices, np.uint16) if message.indices else None,
         blendshapes=np.array(message.blendshapes, np.float32) if message.blendshapes else None,
         pose=_matrix(message.pose) if has_pose else None,
-        points_3d=np.array(message.points_3d, np.float32).reshape(-1, 3) if has_pose else None,
+        points_3d=_points(message.points_3d, 3) if has_pose else None,
         gaze=_gaze(message) if has_gaze else None,
     )
 
@@ -73,5 +77,7 @@ def _matrix(pose: Pose) -> npt.NDArray[np.float64]:
     return matrix
 
 
-def _pairs(values: array[float]) -> FloatArray:
-    return np.array(values, np.float32).reshape(-1, 2)
+def _points(values: array[float], dimensions: int) -> FloatArray:
+    if len(values) % dimensions:
+        raise PictureError(f"a face has {len(values)} numbers for points of {dimensions} each")
+    return np.array(values, np.float32).reshape(-1, dimensions)
