@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from maix_facemesh_ros.bags.bag_file import BagError
 from maix_facemesh_ros.bags.bag_writing import BagWriter
+from maix_facemesh_ros.bags.job_folder import (
+    MADE_BY,
+    JobFolder,
+    refuse_existing_output,
+    refuse_input_as_output,
+)
 from maix_facemesh_ros.bags.message_types import FACE_ARRAY, topic_of_type
 
 
 class FacesBag:
     """Takes serialized FaceArrays and makes a bag of them, or nothing if an error comes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
         """Begin in a folder beside the one that is to be.
+
+        Args:
+            path: folder of the new bag.
+            inputs: paths that are only read: the bag is not made in, around or instead of one.
 
         Raises:
             BagError: there is something by this name, or it cannot be written.
         """
-        if path.exists():
-            raise BagError(f"{path} exists, and is not overwritten: name another")
+        refuse_input_as_output(path, inputs)
+        refuse_existing_output(path)
         self._path = path
-        # A folder around the bag's own: the bag's file is called as its folder.
-        self._partial = path.with_name(f"{path.name}.partial")
-        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial = JobFolder(path, inputs, {MADE_BY: "FacesBag"})
         try:
-            self._partial.mkdir(parents=True)
-        except OSError as error:
-            raise BagError(f"{self._partial} cannot be made: {error.strerror}") from error
-        self._writer = BagWriter(self._partial / path.name)
+            self._partial.clear("outputs")
+            self._partial.make_folders()
+            # In a folder of its own: the bag's file is named after its folder.
+            self._made = self._partial.path / "outputs" / path.name
+            self._writer = BagWriter(self._made)
+        except BaseException:
+            self._end()
+            raise
 
     def write(self, topic: str, log_time: int, faces: bytes) -> None:
         """Write a serialized FaceArray, with its time in nanoseconds."""
@@ -40,7 +52,18 @@ class FacesBag:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, *rest: object) -> None:
-        self._writer.__exit__(error_type, *rest)
-        if error_type is None:
-            (self._partial / self._path.name).rename(self._path)
-        shutil.rmtree(self._partial)
+        try:
+            self._writer.__exit__(error_type, *rest)
+            if error_type is None:
+                refuse_existing_output(self._path)
+                self._made.rename(self._path)
+        except OSError as error:
+            raise BagError(f"{self._path} cannot be written: {error.strerror}") from error
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self._partial.remove()
+        finally:
+            self._partial.release()

@@ -87,7 +87,9 @@ class Job:
         self._started = time.monotonic()
         with ExitStack() as stack:
             self._partial = stack.enter_context(
-                PartialOutput(options.outputs, options.identity(), restart=options.restart)
+                PartialOutput(
+                    options.outputs, options.inputs, options.identity(), restart=options.restart
+                )
             )
             self._recordings = [
                 self._open(stack, number, path) for number, path in enumerate(options.inputs)

@@ -9,11 +9,12 @@ from typing import Any
 
 from maix_facemesh_ros.bags.bag_file import BagError
 from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
+from maix_facemesh_ros.bags.job_folder import MADE_BY
 from maix_facemesh_ros.bags.landmark_tables import TABLES
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 #: Of what is kept of an earlier attempt; another one is not gone on with.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,6 @@ class JobOptions:
             raise BagError(f"{self.workers} workers: give at least 1")
         if len({output.name for output in self.outputs}) < len(self.outputs):
             raise BagError("two outputs have the same name: give them different ones")
-        for output in self.outputs:
-            for path in self.inputs:
-                if path.absolute() in (output.absolute(), *output.absolute().parents):
-                    raise BagError(f"{output} is the input {path} or in it: name another output")
         if not self.bags and (self.annotated or self.copy):
             raise BagError(
                 "pictures and messages of the input go into a bag: name one with --output"
@@ -83,11 +80,23 @@ class JobOptions:
         return [path for path in self.outputs if path.suffix in TABLES]
 
     def identity(self) -> dict[str, Any]:
-        """Return what the results of the networks depend on, as JSON has it."""
+        """Return everything that the outputs depend on, as JSON has it.
+
+        Workers, a cluster and `restart` change nothing in the outputs.
+
+        Raises:
+            BagError: an input cannot be read.
+        """
         parameters = dataclasses.asdict(self.parameters)
         return {
+            MADE_BY: "facemesh_bag",
             "inputs": [_identity_of(path) for path in self.inputs],
+            "outputs": [str(path.absolute()) for path in self.outputs],
             "topics": list(self.topics),
+            "faces topic": self.faces_topic,
+            "annotated": self.annotated,
+            "copy": self.copy,
+            "storage": self.storage,
             "parameters": {**parameters, "landmarks_indices": [*self.parameters.landmarks_indices]},
             "stretch length": self.stretch_length,
             "format": FORMAT,
@@ -95,8 +104,11 @@ class JobOptions:
 
 
 def _identity_of(path: Path) -> dict[str, Any]:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    facts = [(file.name, file.stat()) for file in files if file.is_file()]
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        facts = [(file.name, file.stat()) for file in files if file.is_file()]
+    except OSError as error:
+        raise BagError(f"{path} cannot be read: {error.strerror}") from error
     return {
         "path": str(path.absolute()),
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in facts],

@@ -1,67 +1,71 @@
-"""`<output>.partial`: where results are until they are complete, and are found after a crash.
+"""Where results are until they are complete, and are found after a crash.
 
-An output is made in there and moved to its place when it is complete, so there is never half of one
-under its own name. What the networks have said of each stretch stays in there until then: after a
-crash the same command goes on from it.
+An output is made in `<output>.partial` and moved to its place when all are complete, so there is
+never half of one under its own name. The results of the networks for each stretch stay in the
+folder of the first output until then: after a crash the same command resumes from them.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from maix_facemesh_ros.bags.bag_file import BagError
-
-JOB = "job.json"
-COMPLETE = "complete"
-PARTS = ("stretches", "unpacked", "outputs")
+from maix_facemesh_ros.bags.job_folder import (
+    COMPLETE,
+    JobFolder,
+    refuse_existing_output,
+    refuse_input_as_output,
+)
 
 
 class PartialOutput:
-    """The folder of one job."""
+    """The folders of one job: one beside each output."""
 
-    def __init__(self, outputs: Sequence[Path], job: dict[str, Any], *, restart: bool) -> None:
-        """Make the folder, or take over the one of the same job.
+    def __init__(
+        self, outputs: Sequence[Path], inputs: Sequence[Path], job: dict[str, Any], *, restart: bool
+    ) -> None:
+        """Make the folders, or take over those of the same job.
 
         Args:
-            outputs: what is to be made; the folder is named after the first.
-            job: what the results depend on: inputs, parameters, version.
-            restart: throw away what is there.
+            outputs: paths to be made.
+            inputs: paths that are only read.
+            job: everything that the outputs depend on: inputs, outputs, options, format.
+            restart: remove what an earlier run has left.
 
         Raises:
-            BagError: an output is there already, or the folder is of another job, or in use.
+            BagError: an output exists or is an input, or a folder is not this job's, or in use.
         """
         self.outputs = [path.absolute() for path in outputs]
-        first = self.outputs[0]
-        self.folder = first.with_name(f"{first.name}.partial")
-        #: Whether the results of an earlier attempt are used.
-        self.is_resumed = self.folder.is_dir() and not restart
+        for output in self.outputs:
+            refuse_input_as_output(output, inputs)
+            if not self._may_be_complete():
+                refuse_existing_output(output)
+        self._folders: list[JobFolder] = []
+        self.is_complete = False
         try:
             for output in self.outputs:
-                output.parent.mkdir(parents=True, exist_ok=True)
-            self.folder.mkdir(exist_ok=True)
-            self._lock = (self.folder / "lock").open("a")
-        except OSError as error:
-            raise BagError(f"{self.folder} cannot be made: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.close()
-            raise BagError(f"{self.folder} is in use: the same job is running already") from error
-        self.is_complete = (self.folder / COMPLETE).exists() and not restart
-        try:
-            if not self.is_complete:
-                self._check_outputs()
-                self._take_over(job, restart=restart)
-            for name in PARTS:
-                (self.folder / name).mkdir(exist_ok=True)
+                self._folders.append(JobFolder(output, inputs, job, restart=restart))
+            self.is_complete = (self.folder / COMPLETE).exists()
+            for output, folder in zip(self.outputs, self._folders, strict=True):
+                if not self.is_complete:
+                    refuse_existing_output(output)
+                    folder.clear("outputs")
+                folder.make_folders()
         except BaseException:
             self._leave()
             raise
+
+    @property
+    def folder(self) -> Path:
+        """The folder beside the first output."""
+        return self._folders[0].path
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the results of an earlier run are used."""
+        return self._folders[0].is_resumed
 
     def unpacked(self, recording: int) -> Path:
         """Return the folder for the contents of a recording's compressed files."""
@@ -70,24 +74,29 @@ class PartialOutput:
         return folder
 
     def stretch(self, recording: int, camera: int, number: int) -> Path:
-        """Return the file of what the networks say of a stretch."""
+        """Return the file of the networks' results for a stretch."""
         return self.folder / "stretches" / f"{recording}-{camera}-{number}.npz"
 
     def place_of(self, output: Path) -> Path:
         """Return where an output is made."""
-        return self.folder / "outputs" / output.name
+        folder = self._folders[self.outputs.index(output.absolute())]
+        return folder.path / "outputs" / output.name
 
     def publish(self) -> None:
-        """Move the complete outputs to their places, and remove the folder."""
+        """Move the complete outputs to their places, and remove the folders."""
         (self.folder / COMPLETE).touch()
         for output in self.outputs:
             made = self.place_of(output)
             # It is not there when a crash came between the moves.
             if made.exists():
-                if output.exists():
-                    raise BagError(f"{output} exists, and is not overwritten; it is in {made}")
+                try:
+                    refuse_existing_output(output)
+                except BagError as error:
+                    raise BagError(f"{error}. The result is in {made}") from error
                 made.replace(output)
-        shutil.rmtree(self.folder)
+        # The first one, with the mark, last: until then the same command ends what is left to do.
+        for folder in reversed(self._folders):
+            folder.remove()
 
     def __enter__(self) -> PartialOutput:
         return self
@@ -95,37 +104,18 @@ class PartialOutput:
     def __exit__(self, *error: object) -> None:
         self._leave()
 
+    def _may_be_complete(self) -> bool:
+        first = self.outputs[0]
+        return (first.with_name(f"{first.name}.partial") / COMPLETE).exists()
+
     def _leave(self) -> None:
-        """Let others have the folder; where nothing has come of it, nothing is left."""
-        if self.folder.is_dir() and not any(self.folder.glob("stretches/*")):
-            shutil.rmtree(self.folder)
-        self._lock.close()
+        """Unlock the folders; if nothing has come of the job, nothing is left."""
+        for folder in reversed(self._folders):
+            if folder.path.is_dir() and not self._has_results():
+                folder.remove()
+        for folder in self._folders:
+            folder.release()
 
-    def _check_outputs(self) -> None:
-        for output in self.outputs:
-            if output.parent.stat().st_dev != self.folder.stat().st_dev:
-                raise BagError(
-                    f"{output} is on another file system than {self.outputs[0]}, so both cannot "
-                    "be moved to their places at once: name outputs on one"
-                )
-            if output.exists():
-                raise BagError(f"{output} exists, and is not overwritten: name another output")
-
-    def _take_over(self, job: dict[str, Any], *, restart: bool) -> None:
-        """Keep the results of an earlier attempt at the same job, and nothing else."""
-        path = self.folder / JOB
-        text = json.dumps(job, indent=1, sort_keys=True)
-        if path.exists() and not restart and path.read_text() != text:
-            before = json.loads(path.read_text())
-            changed = [name for name in job if before.get(name) != job[name]]
-            raise BagError(
-                f"{self.folder} is what an earlier attempt has left, with other "
-                f"{', '.join(changed)}: give the same to go on with it, or --restart"
-            )
-        if not path.exists() or restart:
-            for name in PARTS:
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-            partial = path.with_suffix(".partial")
-            partial.write_text(text)
-            partial.replace(path)
-        shutil.rmtree(self.folder / "outputs", ignore_errors=True)
+    def _has_results(self) -> bool:
+        """Return whether a later run can use something."""
+        return any(self.folder.glob("stretches/*")) or (self.folder / COMPLETE).exists()

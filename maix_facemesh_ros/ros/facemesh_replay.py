@@ -203,7 +203,8 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     node = Node("facemesh_replay", start_parameter_services=False)
     stack.callback(end_node, node)
     # Closed before the node ends, which may end the process.
-    record = stack.enter_context(FacesBag(options.record)) if options.record else None
+    inputs = [path for path in (options.bag, options.check) if path]
+    record = stack.enter_context(FacesBag(options.record, inputs)) if options.record else None
     player = _player(options, topics, pictures, node, stack)
     _tell_what_is_played(topics, player)
     golden_topics = golden.topic_for([c.node.faces for c in player.cameras]) if golden else {}

@@ -1,0 +1,224 @@
+"""`<output>.partial`: the folder in which a job makes an output, and nothing of the user's.
+
+A folder of this name belongs to a job only if it holds the job's file. Anything else of this name
+is refused before anything is written: a folder of the user's, a link, an input, or a folder that
+has an input in it or lies in one. Of a folder of a job only what the job has made is removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from maix_facemesh_ros.bags.bag_file import BagError
+
+JOB = "job.json"
+LOCK = "lock"
+
+#: Key in the job's file that says which program has made the folder.
+MADE_BY = "made by"
+
+#: Marks a job that is done except for moving the outputs to their places.
+COMPLETE = "complete"
+
+#: What a job may make in its folder, besides the job's file and the lock.
+FOLDERS = ("stretches", "unpacked", "outputs")
+
+
+def refuse_input_as_output(output: Path, inputs: Sequence[Path]) -> None:
+    """Refuse an output that is an input or in one, by whatever links.
+
+    Raises:
+        BagError: it is.
+    """
+    for path in inputs:
+        if _is_in(output, path):
+            raise BagError(f"{output} is the input {path} or in it: name another output")
+
+
+def refuse_existing_output(output: Path) -> None:
+    """Refuse an output that exists, be it a link to nothing.
+
+    Raises:
+        BagError: it does.
+    """
+    if os.path.lexists(output):
+        raise BagError(f"{output} exists, and is not overwritten: name another output")
+
+
+class JobFolder:
+    """The locked folder of one output of one job."""
+
+    def __init__(
+        self, output: Path, inputs: Sequence[Path], job: dict[str, Any], *, restart: bool = False
+    ) -> None:
+        """Make the folder and lock it, or take over the folder of an earlier run of the same job.
+
+        Args:
+            output: path of the output; the folder is named after it.
+            inputs: paths that are only read.
+            job: everything that the output depends on, as JSON has it, with `MADE_BY`.
+            restart: remove what an earlier run has left.
+
+        Raises:
+            BagError: the folder is not a job's, of another job, or in use.
+        """
+        self.path = output.with_name(f"{output.name}.partial")
+        #: Whether the folder was there.
+        self.is_resumed = False
+        self._refuse_inputs(inputs)
+        self._text = json.dumps(job, indent=1, sort_keys=True)
+        #: Parents of the folder that did not exist.
+        self._made = _missing_parents(self.path)
+        try:
+            while not os.path.lexists(self.path):
+                if self._make():
+                    return
+            self._take_over(job, restart=restart)
+        except OSError as error:
+            self._remove_made()
+            raise BagError(f"{self.path} cannot be made: {error.strerror}") from error
+
+    def make_folders(self) -> None:
+        """Make the folders that are missing."""
+        for name in FOLDERS:
+            (self.path / name).mkdir(exist_ok=True)
+
+    def clear(self, *names: str) -> None:
+        """Remove what a job has made in some of `FOLDERS`."""
+        for name in names:
+            folder = self.path / name
+            if folder.is_symlink():
+                folder.unlink()
+            elif folder.is_dir():
+                shutil.rmtree(folder)
+
+    def remove(self) -> None:
+        """Remove what jobs have made in the folder, and the folder if nothing else is in it."""
+        self.clear(*FOLDERS)
+        # Under this name no job takes the folder over while it is half removed.
+        away = self._hidden()
+        self.path.rename(away)
+        for name in (COMPLETE, JOB, LOCK):
+            (away / name).unlink(missing_ok=True)
+        try:
+            away.rmdir()
+        except OSError:  # the user has put something into it
+            away.rename(self.path)
+        self._remove_made()
+
+    def release(self) -> None:
+        """Unlock it."""
+        os.close(self._lock)
+
+    def _refuse_inputs(self, inputs: Sequence[Path]) -> None:
+        for path in inputs:
+            if _is_in(self.path, path) or _is_in(path, self.path):
+                raise BagError(
+                    f"{self.path}, where the output is to be made, is the input {path}, in it or "
+                    "around it: name another output"
+                )
+
+    def _hidden(self) -> Path:
+        return self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}")
+
+    def _make(self) -> bool:
+        """Make the folder, complete and locked from the first moment; False if another job has."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        made = self._hidden()
+        made.mkdir()
+        try:
+            (made / JOB).write_text(self._text)
+            self._lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            made.rename(self.path)
+        except OSError:
+            shutil.rmtree(made)
+            if not os.path.lexists(self.path):
+                raise
+            return False
+        return True
+
+    def _take_over(self, job: dict[str, Any], *, restart: bool) -> None:
+        before = self._job_of_before()
+        self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            self._lock_it()
+            now = json.loads(self._text)
+            changed = [name for name in job if before.get(name) != now[name]]
+            if changed and not restart:
+                raise BagError(
+                    f"{self.path} is what an earlier attempt has left, with other "
+                    f"{', '.join(changed)}: give the same to go on with it, or --restart"
+                )
+            if restart:
+                self.clear(*FOLDERS)
+                (self.path / COMPLETE).unlink(missing_ok=True)
+                partial = self.path / FOLDERS[0]
+                partial.write_text(self._text)
+                partial.replace(self.path / JOB)
+        except BaseException:
+            self.release()
+            raise
+        self.is_resumed = not restart
+
+    def _lock_it(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A job that has just ended may have removed the folder.
+            if os.fstat(self._lock).st_ino == (self.path / LOCK).stat().st_ino:
+                return
+        except (BlockingIOError, FileNotFoundError) as error:
+            raise BagError(
+                f"{self.path} is in use: a job with this output is running already"
+            ) from error
+        raise BagError(f"{self.path} has just been replaced by another job: start again")
+
+    def _job_of_before(self) -> dict[str, Any]:
+        """Return the job whose folder it is.
+
+        Raises:
+            BagError: it is not a job's.
+        """
+        file = self.path / JOB
+        try:
+            if not self.path.is_symlink() and self.path.is_dir() and not file.is_symlink():
+                job = json.loads(file.read_bytes())
+                if isinstance(job, dict) and MADE_BY in job:
+                    return job
+        except (OSError, ValueError, RecursionError):
+            pass
+        raise BagError(
+            f"{self.path} exists and is not from an earlier run (it has no {JOB} of ours): outputs "
+            "are made under this name, so move it away or name another output"
+        )
+
+    def _remove_made(self) -> None:
+        for path in self._made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _is_in(path: Path, other: Path) -> bool:
+    """Return whether a path is another one or in it, links resolved.
+
+    What the links in a folder of the user's point to counts as in it.
+    """
+    inner = path.resolve()
+    outer = [other.resolve()]
+    with suppress(OSError):
+        if other.is_dir():
+            outer += [each.resolve() for each in other.iterdir() if each.is_symlink()]
+    return any(each in (inner, *inner.parents) for each in outer)
+
+
+def _missing_parents(path: Path) -> list[Path]:
+    """Return the parents that do not exist, the innermost first."""
+    return [parent for parent in path.absolute().parents if not parent.exists()]
