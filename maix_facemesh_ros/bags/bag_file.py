@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from rosbags.interfaces import Qos
+from rosbags.rosbag2.metadata import parse_qos
 
 #: Pieces of damage that are named; of more, only the number.
 MOST_NAMED = 3
+
+#: Messages on a topic of one file whose times are taken into memory: four days at 30 Hz.
+MOST_MESSAGES = 10_000_000
+
+#: Characters of a text that describes qualities of service; more are not read.
+LONGEST_QOS = 100_000
+DEEPEST_QOS = 100
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackLimits:
+    """What compressed contents may unpack to, in bytes: a few bytes can claim, and hold, any size.
+
+    What is larger is refused before memory or disk is taken for it.
+    """
+
+    #: A compressed chunk or message: 8K images in RGB have 100 MB.
+    chunk: int = 64 * MIB
+    #: A file that is compressed as a whole; 0: 256 MiB, or 100 times its size if that is more.
+    file: int = 0
+
+    def of_file(self, size: int) -> int:
+        """Return the limit for a file of a size in bytes."""
+        return self.file or max(256 * MIB, 100 * size)
 
 
 class BagError(RuntimeError):
@@ -19,11 +48,21 @@ class BagError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedSchema:
+    """A description of messages as a bag has it."""
+
+    name: str
+    #: Such as `ros2msg`, `ros2idl`, `protobuf`, `jsonschema`.
+    encoding: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BagTopic:
     """A topic of a bag."""
 
     name: str
-    #: Such as `sensor_msgs/msg/Image`.
+    #: Such as `sensor_msgs/msg/Image`; with the encoding in brackets where it is not CDR.
     type: str
     #: The message definition in the bag, with those that it needs; empty where the bag has none, as
     #: bags of Humble in SQLite.
@@ -34,6 +73,47 @@ class BagTopic:
     offered_qos: tuple[Qos, ...] = field(default=(), compare=False)
     #: Messages, as far as the bag says so.
     message_count: int = field(default=0, compare=False)
+    #: How messages are serialized.
+    message_encoding: str = "cdr"
+    #: As the bag has it; None where it has none.
+    schema: RecordedSchema | None = field(default=None, compare=False)
+    #: What an MCAP file says of the channel, but for qualities of service.
+    metadata: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    def with_count(self, count: int) -> BagTopic:
+        """Return the same topic with another number of messages."""
+        return dataclasses.replace(self, message_count=count)
+
+
+class BagRecord(NamedTuple):
+    """A recorded message with everything that a bag says of it."""
+
+    topic: BagTopic
+    #: When it was recorded: nanoseconds since 1970, or of simulated time.
+    log_time: int
+    #: When it was sent, the same way; the log time where the bag does not say it.
+    publish_time: int
+    #: Number that its publisher has given it; 0 where the bag has none.
+    sequence: int
+    data: bytes
+
+
+class Attachment(NamedTuple):
+    """A file in an MCAP file."""
+
+    name: str
+    media_type: str
+    #: Nanoseconds.
+    create_time: int
+    log_time: int
+    data: bytes
+
+
+class MetadataRecord(NamedTuple):
+    """Named texts in an MCAP file."""
+
+    name: str
+    texts: dict[str, str]
 
 
 class BagMessage(NamedTuple):
@@ -81,9 +161,9 @@ class BagFile(Protocol):
     #: Grows as damage is met.
     damage: Damage
 
-    def messages(
+    def records(
         self, topics: Collection[str], start: int | None, stop: int | None
-    ) -> Iterator[BagMessage]:
+    ) -> Iterator[BagRecord]:
         """Give the messages on some topics in the order of their log times.
 
         Args:
@@ -96,6 +176,38 @@ class BagFile(Protocol):
         """Return the log time of each message on a topic in nanoseconds, in any order."""
         ...
 
+    def attachments(self) -> Iterator[Attachment]:
+        """Give the files in it."""
+        ...
+
+    def metadata_records(self) -> Iterator[MetadataRecord]:
+        """Give the named texts in it."""
+        ...
+
     def close(self) -> None:
         """Close the file."""
         ...
+
+
+def check_message_count(path: Path, topic: str, count: int) -> None:
+    """Refuse more messages than memory is taken for.
+
+    Raises:
+        BagError: there are more than `MOST_MESSAGES`.
+    """
+    if count > MOST_MESSAGES:
+        raise BagError(
+            f"{path} has more than {MOST_MESSAGES} messages on {topic}: split it, with "
+            "`ros2 bag convert` and max_bagfile_duration"
+        )
+
+
+def qos_of(text: str) -> tuple[Qos, ...]:
+    """Return the qualities of service that a text describes; none where it cannot be read."""
+    levels = sum(text.count(start) for start in ("[", "{", "- -"))
+    if len(text) > LONGEST_QOS or "*" in text or levels > DEEPEST_QOS:
+        return ()
+    try:
+        return tuple(parse_qos(text))
+    except Exception:  # made by hand, perhaps; nothing depends on it
+        return ()

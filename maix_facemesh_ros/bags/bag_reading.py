@@ -5,31 +5,48 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import re
-from collections.abc import Callable, Collection, Iterator
+import sqlite3
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 import zstandard
 from rosbags.rosbag2.metadata import parse_qos
 
-from maix_facemesh_ros.bags.bag_file import BagError, BagFile, BagMessage, BagTopic, Damage
+from maix_facemesh_ros.bags.bag_file import (
+    Attachment,
+    BagError,
+    BagFile,
+    BagMessage,
+    BagRecord,
+    BagTopic,
+    Damage,
+    MetadataRecord,
+    UnpackLimits,
+    qos_of,
+)
+from maix_facemesh_ros.bags.bag_metadata import BagMetadata, read_metadata
+from maix_facemesh_ros.bags.file_kinds import (
+    COMPRESSED_FILE,
+    ZSTD_MAGIC,
+    Storage,
+    kind_of,
+    storage_by_name,
+)
 from maix_facemesh_ros.bags.mcap_file import McapFile
-from maix_facemesh_ros.bags.sqlite_file import SqliteFile
+from maix_facemesh_ros.bags.sqlite_file import SqliteFile, journals_of, merge_journals
+from maix_facemesh_ros.bags.unpacking import (
+    CutShortError,
+    TooLargeError,
+    unpack_file,
+    unpack_zstd,
+)
 
-METADATA = "metadata.yaml"
-
-#: By the end of a file's name.
-STORAGES: dict[str, Callable[[Path], BagFile]] = {".mcap": McapFile, ".db3": SqliteFile}
-
-#: Ends the name of a file that is compressed as a whole.
-COMPRESSED_FILE = ".zstd"
-
-#: A message that begins with this is compressed on its own (RFC 8878, 3.1.1); CDR begins with 0.
-COMPRESSED_MESSAGE = b"\x28\xb5\x2f\xfd"
+#: A message that begins with this is compressed on its own; CDR begins with 0.
+COMPRESSED_MESSAGE = ZSTD_MAGIC
 
 
 class Bag:
@@ -42,12 +59,15 @@ class Bag:
                 ...
     """
 
-    def __init__(self, path: Path, unpack_into: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, unpack_into: Path | None = None, limits: UnpackLimits | None = None
+    ) -> None:
         """Open it; nothing in it is changed.
 
         Args:
             path: the bag's folder, with or without metadata.yaml, or one of its files.
             unpack_into: folder for the contents of compressed files; None: a temporary one.
+            limits: what compressed contents may unpack to.
 
         Raises:
             BagError: there is no bag, or nothing in it that can be read.
@@ -60,8 +80,12 @@ class Bag:
         self._counted: dict[str, int] = {}
         self._temporary: TemporaryDirectory[str] | None = None
         self._unpack_into = unpack_into
+        self._limits = limits or UnpackLimits()
         self._files: list[BagFile] = []
-        metadata = self._metadata()
+        if not path.exists():
+            raise BagError(f"{path} does not exist")
+        metadata = read_metadata(path) if path.is_dir() else BagMetadata()
+        self.notes += [metadata.note] * bool(metadata.note)
         try:
             for file in self._file_paths(metadata):
                 self._open_file(file)
@@ -73,7 +97,7 @@ class Bag:
             raise
         #: With the count of their messages, sorted by name.
         self.topics = _merged([topic for file in self._files for topic in file.topics], metadata)
-        self._by_name = {topic.name: topic for topic in self.topics}
+        self._by_key = {_key(topic): topic for topic in self.topics}
         times = [time for file in self._files if file.times for time in file.times]
         #: First and last log time in nanoseconds; None where there is no message.
         self.times = (min(times), max(times)) if times else None
@@ -94,14 +118,16 @@ class Bag:
         return sum(topic.message_count for topic in self.topics)
 
     def topic(self, name: str) -> BagTopic:
-        """Return a topic.
+        """Return a topic; of several of one name, that with the most messages.
 
         Raises:
             BagError: the bag has none of this name.
         """
-        if name not in self._by_name:
-            raise BagError(f"{self.path} has no topic {name}: it has {', '.join(self._by_name)}")
-        return self._by_name[name]
+        found = [topic for topic in self.topics if topic.name == name]
+        if not found:
+            there = ", ".join(topic.name for topic in self.topics)
+            raise BagError(f"{self.path} has no topic {name}: it has {there}")
+        return max(found, key=lambda topic: topic.message_count)
 
     def messages(
         self,
@@ -115,22 +141,43 @@ class Bag:
             topics: names; None: all.
             start, stop: log times in nanoseconds from and before which; None: all.
         """
-        names = set(self._by_name if topics is None else topics)
+        for topic, log_time, _, _, data in self.records(topics, start, stop):
+            yield BagMessage(topic, log_time, data)
+
+    def records(
+        self,
+        topics: Collection[str] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Iterator[BagRecord]:
+        """Give the same as `messages`, with everything that the bag says of each."""
+        names = {topic.name for topic in self.topics} if topics is None else set(topics)
         streams = [
-            file.messages(names, start, stop)
+            file.records(names, start, stop)
             for file in self._files
             if file.times
             and (start is None or file.times[1] >= start)
             and (stop is None or file.times[0] < stop)
         ]
-        merged = heapq.merge(*streams, key=lambda message: message.log_time)
-        for topic, log_time, data in merged if len(streams) > 1 else (*streams, iter(()))[0]:
+        merged = heapq.merge(*streams, key=lambda record: record.log_time)
+        for record in merged if len(streams) > 1 else (*streams, iter(()))[0]:
+            data = record.data
             if data[:4] == COMPRESSED_MESSAGE:
-                unpacked = self._unpack(topic, log_time, data)
+                unpacked = self._unpack(record)
                 if unpacked is None:
                     continue
                 data = unpacked
-            yield BagMessage(self._by_name[topic.name], log_time, data)
+            yield record._replace(topic=self._by_key[_key(record.topic)], data=data)
+
+    def attachments(self) -> Iterator[Attachment]:
+        """Give the files in it."""
+        for file in self._files:
+            yield from file.attachments()
+
+    def metadata_records(self) -> Iterator[MetadataRecord]:
+        """Give the named texts in it."""
+        for file in self._files:
+            yield from file.metadata_records()
 
     def log_times(self, topic: str) -> npt.NDArray[np.int64]:
         """Return the log time of each message on a topic in nanoseconds, in order."""
@@ -152,101 +199,149 @@ class Bag:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _metadata(self) -> dict[str, Any]:
-        """Return what metadata.yaml says; empty where it says nothing that can be used."""
-        if not self.path.exists():
-            raise BagError(f"{self.path} does not exist")
-        if not self.path.is_dir():
-            return {}
-        path = self.path / METADATA
-        try:
-            content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-            information = content["rosbag2_bagfile_information"]
-            if not isinstance(information, dict):
-                raise TypeError("no table")
-            return information
-        except FileNotFoundError:
-            self.notes.append(f"{METADATA} is missing: the files are read without it")
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-            self.notes.append(
-                f"{METADATA} cannot be used ({type(error).__name__}): the files are read without it"
-            )
-        return {}
-
-    def _file_paths(self, metadata: dict[str, Any]) -> list[Path]:
+    def _file_paths(self, metadata: BagMetadata) -> list[Path]:
+        """Return the storage files in order, each once: compressed or not."""
         if not self.path.is_dir():
             return [self.path]
-        found = sorted((path for path in self.path.iterdir() if storage_of(path)), key=_natural)
-        listed = [
-            # Bags of before Foxy name the folder too.
-            self.path / Path(str(name)).name
-            for name in metadata.get("relative_file_paths") or ()
-        ]
-        for path in listed:
-            if not path.exists():
+        # Bags of before Foxy name the folder too.
+        listed = [self.path / Path(name).name for name in metadata.files if Path(name).name]
+        paths = []
+        for path in dict.fromkeys(listed):
+            twin = _twin(path)
+            if path.is_file() or not twin.is_file():
+                paths.append(path)
+            elif twin not in listed:
+                paths.append(twin)
+        for path in paths:
+            if not path.is_file():
                 self._damage.messages[f"{path.name} is missing"] = None
-        paths = [path for path in listed if path.exists()] or found
+        paths = [path for path in paths if path.is_file()] or self._found()
         if not paths:
-            raise BagError(
-                f"{self.path} is no bag: there is no file in it that ends in "
-                f"{', '.join(STORAGES)} or one of these and {COMPRESSED_FILE}"
-            )
+            raise BagError(f"{self.path} is no bag: no file in it is a recording in MCAP or SQLite")
         return paths
 
+    def _found(self) -> list[Path]:
+        """Return the storage files in the folder, by their names, or else by their contents."""
+        files = sorted((path for path in self.path.iterdir() if path.is_file()), key=_natural)
+        named = [path for path in files if storage_by_name(path)]
+        if not named:
+            return [path for path in files if isinstance(kind_of(path), Storage)]
+        return [
+            path for path in named if path.suffix != COMPRESSED_FILE or _twin(path) not in named
+        ]
+
     def _open_file(self, path: Path) -> None:
-        storage = storage_of(path)
-        if storage is None:
-            raise BagError(f"{path} is no file of a bag: these end in {', '.join(STORAGES)}")
+        """Open a file, or, if it is damaged, what is the same file compressed or unpacked."""
         try:
-            if path.suffix == COMPRESSED_FILE:
-                path = self._decompressed(path)
-            file = storage(path)
-        except OSError as error:
-            raise BagError(f"{path} cannot be read: {error.strerror}") from error
+            file: BagFile | None = self._opened(path)
         except BagError as error:
             if not self.path.is_dir():
                 raise
-            self._damage.messages[str(error)] = None
-            return
-        self._files.append(file)
+            reason, file = str(error), None
+        if self.path.is_dir() and (file is None or file.damage):
+            other = self._opened_twin(path)
+            if other is not None and (file is None or not other.damage):
+                if file is not None:
+                    file.close()
+                file = other
+            elif other is not None:
+                other.close()
+        if file is None:
+            self._damage.messages[reason] = None
+        else:
+            self._files.append(file)
+
+    def _opened_twin(self, path: Path) -> BagFile | None:
+        twin = _twin(path)
+        try:
+            return self._opened(twin) if twin.is_file() else None
+        except BagError:
+            return None
+
+    def _opened(self, path: Path) -> BagFile:
+        try:
+            kind = kind_of(path)
+            readable = path
+            if kind is Storage.ZSTD:
+                readable = self._decompressed(path)
+                kind = kind_of(readable)
+            if kind is Storage.SQLITE or (kind is None and storage_by_name(path) is Storage.SQLITE):
+                return self._sqlite(readable)
+            if kind is Storage.MCAP or (kind is None and storage_by_name(path) is Storage.MCAP):
+                return McapFile(readable, self._limits)
+        except TooLargeError as error:
+            raise BagError(f"{path}: {error}; --max-unpacked-file allows more") from error
+        except OSError as error:
+            raise BagError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+        raise BagError(f"{path} is {kind or 'no file of a bag: it begins as none'}")
+
+    def _sqlite(self, path: Path) -> BagFile:
+        """Open an SQLite file, with what its recorder has left beside it when it crashed."""
+        journals = ", ".join(journal.name for journal in journals_of(path))
+        if not journals:
+            return SqliteFile(path)
+        merged = self._folder() / path.name
+        try:
+            if not merged.exists():
+                with TemporaryDirectory(dir=merged.parent) as folder:
+                    merge_journals(path, Path(folder) / path.name)
+                    (Path(folder) / path.name).replace(merged)
+            file = SqliteFile(merged)
+        except (sqlite3.Error, BagError):
+            self._damage.messages[f"{journals} cannot be used"] = None
+            return SqliteFile(path)
+        self.notes.append(f"{path.name} was not closed by its recorder: {journals} is read too")
+        return file
+
+    def _folder(self) -> Path:
+        """Return the folder for what is unpacked."""
+        if self._unpack_into is not None:
+            return self._unpack_into
+        self._temporary = self._temporary or TemporaryDirectory(prefix="bag-")
+        return Path(self._temporary.name)
 
     def _decompressed(self, path: Path) -> Path:
-        folder = self._unpack_into
-        if folder is None:
-            self._temporary = self._temporary or TemporaryDirectory(prefix="bag-")
-            folder = Path(self._temporary.name)
-        unpacked = folder / path.stem
+        unpacked = self._folder() / f"{path.name.removesuffix(COMPRESSED_FILE)}.unpacked"
         if not unpacked.exists():
             partial = unpacked.with_suffix(".partial")
-            with path.open("rb") as source, partial.open("wb") as target:
-                try:
-                    zstandard.ZstdDecompressor().copy_stream(source, target)
-                except zstandard.ZstdError:
-                    self._damage.messages[f"{path.name} is damaged or cut short"] = None
+            try:
+                unpack_file(path, partial, self._limits.of_file(path.stat().st_size))
+            except (zstandard.ZstdError, CutShortError):
+                self._damage.messages[f"{path.name} is damaged or cut short"] = None
+                partial.touch()
             partial.replace(unpacked)
         return unpacked
 
-    def _unpack(self, topic: BagTopic, log_time: int, data: bytes) -> bytes | None:
+    def _unpack(self, record: BagRecord) -> bytes | None:
+        what = f"the message on {record.topic.name} of {record.log_time}"
         try:
-            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            return unpack_zstd(record.data, self._limits.chunk)
+        except TooLargeError as error:
+            self._damage.messages[f"{what} ({error})"] = 1
         except zstandard.ZstdError:
-            self._damage.messages[f"the message on {topic.name} of {log_time}"] = 1
-            return None
+            self._damage.messages[what] = 1
+        return None
 
-    def _count_what_is_missing(self, metadata: dict[str, Any]) -> None:
+    def _count_what_is_missing(self, metadata: BagMetadata) -> None:
         """Where damage has cost an unknown number of messages, metadata.yaml knows the sum."""
-        expected = metadata.get("message_count")
+        expected = metadata.message_count
         unknown = [what for what, count in self.damage.messages.items() if count is None]
-        if isinstance(expected, int) and unknown:
+        if expected is not None and unknown:
             known = sum(count or 0 for count in self.damage.messages.values())
             self._counted = dict.fromkeys(unknown, 0)
             self._counted[unknown[0]] = max(0, expected - self.message_count - known)
 
 
-def storage_of(path: Path) -> Callable[[Path], BagFile] | None:
-    """Return what opens a file by its name; None where it is no file of a bag."""
-    name = path.name.removesuffix(COMPRESSED_FILE)
-    return STORAGES.get(Path(name).suffix)
+def _key(topic: BagTopic) -> tuple[str, str]:
+    """Return what tells topics of a bag apart: an MCAP file may have two types on one."""
+    return topic.name, topic.type
+
+
+def _twin(path: Path) -> Path:
+    """Return the name of a compressed file's content, or of a file that has it compressed."""
+    if path.suffix == COMPRESSED_FILE:
+        return path.with_suffix("")
+    return path.with_name(path.name + COMPRESSED_FILE)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -255,32 +350,32 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(number or -1), text) for number, text in parts]
 
 
-def _merged(topics: list[BagTopic], metadata: dict[str, Any]) -> tuple[BagTopic, ...]:
+def _merged(topics: list[BagTopic], metadata: BagMetadata) -> tuple[BagTopic, ...]:
     """Return each topic once, with what its files and metadata.yaml know of it together."""
-    described = {}
-    for entry in metadata.get("topics_with_message_count") or ():
-        try:
-            described[entry["topic_metadata"]["name"]] = entry["topic_metadata"]
-        except (KeyError, TypeError):
-            continue
-    merged: dict[str, BagTopic] = {}
+    merged: dict[tuple[str, str], BagTopic] = {}
     for topic in topics:
-        known = merged.get(topic.name, BagTopic(topic.name, topic.type))
-        told = described.get(topic.name, {})
-        merged[topic.name] = dataclasses.replace(
+        known = merged.get(_key(topic), topic.with_count(0))
+        told: dict[str, Any] = metadata.topics.get(topic.name, {})
+        merged[_key(topic)] = dataclasses.replace(
             known,
             definition=known.definition or topic.definition,
+            schema=known.schema or topic.schema,
+            metadata=known.metadata or topic.metadata,
             type_hash=known.type_hash
             or topic.type_hash
             or str(told.get("type_description_hash") or ""),
             offered_qos=known.offered_qos or topic.offered_qos or _qos(told),
             message_count=known.message_count + topic.message_count,
         )
-    return tuple(merged[name] for name in sorted(merged))
+    return tuple(merged[key] for key in sorted(merged))
 
 
 def _qos(told: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the qualities of service in metadata.yaml: a text, or since Jazzy a list."""
+    profiles = told.get("offered_qos_profiles") or ""
+    if isinstance(profiles, str):
+        return qos_of(profiles)
     try:
-        return tuple(parse_qos(told.get("offered_qos_profiles") or ""))
+        return tuple(parse_qos(profiles))
     except Exception:  # made by hand, perhaps; nothing depends on it
         return ()

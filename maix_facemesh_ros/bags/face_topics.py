@@ -134,7 +134,7 @@ def draw_in_stretch(task: StretchTask, faces: Sequence[Sequence[Face] | None]) -
         task: says where the pictures are.
         faces: of each picture; None: the picture cannot be used.
     """
-    recording = open_recording(task.path, (task.camera.topic,), task.unpacked)
+    recording = open_recording(task.path, (task.camera.topic,), task.unpacked, task.limits)
     cursor = Cursor(recording, task.camera, task.stretch)
     try:
         return [

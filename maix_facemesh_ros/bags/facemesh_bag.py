@@ -16,7 +16,7 @@ import yaml
 from tqdm import tqdm
 
 from maix_facemesh_ros.backends import BackendError
-from maix_facemesh_ros.bags.bag_file import BagError
+from maix_facemesh_ros.bags.bag_file import MIB, BagError, UnpackLimits
 from maix_facemesh_ros.bags.bag_writing import STORAGES
 from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
 from maix_facemesh_ros.bags.job import Job, Report
@@ -119,6 +119,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="a Dask scheduler instead, such as tcp://10.0.0.5:8786, or local",
     )
+    add(
+        "--max-unpacked",
+        type=int,
+        default=UnpackLimits().chunk // MIB,
+        metavar="MIB",
+        help="most that a compressed chunk or message may unpack to (default: %(default)s MiB)",
+    )
+    add(
+        "--max-unpacked-file",
+        type=int,
+        default=0,
+        metavar="MIB",
+        help="most that a compressed file may unpack to (default: 256 MiB, or 100 times its size)",
+    )
     add("--restart", action="store_true", help="do not go on with what an earlier attempt has left")
     add("--quiet", action="store_true", help="say nothing unless something is wrong")
     return parser
@@ -149,6 +163,7 @@ def _options(parsed: argparse.Namespace) -> JobOptions:
         workers=parsed.workers,
         cluster=parsed.cluster,
         restart=parsed.restart,
+        limits=UnpackLimits(parsed.max_unpacked * MIB, parsed.max_unpacked_file * MIB),
     )
 
 

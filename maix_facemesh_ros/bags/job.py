@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maix_facemesh_ros.backends.onnx import open_networks
-from maix_facemesh_ros.bags.bag_file import BagTopic, Damage
+from maix_facemesh_ros.bags.bag_file import BagRecord, BagTopic, Damage
 from maix_facemesh_ros.bags.bag_writing import BagWriter
 from maix_facemesh_ros.bags.face_topics import FaceTopics, draw_in_stretch, face_topics
 from maix_facemesh_ros.bags.following import FollowedCamera, calibration_of_file
@@ -70,6 +71,8 @@ class _Output(NamedTuple):
     log_time: int
     topic: str
     data: bytes
+    #: As it is recorded; None for one that is made here.
+    record: BagRecord | None = None
 
 
 class Job:
@@ -123,12 +126,14 @@ class Job:
                 stack.callback(camera.close)
             #: Of each recording, as far as others have met it.
             self._damage = [Damage() for _ in self._recordings]
+            #: Of each recording, what the storage of the output cannot hold.
+            self._not_held: list[Counter[str]] = [Counter() for _ in self._recordings]
             self._tasks: Tasks | None = None
             workers = _open_workers(options)
             if workers is not None:
                 stack.callback(workers.close)
                 self._tasks = Tasks(workers)
-            self._queue = StretchQueue(self._cameras, self._partial, self._tasks)
+            self._queue = StretchQueue(self._cameras, self._partial, self._tasks, options.limits)
             self._stack = stack.pop_all()
 
     @property
@@ -168,7 +173,9 @@ class Job:
         self._stack.close()
 
     def _open(self, stack: ExitStack, number: int, path: Path) -> Recording:
-        recording = open_recording(path, self._options.topics, self._partial.unpacked(number))
+        recording = open_recording(
+            path, self._options.topics, self._partial.unpacked(number), self._options.limits
+        )
         stack.callback(recording.close)
         return recording
 
@@ -183,14 +190,14 @@ class Job:
         recorded = [topic for topic in self._recorded_topics(number) if topic.name not in own]
         if recorded:
             names = {topic.name for topic in recorded}
-            messages = self._recordings[number].messages()
+            records = self._recordings[number].records()
             # First, so that of one log time a picture comes before its faces.
             streams.insert(
                 0,
                 (
-                    _Output(message.log_time, message.topic.name, message.data)
-                    for message in messages
-                    if message.topic.name in names
+                    _Output(record.log_time, record.topic.name, record.data, record)
+                    for record in records
+                    if record.topic.name in names
                 ),
             )
         with ExitStack() as stack:
@@ -199,11 +206,26 @@ class Job:
                 for folder in self._bag_folders(number)
             ]
             for writer in writers:
-                for topic in chain(recorded, *(each.all() for each in topics)):
+                for topic in recorded:
+                    writer.add_topic(topic, recorded=True)
+                for topic in chain(*(each.all() for each in topics)):
                     writer.add_topic(topic)
-            for log_time, name, data in heapq.merge(*streams, key=lambda each: each.log_time):
+                self._copy_what_is_no_message(number, writer)
+            for log_time, name, data, record in heapq.merge(*streams, key=attrgetter("log_time")):
                 for writer in writers:
-                    writer.write(name, log_time, data)
+                    if record is None:
+                        writer.write(name, log_time, data)
+                    else:
+                        writer.write_record(record)
+            for writer in writers[:1]:
+                self._not_held[number] = writer.not_held
+
+    def _copy_what_is_no_message(self, number: int, writer: BagWriter) -> None:
+        if self._options.copy:
+            for attachment in self._recordings[number].attachments():
+                writer.add_attachment(attachment)
+            for record in self._recordings[number].metadata_records():
+                writer.add_metadata(record)
 
     def _recorded_topics(self, number: int) -> Sequence[BagTopic]:
         """Return the topics of the input that are wanted in the output too."""
@@ -304,6 +326,14 @@ class Job:
         replaced = [topic.name for topic in self._recorded_topics(number) if topic.name in own]
         if replaced:
             yield f"{recording.path}: not copied, because it is made anew: {', '.join(replaced)}"
+        if self._not_held[number]:
+            what = ", ".join(f"{count} {name}" for name, count in self._not_held[number].items())
+            yield (
+                f"{recording.path}: not copied, because a bag in SQLite cannot hold it: {what}; "
+                "--storage mcap can"
+                if self._options.storage == "sqlite3"
+                else f"{recording.path}: not copied, because MCAP cannot hold it: {what}"
+            )
         for camera in self._cameras[number]:
             if camera.stamp_notice:
                 yield f"{recording.path}: {camera.camera.topic}: {camera.stamp_notice}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maix_facemesh_ros.bags.bag_file import BagError
+from maix_facemesh_ros.bags.bag_file import BagError, UnpackLimits
 from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
 from maix_facemesh_ros.bags.job_folder import MADE_BY
 from maix_facemesh_ros.bags.landmark_tables import TABLES
@@ -45,6 +45,8 @@ class JobOptions:
     cluster: str = ""
     #: Throw away what an earlier attempt has left.
     restart: bool = False
+    #: What compressed contents may unpack to.
+    limits: UnpackLimits = field(default_factory=UnpackLimits)
     #: Pictures of a stretch; None: what suits.
     stretch_length: int | None = None
 
@@ -62,6 +64,8 @@ class JobOptions:
             )
         if self.workers < 1:
             raise BagError(f"{self.workers} workers: give at least 1")
+        if min(self.limits.chunk, self.limits.file) < 0:
+            raise BagError("a limit for what is unpacked is negative: give 0 or more")
         if len({output.name for output in self.outputs}) < len(self.outputs):
             raise BagError("two outputs have the same name: give them different ones")
         if not self.bags and (self.annotated or self.copy):
@@ -98,6 +102,7 @@ class JobOptions:
             "copy": self.copy,
             "storage": self.storage,
             "parameters": {**parameters, "landmarks_indices": [*self.parameters.landmarks_indices]},
+            "limits": dataclasses.asdict(self.limits),
             "stretch length": self.stretch_length,
             "format": FORMAT,
         }

@@ -9,31 +9,52 @@ from __future__ import annotations
 import heapq
 import io
 import struct
-from collections.abc import Collection, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import mcap.records
 import numpy as np
 import numpy.typing as npt
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.reader import SeekingReader
-from mcap.records import Channel, Chunk, ChunkIndex, Message, MessageIndex, Schema
-from mcap.stream_reader import CRCValidationError, StreamReader, get_chunk_data_stream
-from rosbags.rosbag2.metadata import parse_qos
+from mcap.records import Channel, Chunk, ChunkIndex, MessageIndex, Metadata, Schema
 from zstandard import ZstdError
 
-from maix_facemesh_ros.bags.bag_file import BagError, BagMessage, BagTopic, Damage
+from maix_facemesh_ros.bags.bag_file import (
+    Attachment,
+    BagError,
+    BagRecord,
+    BagTopic,
+    Damage,
+    MetadataRecord,
+    RecordedSchema,
+    UnpackLimits,
+    check_message_count,
+    qos_of,
+)
+from maix_facemesh_ros.bags.unpacking import TooLargeError, unpack_lz4, unpack_zstd
 
 MAGIC = b"\x89MCAP0\r\n"
 
 #: What reading a damaged record raises.
 BROKEN = (
-    *(McapError, CRCValidationError, ZstdError, struct.error),
+    *(McapError, ZstdError, struct.error),
     *(EOFError, ValueError, KeyError, IndexError, OverflowError, MemoryError),
     RuntimeError,  # of lz4
 )
+
+#: Later log times do not fit into what ROS and SQLite take: the year 2262.
+LAST_TIME = 2**63 - 1
+
+#: Key of a channel's metadata for the publishers' qualities of service.
+QOS = "offered_qos_profiles"
+
+#: And for REP-2011's hash of the type.
+TYPE_HASH = "topic_type_hash"
 
 #: Messages outside of chunks are taken together in pieces of about so many bytes.
 PIECE_SIZE = 2**20
@@ -57,14 +78,23 @@ class _Piece(NamedTuple):
 class McapFile:
     """A file of an MCAP bag."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: UnpackLimits | None = None) -> None:
         """Open it and read its index; without one, read all of it.
+
+        Args:
+            path: the file.
+            limits: what chunks may unpack to; larger ones count as damaged.
 
         Raises:
             BagError: it is no MCAP file, or has nothing that can be read.
         """
         self._path = path
+        self._limit = (limits or UnpackLimits()).chunk
+        self._size = path.stat().st_size
         self.damage = Damage()
+        #: Where attachments and named texts are.
+        self._attachments: list[int] = []
+        self._metadata: list[int] = []
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
         self._counts: dict[int, int] = {}
@@ -84,44 +114,71 @@ class McapFile:
         self._topics = {number: self._topic(number) for number in self._channels}
         self.topics = tuple(self._topics.values())
         starts = [piece.start_time for piece in self._pieces]
-        ends = [piece.end_time for piece in self._pieces]
+        ends = [min(piece.end_time, LAST_TIME) for piece in self._pieces]
         self.times = (min(starts), max(ends)) if self._pieces else None
 
-    def messages(
+    def records(
         self, topics: Collection[str], start: int | None = None, stop: int | None = None
-    ) -> Iterator[BagMessage]:
+    ) -> Iterator[BagRecord]:
         """See `BagFile`."""
         wanted = {number: topic for number, topic in self._topics.items() if topic.name in topics}
-        #: Messages of chunks that overlap: log time, order of reading, channel, data.
-        waiting: list[tuple[int, int, int, bytes]] = []
+        #: Messages of chunks that overlap: log time, order of reading, the message.
+        waiting: list[tuple[int, int, BagRecord]] = []
+        #: Bytes of their data.
+        size = 0
         number = 0
         for piece in self._pieces:
             if stop is not None and piece.start_time >= stop:
                 break
             if start is not None and piece.end_time < start:
                 continue
-            while waiting and waiting[0][0] < piece.start_time:
-                log_time, _, channel, data = heapq.heappop(waiting)
-                yield BagMessage(wanted[channel], log_time, data)
-            for channel, log_time, data in self._messages_of(piece, wanted):
+            # Where too many chunks overlap, order is given up, not memory.
+            while waiting and (waiting[0][0] < piece.start_time or size > self._limit):
+                record = heapq.heappop(waiting)[2]
+                size -= len(record.data)
+                yield record
+            for record in self._records_of(piece, wanted):
+                log_time = record.log_time
                 if (start is None or log_time >= start) and (stop is None or log_time < stop):
-                    heapq.heappush(waiting, (log_time, number, channel, data))
+                    heapq.heappush(waiting, (log_time, number, record))
+                    size += len(record.data)
                     number += 1
         while waiting:
-            log_time, _, channel, data = heapq.heappop(waiting)
-            yield BagMessage(wanted[channel], log_time, data)
+            yield heapq.heappop(waiting)[2]
 
     def log_times(self, topic: str) -> npt.NDArray[np.int64]:
         """See `BagFile`."""
-        wanted = {number for number, each in self._topics.items() if each.name == topic}
-        times: list[int] = []
+        wanted = {number: each for number, each in self._topics.items() if each.name == topic}
+        parts: list[npt.NDArray[np.int64]] = []
+        count = 0
+        #: Bytes of indices that the file can have: some may be named more than once.
+        left = self._size
         for piece in self._pieces:
-            indexed = self._indexed_times(piece, wanted)
-            if indexed is None:
-                found = self._messages_of(piece, wanted)
-                indexed = [log_time for _, log_time, _ in found]
-            times += indexed
-        return np.array(times, np.int64)
+            times = self._indexed_times(piece, wanted) if left > 0 else None
+            if times is None:
+                times = [record.log_time for record in self._records_of(piece, wanted)]
+            else:
+                left -= 16 * len(times)
+            parts.append(np.array(times, np.int64))
+            count += len(times)
+            check_message_count(self._path, topic, count)
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+    def attachments(self) -> Iterator[Attachment]:
+        """See `BagFile`."""
+        for offset in self._attachments:
+            found = self._record_at(offset, mcap.records.Attachment)
+            if found is not None:
+                yield Attachment(
+                    found.name, found.media_type, found.create_time, found.log_time, found.data
+                )
+
+    def metadata_records(self) -> Iterator[MetadataRecord]:
+        """See `BagFile`."""
+        for offset in self._metadata:
+            found = self._record_at(offset, Metadata)
+            if found is not None:
+                yield MetadataRecord(found.name, found.metadata)
 
     def close(self) -> None:
         """See `BagFile`."""
@@ -130,147 +187,223 @@ class McapFile:
     def _topic(self, number: int) -> BagTopic:
         channel = self._channels[number]
         schema = self._schemas.get(channel.schema_id)
-        if channel.message_encoding != "cdr":
-            # Of another middleware, or of no robot.
-            return BagTopic(channel.topic, f"({channel.message_encoding})")
+        name = schema.name if schema else "(unknown)"
+        encoding = channel.message_encoding
+        qos = qos_of(channel.metadata.get(QOS, ""))
         return BagTopic(
             channel.topic,
-            schema.name if schema else "(unknown)",
-            schema.data.decode("utf-8", "replace") if schema else "",
-            offered_qos=_qos_of(channel.metadata.get("offered_qos_profiles", "")),
+            # Other encodings are of another middleware, or of no robot.
+            name if encoding == "cdr" else f"{name} ({encoding})",
+            schema.data.decode("utf-8", "replace") if schema and encoding == "cdr" else "",
+            type_hash=channel.metadata.get(TYPE_HASH, ""),
+            offered_qos=qos,
             message_count=self._counts.get(number, 0),
+            message_encoding=encoding,
+            schema=RecordedSchema(schema.name, schema.encoding, schema.data) if schema else None,
+            # The qualities of service only if they could not be read.
+            metadata=tuple(
+                (key, value) for key, value in channel.metadata.items() if key != QOS or not qos
+            ),
         )
 
     def _read_index(self) -> bool:
         """Read the summary at the end of the file; False if there is none, or no chunk in it."""
+        self._file.seek(0)
         try:
-            summary = SeekingReader(self._file).get_summary()
+            summary = SeekingReader(self._file, record_size_limit=self._size).get_summary()
         except (*BROKEN, OSError):
             return False
-        if summary is None or not summary.chunk_indexes or not summary.channels:
+        if summary is None or not summary.channels:
+            return False
+        is_empty = summary.statistics is not None and not summary.statistics.message_count
+        if not summary.chunk_indexes and not is_empty:
             return False
         self._schemas, self._channels = dict(summary.schemas), dict(summary.channels)
-        self._pieces = [_piece_of(index) for index in summary.chunk_indexes]
+        # Each once, however often it is named.
+        pieces = {index.chunk_start_offset: _piece_of(index) for index in summary.chunk_indexes}
+        self._pieces = list(pieces.values())
+        self._attachments = sorted({index.offset for index in summary.attachment_indexes})
+        self._metadata = sorted({index.offset for index in summary.metadata_indexes})
         if summary.statistics is not None:
             self._counts = dict(summary.statistics.channel_message_counts)
             in_chunks = any(index.message_index_offsets for index in summary.chunk_indexes)
-            return in_chunks or summary.statistics.message_count > 0
+            return in_chunks or not is_empty or not summary.chunk_indexes
         return True
 
     def _read_through(self) -> None:
         """Find everything that can be read, from the beginning to the end or the first break."""
         self._schemas, self._channels, self._counts, self._pieces = {}, {}, {}, []
-        self._file.seek(0)
-        records = StreamReader(self._file, emit_chunks=True).records
         broken: str | None = None
-        while True:
-            offset = self._file.tell() if self._file.tell() else len(MAGIC)
+        offset = len(MAGIC)
+        while offset < self._size:
+            self._file.seek(offset)
             try:
-                record = next(records)
-            except StopIteration:
-                return
+                opcode, size = _RECORD.unpack(self._file.read(_RECORD.size))
+                # A file that was not written to its end may end in zeros.
+                if not opcode or offset + _RECORD.size + size > self._size:
+                    raise ValueError(f"record {opcode} of {size} bytes")
+                if opcode in (Opcode.DATA_END, Opcode.FOOTER):
+                    return
+                broken = self._take(opcode, offset, size, broken)
             except BROKEN:
                 self.damage.messages[f"{self._path.name} is broken off at byte {offset}"] = None
                 return
-            if isinstance(record, MessageIndex) and broken is not None:
-                lost = self.damage.messages[broken] or 0
-                self.damage.messages[broken] = lost + len(record.records)
-            elif isinstance(record, Chunk):
-                broken = self._take_chunk(record, offset)
-            elif isinstance(record, Message):
-                self._take_message(record, offset, self._file.tell() - offset)
-            elif isinstance(record, Schema):
-                self._schemas[record.id] = record
-            elif isinstance(record, Channel):
-                self._channels[record.id] = record
+            offset += _RECORD.size + size
+
+    def _take(self, opcode: int, offset: int, size: int, broken: str | None) -> str | None:
+        """Note a record, whose content is next in the file.
+
+        Args:
+            opcode, offset, size: of the record.
+            broken: name of the broken chunk before it; None: it is not broken.
+
+        Returns:
+            The name of the broken chunk before the next record.
+        """
+        if opcode == Opcode.CHUNK:
+            return self._take_chunk(Chunk.read(self._stream(size)), offset)
+        if opcode == Opcode.MESSAGE:
+            content = self._file.read(_MESSAGE.size)
+            channel, _, log_time, _ = _MESSAGE.unpack(content)
+            self._take_message(channel, log_time, offset, _RECORD.size + size)
+        elif opcode == Opcode.MESSAGE_INDEX and broken is not None:
+            lost = self.damage.messages[broken] or 0
+            index = MessageIndex.read(self._stream(size))
+            self.damage.messages[broken] = lost + len(index.records)
+        elif opcode in _DECLARATIONS:
+            self._declare(_DECLARATIONS[opcode].read(self._stream(size)))
+        elif opcode == Opcode.ATTACHMENT:
+            self._attachments.append(offset)
+        elif opcode == Opcode.METADATA:
+            self._metadata.append(offset)
+        return broken
+
+    def _declare(self, record: Schema | Channel) -> None:
+        if isinstance(record, Schema):
+            self._schemas[record.id] = record
+        else:
+            self._channels[record.id] = record
 
     def _take_chunk(self, chunk: Chunk, offset: int) -> str | None:
         """Note a chunk and what is declared in it; returns its name if it is broken."""
         piece = _Piece(chunk.message_start_time, offset, chunk.message_end_time, 0, ())
         try:
-            for opcode, content in _records_in(_content_of(chunk)):
+            for opcode, content in _records_in(_content_of(chunk, self._limit)):
                 if opcode == Opcode.MESSAGE:
                     channel, *_ = _MESSAGE.unpack_from(content)
                     self._counts[channel] = self._counts.get(channel, 0) + 1
-                elif opcode == Opcode.SCHEMA:
-                    schema = Schema.read(ReadDataStream(io.BytesIO(content)))
-                    self._schemas[schema.id] = schema
-                elif opcode == Opcode.CHANNEL:
-                    declared = Channel.read(ReadDataStream(io.BytesIO(content)))
-                    self._channels[declared.id] = declared
-        except BROKEN:
-            name = self._name_of(piece)
+                elif opcode in _DECLARATIONS:
+                    stream = ReadDataStream(io.BytesIO(content))
+                    self._declare(_DECLARATIONS[opcode].read(stream))
+        except BROKEN as error:
+            name = self._name_of(piece, error)
             self.damage.messages[name] = None
             return name
         self._pieces.append(piece)
         return None
 
-    def _take_message(self, message: Message, offset: int, size: int) -> None:
-        number = message.channel_id
-        self._counts[number] = self._counts.get(number, 0) + 1
+    def _take_message(self, channel: int, log_time: int, offset: int, size: int) -> None:
+        self._counts[channel] = self._counts.get(channel, 0) + 1
         last = self._pieces[-1] if self._pieces else None
         if last and last.size and last.offset + last.size == offset and last.size < PIECE_SIZE:
             self._pieces[-1] = last._replace(
-                start_time=min(last.start_time, message.log_time),
-                end_time=max(last.end_time, message.log_time),
+                start_time=min(last.start_time, log_time),
+                end_time=max(last.end_time, log_time),
                 size=last.size + size,
             )
         else:
-            self._pieces.append(_Piece(message.log_time, offset, message.log_time, size, ()))
+            self._pieces.append(_Piece(log_time, offset, log_time, size, ()))
 
-    def _messages_of(
-        self, piece: _Piece, wanted: Collection[int]
-    ) -> Iterable[tuple[int, int, bytes]]:
-        """Return channel, log time and data of the messages in a piece; none if it is broken."""
+    def _records_of(self, piece: _Piece, wanted: dict[int, BagTopic]) -> Iterable[BagRecord]:
+        """Return the messages in a piece; none if it is broken."""
         try:
-            return [
-                (channel, log_time, content[_MESSAGE.size :])
+            records = [
+                BagRecord(
+                    wanted[channel],
+                    log_time,
+                    min(publish_time, LAST_TIME),
+                    sequence,
+                    content[_MESSAGE.size :],
+                )
                 for opcode, content in _records_in(self._read(piece))
                 if opcode == Opcode.MESSAGE
-                for channel, _, log_time, _ in [_MESSAGE.unpack_from(content)]
+                for channel, sequence, log_time, publish_time in [_MESSAGE.unpack_from(content)]
                 if channel in wanted
             ]
-        except BROKEN:
-            self.damage.messages[self._name_of(piece)] = self._count_in(piece)
+        except BROKEN as error:
+            self.damage.messages[self._name_of(piece, error)] = self._count_in(piece)
             return ()
+        if piece.end_time <= LAST_TIME:
+            return records
+        usable = [record for record in records if record.log_time <= LAST_TIME]
+        self.damage.messages[
+            f"{self._path.name} has log times after 2262 at byte {piece.offset}"
+        ] = len(records) - len(usable)
+        return usable
 
     def _read(self, piece: _Piece) -> bytes:
         self._file.seek(piece.offset)
         if piece.size:
             return self._file.read(piece.size)
-        opcode, _ = _RECORD.unpack(self._file.read(_RECORD.size))
+        opcode, size = _RECORD.unpack(self._file.read(_RECORD.size))
         if opcode != Opcode.CHUNK:
             raise ValueError(f"record {opcode} where a chunk should be")
-        return _content_of(Chunk.read(ReadDataStream(self._file)))
+        if size > self._size:
+            raise ValueError(f"a chunk of {size} bytes in a file of {self._size}")
+        return _content_of(Chunk.read(self._stream(size)), self._limit)
+
+    def _stream(self, size: int) -> ReadDataStream:
+        """Return what reads the next record, and nothing behind it, whatever lengths it names."""
+        return ReadDataStream(io.BytesIO(self._file.read(size)))
+
+    def _record_at(self, offset: int, kind: Any) -> Any:
+        """Return a record; None, and a note of it, if it is broken."""
+        try:
+            self._file.seek(offset)
+            _, size = _RECORD.unpack(self._file.read(_RECORD.size))
+            if size > self._size:
+                raise ValueError(f"a record of {size} bytes in a file of {self._size}")
+            return kind.read(self._stream(size))
+        except BROKEN:
+            what = f"{self._path.name} has a broken {kind.__name__.lower()} at byte {offset}"
+            self.damage.messages[what] = 0
+            return None
 
     def _count_in(self, piece: _Piece) -> int | None:
         """Return how many messages the index says are in a broken chunk."""
         try:
             count = 0
             for offset in piece.indices:
-                self._file.seek(offset + _RECORD.size)
-                count += len(MessageIndex.read(ReadDataStream(self._file)).records)
+                count += len(self._index_at(offset).records)
             return count or None
         except BROKEN:
             return None
 
+    def _index_at(self, offset: int) -> MessageIndex:
+        self._file.seek(offset)
+        opcode, size = _RECORD.unpack(self._file.read(_RECORD.size))
+        if opcode != Opcode.MESSAGE_INDEX or size > self._size:
+            raise ValueError(f"record {opcode} of {size} bytes where an index should be")
+        index: MessageIndex = MessageIndex.read(self._stream(size))
+        return index
+
     def _indexed_times(self, piece: _Piece, wanted: Collection[int]) -> list[int] | None:
         """Return the log times of a piece by its indices; None where it has none."""
-        if not piece.indices:
+        if not piece.indices or piece.end_time > LAST_TIME:
             return None
         try:
             times: list[int] = []
             for offset in piece.indices:
-                self._file.seek(offset + _RECORD.size)
-                index = MessageIndex.read(ReadDataStream(self._file))
+                index = self._index_at(offset)
                 if index.channel_id in wanted:
                     times += [log_time for log_time, _ in index.records]
         except BROKEN:
             return None
-        return times
+        return None if times and max(times) > LAST_TIME else times
 
-    def _name_of(self, piece: _Piece) -> str:
-        return f"{self._path.name} has a broken chunk at byte {piece.offset}"
+    def _name_of(self, piece: _Piece, error: BaseException) -> str:
+        name = f"{self._path.name} has a broken chunk at byte {piece.offset}"
+        return f"{name} ({error})" if isinstance(error, TooLargeError) else name
 
 
 def _piece_of(index: ChunkIndex) -> _Piece:
@@ -283,11 +416,24 @@ def _piece_of(index: ChunkIndex) -> _Piece:
     )
 
 
-def _content_of(chunk: Chunk) -> bytes:
-    stream, size = get_chunk_data_stream(chunk, validate_crc=True)
-    if size != chunk.uncompressed_size:
-        raise ValueError(f"a chunk of {size} bytes says {chunk.uncompressed_size}")
-    return stream.read(size)
+def _content_of(chunk: Chunk, limit: int) -> bytes:
+    """Return the records in a chunk.
+
+    Raises:
+        TooLargeError: they are larger than the limit.
+        ValueError: or others of `BROKEN`: the chunk is damaged.
+    """
+    unpack = _UNPACK.get(chunk.compression)
+    if unpack is None:
+        raise ValueError(f"a chunk is compressed by {chunk.compression[:20]!r}")
+    if chunk.compression and chunk.uncompressed_size > limit:
+        raise TooLargeError(chunk.uncompressed_size, limit)
+    content = unpack(chunk.data, limit)
+    if len(content) != chunk.uncompressed_size:
+        raise ValueError(f"a chunk of {len(content)} bytes says {chunk.uncompressed_size}")
+    if chunk.uncompressed_crc and zlib.crc32(content) != chunk.uncompressed_crc:
+        raise ValueError("a chunk has another checksum than it says")
+    return content
 
 
 def _records_in(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -296,14 +442,21 @@ def _records_in(content: bytes) -> Iterator[tuple[int, bytes]]:
     while at < end:
         opcode, size = _RECORD.unpack_from(content, at)
         at += _RECORD.size
-        if at + size > end:
+        if not opcode or at + size > end:
             raise ValueError(f"a record of {size} bytes where {end - at} are left")
         yield opcode, content[at : at + size]
         at += size
 
 
-def _qos_of(text: str) -> tuple[Any, ...]:
-    try:
-        return tuple(parse_qos(text))
-    except Exception:
-        return ()
+#: Records that say what messages are.
+_DECLARATIONS: dict[int, type[Schema | Channel]] = {
+    Opcode.SCHEMA: Schema,
+    Opcode.CHANNEL: Channel,
+}
+
+#: By what a chunk calls its compression.
+_UNPACK: dict[str, Callable[[bytes, int], bytes]] = {
+    "": lambda data, _limit: data,
+    "lz4": unpack_lz4,
+    "zstd": unpack_zstd,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache, partial
 from typing import Any
 
@@ -87,14 +87,7 @@ def described(topic: BagTopic) -> BagTopic:
             type_hash = own.hash_rihs01(topic.type)
     except Exception:  # unknown, or a definition that rosbags cannot read: it is passed on as it is
         pass
-    return BagTopic(
-        topic.name,
-        topic.type,
-        definition,
-        type_hash or _NO_HASH,
-        topic.offered_qos,
-        topic.message_count,
-    )
+    return replace(topic, definition=definition, type_hash=type_hash or _NO_HASH)
 
 
 @cache

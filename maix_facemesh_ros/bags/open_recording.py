@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from maix_facemesh_ros.bags.bag_file import BagError
-from maix_facemesh_ros.bags.bag_reading import METADATA, storage_of
+from maix_facemesh_ros.bags.bag_file import BagError, UnpackLimits
+from maix_facemesh_ros.bags.bag_metadata import METADATA
+from maix_facemesh_ros.bags.file_kinds import Storage, kind_of, storage_by_name
 from maix_facemesh_ros.bags.recorded_bag import RecordedBag
 from maix_facemesh_ros.bags.recorded_pictures import RecordedFolder, RecordedVideo
 from maix_facemesh_ros.bags.recordings import Recording
 
 
 def open_recording(
-    path: Path, topics: Sequence[str] = (), unpack_into: Path | None = None
+    path: Path,
+    topics: Sequence[str] = (),
+    unpack_into: Path | None = None,
+    limits: UnpackLimits | None = None,
 ) -> Recording:
     """Open a bag, a video or a folder of pictures.
 
@@ -21,19 +25,36 @@ def open_recording(
         path: of it.
         topics: of a bag, those of the pictures; none: all that there are.
         unpack_into: folder for the contents of compressed files.
+        limits: what compressed contents may unpack to.
 
     Raises:
         BagError: it cannot be read, or has no pictures.
     """
     try:
-        if path.is_dir():
-            if any(each.name == METADATA or storage_of(each) for each in path.iterdir()):
-                return RecordedBag(path, topics, unpack_into)
-            return RecordedFolder(path)
         if not path.exists():
             raise BagError(f"{path} does not exist")
-        if storage_of(path):
-            return RecordedBag(path, topics, unpack_into)
-        return RecordedVideo(path)
+        kind = _kind_of_folder(path) if path.is_dir() else kind_of(path)
+        if isinstance(kind, Storage) or (path.is_file() and storage_by_name(path)):
+            return RecordedBag(path, topics, unpack_into, limits)
+        if kind is not None:
+            raise BagError(f"{path} is {kind}")
+        return RecordedFolder(path) if path.is_dir() else RecordedVideo(path)
     except OSError as error:
-        raise BagError(f"{path} cannot be read: {error.strerror}") from error
+        raise BagError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+
+
+def _kind_of_folder(path: Path) -> Storage | str | None:
+    """Return whether a folder is a bag, or holds something else that is known and no pictures."""
+    files = [each for each in path.iterdir() if each.is_file()]
+    if any(each.name == METADATA or storage_by_name(each) for each in files):
+        return Storage.MCAP
+    try:
+        RecordedFolder(path).close()
+    except BagError:
+        for each in files:
+            kind = kind_of(each)
+            if isinstance(kind, Storage):
+                return kind
+            if kind is not None:
+                return f"no bag: {each.name} in it is {kind}"
+    return None

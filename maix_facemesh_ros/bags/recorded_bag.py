@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.bags.bag_file import BagError, BagMessage, BagTopic, Damage
+from maix_facemesh_ros.bags.bag_file import (
+    Attachment,
+    BagError,
+    BagRecord,
+    BagTopic,
+    Damage,
+    MetadataRecord,
+    UnpackLimits,
+)
 from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO
 from maix_facemesh_ros.bags.recordings import Camera, RecordedCalibration, RecordedPicture
@@ -34,7 +42,11 @@ class RecordedBag:
     can_be_cut = True
 
     def __init__(
-        self, path: Path, topics: Sequence[str] = (), unpack_into: Path | None = None
+        self,
+        path: Path,
+        topics: Sequence[str] = (),
+        unpack_into: Path | None = None,
+        limits: UnpackLimits | None = None,
     ) -> None:
         """Open it.
 
@@ -42,12 +54,13 @@ class RecordedBag:
             path: of the bag or of one of its files.
             topics: those of the pictures; none: all that there are, once each.
             unpack_into: folder for the contents of compressed files.
+            limits: what compressed contents may unpack to.
 
         Raises:
             BagError: it cannot be read, or has no such pictures.
         """
         self.path = path
-        self._bag = Bag(path, unpack_into)
+        self._bag = Bag(path, unpack_into, limits)
         self.notes = self._bag.notes
         try:
             images = self._named(topics) if topics else self._all_images()
@@ -87,9 +100,17 @@ class RecordedBag:
             else:
                 yield RecordedCalibration(data)
 
-    def messages(self) -> Iterator[BagMessage]:
+    def records(self) -> Iterator[BagRecord]:
         """See `Recording`."""
-        return self._bag.messages()
+        return self._bag.records()
+
+    def attachments(self) -> Iterator[Attachment]:
+        """See `Recording`."""
+        return self._bag.attachments()
+
+    def metadata_records(self) -> Iterator[MetadataRecord]:
+        """See `Recording`."""
+        return self._bag.metadata_records()
 
     def close(self) -> None:
         """See `Recording`."""

@@ -11,7 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.bags.bag_file import BagError, BagMessage, BagTopic, Damage
+from maix_facemesh_ros.bags.bag_file import (
+    Attachment,
+    BagError,
+    BagRecord,
+    BagTopic,
+    Damage,
+    MetadataRecord,
+)
 from maix_facemesh_ros.bags.recordings import SECOND, Camera, RecordedCalibration, RecordedPicture
 from maix_facemesh_ros.compressed_image import read_image_file
 from maix_facemesh_ros.face import Picture
@@ -40,7 +47,15 @@ class _Pictures:
         """See `Recording`: there is none."""
         return None
 
-    def messages(self) -> Iterator[BagMessage]:
+    def records(self) -> Iterator[BagRecord]:
+        """See `Recording`: there are none."""
+        return iter(())
+
+    def attachments(self) -> Iterator[Attachment]:
+        """See `Recording`: there are none."""
+        return iter(())
+
+    def metadata_records(self) -> Iterator[MetadataRecord]:
         """See `Recording`: there are none."""
         return iter(())
 

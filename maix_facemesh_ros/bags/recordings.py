@@ -10,7 +10,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.bags.bag_file import BagMessage, BagTopic, Damage
+from maix_facemesh_ros.bags.bag_file import (
+    Attachment,
+    BagRecord,
+    BagTopic,
+    Damage,
+    MetadataRecord,
+)
 from maix_facemesh_ros.image_message import ImageMessage
 
 SECOND = 10**9
@@ -89,8 +95,16 @@ class Recording(Protocol):
         """Give what a camera has sent, with log times from `start` to before `stop`, in order."""
         ...
 
-    def messages(self) -> Iterator[BagMessage]:
+    def records(self) -> Iterator[BagRecord]:
         """Give all messages in the order of their log times."""
+        ...
+
+    def attachments(self) -> Iterator[Attachment]:
+        """Give the files that it has beside its messages."""
+        ...
+
+    def metadata_records(self) -> Iterator[MetadataRecord]:
+        """Give the named texts that it has beside its messages."""
         ...
 
     def close(self) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import sys
 
 #: What the offline part needs, by the name of its module.
-PACKAGES = {"mcap": "mcap", "rosbags": "rosbags", "tqdm": "tqdm", "zstandard": "zstandard"}
+PACKAGES = {
+    "lz4": "lz4",
+    "mcap": "mcap",
+    "rosbags": "rosbags",
+    "tqdm": "tqdm",
+    "zstandard": "zstandard",
+}
 
 
 def main() -> int:

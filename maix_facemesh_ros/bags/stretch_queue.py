@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from maix_facemesh_ros.bags.bag_file import BagError
+from maix_facemesh_ros.bags.bag_file import BagError, UnpackLimits
 from maix_facemesh_ros.bags.following import FollowedCamera
 from maix_facemesh_ros.bags.network_results import StretchResults
 from maix_facemesh_ros.bags.partial_output import PartialOutput
@@ -29,6 +29,7 @@ class StretchQueue:
         recordings: Sequence[Sequence[FollowedCamera]],
         partial: PartialOutput,
         tasks: Tasks | None,
+        limits: UnpackLimits,
     ) -> None:
         """Plan.
 
@@ -36,10 +37,12 @@ class StretchQueue:
             recordings: the cameras of each.
             partial: where results are kept.
             tasks: None: nobody looks ahead.
+            limits: what compressed contents may unpack to.
         """
         self._recordings = recordings
         self._partial = partial
         self._tasks = tasks
+        self._limits = limits
         #: Stretches that an earlier attempt had looked at.
         self.resumed = 0
         self._under_way: dict[Place, Task[bytes]] = {}
@@ -85,6 +88,7 @@ class StretchQueue:
             followed.stretches[place[2]],
             begin,
             followed.parameters,
+            self._limits,
         )
 
     def _camera(self, place: Place) -> FollowedCamera:

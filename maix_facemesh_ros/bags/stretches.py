@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector, open_networks
+from maix_facemesh_ros.bags.bag_file import UnpackLimits
 from maix_facemesh_ros.bags.network_results import KnownNetworks, PictureResults, StretchResults
 from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.recordings import (
@@ -68,6 +69,7 @@ class StretchTask:
     #: Log time from which pictures are looked at, before the stretch begins; None: the beginning.
     begin: int | None
     parameters: FaceMeshParameters
+    limits: UnpackLimits
 
 
 def cut(log_times: npt.NDArray[np.int64], length: int | None = None) -> list[Stretch]:
@@ -199,7 +201,7 @@ def find_in_stretch(task: StretchTask) -> bytes:
     finder = FaceFinder(
         networks, lambda picture, _: detector.detect(picture, parameters, bgr=False)
     )
-    recording = _recording(task.path, task.camera.topic, task.unpacked)
+    recording = _recording(task.path, task.camera.topic, task.unpacked, task.limits)
     stretch = task.stretch
     if task.begin is not None and stretch.start is not None and task.begin < stretch.start:
         for recorded in recording.pictures(task.camera, task.begin, stretch.start):
@@ -221,5 +223,5 @@ def _networks(parameters: FaceMeshParameters) -> Networks:
 
 
 @lru_cache(maxsize=4)
-def _recording(path: Path, topic: str, unpacked: Path | None) -> Recording:
-    return open_recording(path, (topic,), unpacked)
+def _recording(path: Path, topic: str, unpacked: Path | None, limits: UnpackLimits) -> Recording:
+    return open_recording(path, (topic,), unpacked, limits)
