@@ -111,7 +111,7 @@ def unknown_encoding(name: str) -> str:
     if _NUMBERS.fullmatch(name):
         kind = "floating-point" if "F" in name else "signed"
         return (
-            f"the encoding is {name!r}, {kind} numbers, as of distances: without a range of "
+            f"the encoding is {name[:40]!r}, {kind} numbers, as of distances: without a range of "
             f"brightness they are not an image to find faces in; {known}"
         )
     return f"the encoding is {name[:40]!r}: {known}"

@@ -8,9 +8,11 @@ after that header.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from maix_facemesh_ros.cdr_reader import CdrReader
 from maix_facemesh_ros.cdr_reader import Stamp as Stamp
@@ -48,8 +50,34 @@ class EncodedImage(NamedTuple):
     file: CompressedFile
 
 
-def read_image(message: bytes) -> ImageMessage:
+class OtherEncoding(Protocol):
+    """An encoding that `ENCODINGS` does not have, with its conversion."""
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes from one pixel to the next in a row."""
+        ...
+
+    def to_bgr(
+        self, rows: npt.NDArray[np.uint8], width: int, bigendian: bool
+    ) -> tuple[Picture, Levels | None]:
+        """Return a uint8 (height, width, 3) image; arguments and levels as for `to_picture`."""
+        ...
+
+
+def _no_other_encoding(name: str) -> OtherEncoding:
+    raise PictureError(unknown_encoding(name))
+
+
+def read_image(
+    message: bytes, find_other: Callable[[str], OtherEncoding] = _no_other_encoding
+) -> ImageMessage:
     """Read a serialized sensor_msgs/Image.
+
+    Args:
+        message: as it came from the middleware.
+        find_other: gives the encoding of a name that `ENCODINGS` does not have, or raises
+            PictureError.
 
     Raises:
         PictureError: cut short, an unknown encoding, or a size that does not fit the data.
@@ -62,22 +90,36 @@ def read_image(message: bytes) -> ImageMessage:
     step, length = reader.numbers("II")
     data = reader.data(length)
 
-    encoding = ENCODINGS.get(name)
-    if encoding is None:
-        raise PictureError(unknown_encoding(name))
     if width == 0 or height == 0:
         raise PictureError(f"the picture is {width}x{height}: it has no pixels")
-    row_bytes = width * encoding.bytes_per_pixel
+    encoding = ENCODINGS.get(name)
+    if encoding is None:
+        other = find_other(name)
+        rows = _rows(data, height, width, step, other.bytes_per_pixel)
+        picture, levels = other.to_bgr(rows, width, bool(bigendian))
+        return ImageMessage(stamp, frame_id, picture, bgr=True, levels=levels)
+    row_count = height * encoding.rows_per_two // 2
+    rows = _rows(data, row_count, width, step, encoding.bytes_per_pixel)
+    picture, levels = to_picture(rows, width, encoding, bool(bigendian))
+    return ImageMessage(stamp, frame_id, picture, encoding.bgr, levels)
+
+
+def _rows(
+    data: memoryview, count: int, width: int, step: int, bytes_per_pixel: int
+) -> npt.NDArray[np.uint8]:
+    """Return the rows of an image, uint8 (count, width * bytes_per_pixel): a view of the data.
+
+    Raises:
+        PictureError: the data is smaller than that.
+    """
+    row_bytes = width * bytes_per_pixel
     if step < row_bytes:
         raise PictureError(f"step is {step} bytes where a row of {width} pixels has {row_bytes}")
-    rows = height * encoding.rows_per_two // 2
-    if len(data) < step * (rows - 1) + row_bytes:
+    if len(data) < step * (count - 1) + row_bytes:
         raise PictureError(
-            f"the data has {len(data)} bytes where {rows} rows of {step} make {step * rows}"
+            f"the data has {len(data)} bytes where {count} rows of {step} make {step * count}"
         )
-    pixels: Picture = np.ndarray((rows, row_bytes), np.uint8, data, strides=(step, 1))
-    picture, levels = to_picture(pixels, width, encoding, bool(bigendian))
-    return ImageMessage(stamp, frame_id, picture, encoding.bgr, levels)
+    return np.ndarray((count, row_bytes), np.uint8, data, strides=(step, 1))
 
 
 def read_compressed_image(message: bytes) -> ImageMessage:

@@ -35,7 +35,7 @@ from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_message import serialized_faces
 from maix_facemesh_ros.face_stream import FaceStream
 from maix_facemesh_ros.image_levels import Levels
-from maix_facemesh_ros.image_message import ImageMessage, Stamp, read_compressed_image, read_image
+from maix_facemesh_ros.image_message import ImageMessage, Stamp, read_compressed_image
 from maix_facemesh_ros.latest import LatestSlot
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.msg import FaceArray
@@ -48,6 +48,7 @@ from maix_facemesh_ros.picture_sources import (
 )
 from maix_facemesh_ros.ros.annotated_picture import AnnotatedPicture
 from maix_facemesh_ros.ros.calibration import Calibration
+from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.face_cloud import FaceCloud
 from maix_facemesh_ros.ros.face_frames import FaceFrames
@@ -97,7 +98,7 @@ class Transport(NamedTuple):
 
 #: By the values of `image_transport`.
 TRANSPORTS = {
-    "raw": Transport("image_raw", Image, read_image),
+    "raw": Transport("image_raw", Image, read_image_of_any_encoding),
     "compressed": Transport("image_raw/compressed", CompressedImage, read_compressed_image),
 }
 

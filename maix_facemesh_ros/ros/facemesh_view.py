@@ -34,11 +34,11 @@ from maix_facemesh_ros.image_message import (
     Stamp,
     read_compressed_image,
     read_encoded_image,
-    read_image,
     read_stamp,
 )
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
+from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_parameters import declare_parameters
 from maix_facemesh_ros.ros.node_process import end_node, run_node
@@ -267,7 +267,7 @@ class FaceMeshView(Node):
     def _jpeg_of(self, message: bytes, source: PictureTopic) -> tuple[bytes, tuple[int, int]]:
         """Return a picture as JPEG, not wider than wanted, and its size as it came."""
         if source.message_type is Image:
-            return self._encoded(read_image(message))
+            return self._encoded(read_image_of_any_encoding(message))
         file = read_encoded_image(message).file
         # One without its end is decoded: browsers do not agree on what they show of it.
         as_it_is = file.kind == "JPEG" and not file.open_end
