@@ -123,6 +123,7 @@ class BuildWithCMake(build):
             f"-DCMAKE_PREFIX_PATH={prefix}",
             f"-DPython3_EXECUTABLE={sys.executable}",
             "-DCMAKE_BUILD_TYPE=Release",
+            "-DBUILD_TESTING=OFF",
             "-DCMAKE_INSTALL_MESSAGE=NEVER",
             "--log-level=WARNING",
             prefix=prefix,

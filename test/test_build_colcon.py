@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +43,23 @@ class Workspace:
             folder,
         )
 
+    def test(self) -> tuple[int, list[int]]:
+        """Run `colcon test`; return the exit code of `colcon test-result` and its four numbers.
+
+        These are tests, errors, failures and skipped tests.
+        """
+        run([sys.executable, "-m", "colcon", "test"], sourced_ros(), self.folder)
+        result = subprocess.run(
+            [sys.executable, "-m", "colcon", "test-result"],
+            capture_output=True,
+            text=True,
+            env=sourced_ros(),
+            cwd=self.folder,
+            timeout=60,
+        )
+        (summary,) = re.findall(r"^Summary: .*", result.stdout, re.MULTILINE)
+        return result.returncode, [int(number) for number in re.findall(r"\d+", summary)]
+
     def sourced(self, *command: str | Path) -> list[str | Path]:
         """Return the command as it runs after `source install/setup.sh`."""
         words = shlex.join(str(word) for word in command)
@@ -70,6 +89,10 @@ def test_colcon_sees_an_ament_cmake_package(workspace: Workspace) -> None:
     # With an invalid package.xml colcon would silently build plain CMake and write no such file.
     assert (workspace.install / "share" / PACKAGE / "package.dsv").exists()
     assert (workspace.install / "share/ament_index/resource_index/packages" / PACKAGE).exists()
+
+
+def test_cmake_warns_of_nothing(workspace: Workspace) -> None:
+    assert "CMake Warning" not in workspace.output
 
 
 def test_everything_is_installed(workspace: Workspace) -> None:
@@ -116,3 +139,19 @@ def test_node_answers_a_picture(workspace: Workspace, tmp_path: Path) -> None:
 def test_view_serves_its_page(workspace: Workspace, tmp_path: Path) -> None:
     view = workspace.sourced(workspace.install / "lib" / PACKAGE / "facemesh_view")
     start_view_and_fetch_its_page(view, {**sourced_ros(), **only_local(tmp_path)}, tmp_path)
+
+
+def test_colcon_test_runs_the_quick_tests_and_reports_failures(workspace: Workspace) -> None:
+    # The whole layer takes a minute or two: two files of it show that it runs.
+    tests = workspace.source / "test"
+    for file in {*tests.glob("test_*.py")} - {tests / "test_roi.py", tests / "test_one_euro.py"}:
+        file.unlink()
+    code, (count, errors, failures, skipped) = workspace.test()
+    assert code == errors == failures == skipped == 0
+    assert count > 10
+    (tests / "test_roi.py").write_text("def test_fails() -> None:\n    assert 1 == 2\n")
+    code, (fewer, errors, failures, _) = workspace.test()
+    assert code == 1
+    assert fewer < count
+    # pytest's test, and the one of CTest that runs pytest.
+    assert (errors, failures) == (0, 2)
