@@ -454,6 +454,15 @@ class NodeParameters(FaceMeshParameters):
         "left/face_1. Nodes of several cameras need a prefix each: a frame has one parent.",
         changeable=True,
     )
+    frame_limit: int = _parameter(
+        0,
+        "With tf: how many numbers the names of frames have before they start again at 1: with "
+        "100, the face with id 101 has face_1. A listener of tf2 keeps some 32 kB for each name "
+        "that it has heard. 0: no limit, the number is the id.",
+        minimum=0,
+        maximum=1_000_000,
+        changeable=True,
+    )
     vision_msgs: bool = _parameter(
         False, "Publish vision_msgs/Detection2DArray on ~/detections, where it is installed."
     )

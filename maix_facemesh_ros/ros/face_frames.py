@@ -33,22 +33,10 @@ class FaceFrames:
         self._publisher: Publisher | None = None
 
     def publish(
-        self, header: Header, faces: Sequence[Face], *, prefix: str, for_hri: bool
+        self, header: Header, faces: Sequence[Face], *, prefix: str, limit: int, for_hri: bool
     ) -> None:
-        """Publish the frames of one image's faces, under the header's own.
-
-        Args:
-            header: of the image.
-            faces: those without pose or id have no frame.
-            prefix: of the frames' names, such as `left/`; empty: none.
-            for_hri: also under the names that go with the topics of hri_msgs.
-        """
-        frames = [
-            frame
-            for face in faces
-            for name in (str(face.id), *([hri_id(face.id)] if for_hri else []))
-            for frame in _frames_of(face, prefix, name, header)
-        ]
+        """Publish the frames of one image's faces, see `frames_of_image`."""
+        frames = frames_of_image(header, faces, prefix=prefix, limit=limit, for_hri=for_hri)
         if not frames:
             return
         if TFMessage is None:
@@ -62,6 +50,32 @@ class FaceFrames:
             depth = QoSProfile(depth=QUEUED_MESSAGES)
             self._publisher = self._node.create_publisher(TFMessage, "/tf", depth)
         self._publisher.publish(TFMessage(transforms=frames))
+
+
+def frames_of_image(
+    header: Header, faces: Sequence[Face], *, prefix: str, limit: int, for_hri: bool
+) -> list[TransformStamped]:
+    """Return the frames of one image's faces, under the header's own.
+
+    Args:
+        header: of the image.
+        faces: those without pose or id have no frame.
+        prefix: of the frames' names, such as `left/`; empty: none.
+        limit: how many numbers there are, before they start again at 1: with 100 the face with id
+            101 has face_1. Of two faces with one number the newer has no frame. 0: no limit.
+        for_hri: also under the names that go with the topics of hri_msgs. REP-155 has a face's
+            identifier in its frame, and an identifier that is unique, so these have no limit.
+    """
+    frames: list[TransformStamped] = []
+    taken: set[int] = set()
+    for face in sorted(faces, key=lambda face: face.id):
+        number = (face.id - 1) % limit + 1 if limit and face.id else face.id
+        names = [str(number)] if number not in taken else []
+        taken.add(number)
+        if for_hri:
+            names.append(hri_id(face.id))
+        frames += (frame for name in names for frame in _frames_of(face, prefix, name, header))
+    return frames
 
 
 def _frames_of(face: Face, prefix: str, name: str, header: Header) -> Iterator[TransformStamped]:

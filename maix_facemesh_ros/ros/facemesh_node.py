@@ -343,6 +343,7 @@ class FaceMeshNode(Node):
                     header,
                     faces,
                     prefix=self._in_force.frame_prefix,
+                    limit=self._in_force.frame_limit,
                     for_hri=self._in_force.hri_msgs,
                 )
             self._cloud.publish(header, faces)
