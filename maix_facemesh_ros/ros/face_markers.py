@@ -29,12 +29,24 @@ from maix_facemesh_ros.mesh_connections import (
 from maix_facemesh_ros.parameters import LANDMARKS, NodeParameters
 
 #: Sizes in metres of a head at the distance of one metre; they grow with its distance, so that what
-#: is far away can still be seen.
-POINT_SIZE = 0.002
-MESH_WIDTH = 0.0006
-LINE_WIDTH = 0.0015
+#: is far away can still be seen (`_enlargement`). RViz draws a line that is less than a pixel wide
+#: as dashes. A pixel of a window of 700 is 1.2 mm wide one metre from the viewer, and the viewer of
+#: rviz/facemesh.rviz is half a metre before the first face.
+POINT_SIZE = 0.003
+MESH_WIDTH = 0.0013
+LINE_WIDTH = 0.002
 AXIS_WIDTH = 0.004
-TEXT_HEIGHT = 0.035
+TEXT_HEIGHT = 0.025
+#: Part of these sizes that does not change with the distance, as the viewer does not come nearer
+#: with the head.
+CONSTANT_PART = 0.3
+
+#: Of the gaze's arrow, in metres at the distance of one metre: the width of its shaft, the width of
+#: its head and the head's length. RViz lights it from the viewer: a head wider than long is bright
+#: in the eyes of the one who is looked at, where a slender one is all dark side.
+GAZE_SHAFT_WIDTH = 0.008
+GAZE_HEAD_WIDTH = 0.032
+GAZE_HEAD_LENGTH = 0.02
 
 #: Lengths in metres, whatever the distance: those of things in space.
 AXIS_LENGTH = 0.1
@@ -128,7 +140,7 @@ def _markers_of(face: Face, camera: CameraModel, depth: float) -> Iterator[Marke
     """Give the markers of one face, without header, id and lifetime."""
     in_space = face.pose is not None and face.points_3d is not None
     place = _place_in_space(face, camera) if in_space else _place_on_plane(face, camera, depth)
-    distance = place.distance
+    enlargement = _enlargement(place.distance)
     points = _point_messages(place.landmarks)
     finite = np.isfinite(place.landmarks).all(axis=1)
     rows = _row_of_landmark(face, finite)
@@ -142,20 +154,25 @@ def _markers_of(face: Face, camera: CameraModel, depth: float) -> Iterator[Marke
             # Lines share the points that they meet in: a message of its own for each end would
             # take most of the time.
             of_lines = [points[end] for end in ends]
-            yield _marker(ns, Marker.LINE_LIST, of_lines, colour, width * distance)
+            yield _marker(ns, Marker.LINE_LIST, of_lines, colour, width * enlargement)
     if finite.any():
         shown = [points[row] for row in np.flatnonzero(finite).tolist()]
-        yield _marker("points", Marker.POINTS, shown, POINT_COLOUR, POINT_SIZE * distance)
+        yield _marker("points", Marker.POINTS, shown, POINT_COLOUR, POINT_SIZE * enlargement)
     if np.isfinite(place.box).all():
         box = _point_messages(place.box)
-        yield _marker("box", Marker.LINE_STRIP, box, BOX_COLOUR, LINE_WIDTH * distance)
+        yield _marker("box", Marker.LINE_STRIP, box, BOX_COLOUR, LINE_WIDTH * enlargement)
     if np.isfinite(place.label).all():
-        yield _label(face, place.label, TEXT_HEIGHT * distance)
+        yield _label(face, place.label, TEXT_HEIGHT * enlargement)
     if in_space:
         assert face.pose is not None
-        yield _axes(face.pose, AXIS_WIDTH * distance)
+        yield _axes(face.pose, AXIS_WIDTH * enlargement)
         if face.gaze is not None:
-            yield _gaze_arrow(face.gaze, AXIS_WIDTH * distance)
+            yield _gaze_arrow(face.gaze, enlargement)
+
+
+def _enlargement(distance: float) -> float:
+    """Return how much larger than at one metre lines, points and text are at a distance."""
+    return CONSTANT_PART + (1 - CONSTANT_PART) * distance
 
 
 def _place_in_space(face: Face, camera: CameraModel) -> _Place:
@@ -173,7 +190,7 @@ def _place_on_plane(face: Face, camera: CameraModel, depth: float) -> _Place:
     if len(landmarks):
         landmarks[:, 2] -= face.points_z * (depth / camera.matrix[0, 0])
     box = _at(camera, _corners(face), depth)
-    above = box[:2].mean(axis=0) - (0.0, 0.7 * TEXT_HEIGHT * depth, 0.0)
+    above = box[:2].mean(axis=0) - (0.0, TEXT_HEIGHT * _enlargement(depth), 0.0)
     return _Place(landmarks, box, above, depth)
 
 
@@ -227,12 +244,12 @@ def _axes(pose: DoubleArray, thickness: float) -> Marker:
     return marker
 
 
-def _gaze_arrow(gaze: Gaze, thickness: float) -> Marker:
+def _gaze_arrow(gaze: Gaze, enlargement: float) -> Marker:
     """Return an arrow from between the eyes to where they look."""
     ends = np.array([gaze.origin, gaze.origin + GAZE_LENGTH * gaze.direction])
-    marker = _marker("gaze", Marker.ARROW, _point_messages(ends), GAZE_COLOUR, thickness)
-    # Of an arrow between points: the widths of shaft and head, and the length of the head.
-    marker.scale = Vector3(x=thickness, y=3 * thickness, z=4 * thickness)
+    marker = _marker("gaze", Marker.ARROW, _point_messages(ends), GAZE_COLOUR, 0.0)
+    x, y, z = enlargement * np.array((GAZE_SHAFT_WIDTH, GAZE_HEAD_WIDTH, GAZE_HEAD_LENGTH))
+    marker.scale = Vector3(x=x, y=y, z=z)
     return marker
 
 
