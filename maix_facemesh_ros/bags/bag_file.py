@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -187,6 +188,23 @@ class BagFile(Protocol):
     def close(self) -> None:
         """Close the file."""
         ...
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Make one line of what the operating system refuses: no space, no permission, and others.
+
+    Args:
+        path: is named where the error names no file.
+
+    Raises:
+        BagError: instead of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise BagError(f"{error.filename or path}: {reason}") from error
 
 
 def check_message_count(path: Path, topic: str, count: int) -> None:

@@ -309,6 +309,12 @@ class Bag:
             except (zstandard.ZstdError, CutShortError):
                 self._damage.messages[f"{path.name} is damaged or cut short"] = None
                 partial.touch()
+            except OSError as error:
+                if error.filename is not None:  # it is that file which cannot be opened
+                    raise
+                raise BagError(
+                    f"{path} cannot be unpacked into {partial.parent}: {error.strerror}"
+                ) from error
             partial.replace(unpacked)
         return unpacked
 

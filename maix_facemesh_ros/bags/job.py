@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maix_facemesh_ros.backends.onnx import open_networks
-from maix_facemesh_ros.bags.bag_file import BagRecord, BagTopic, Damage
+from maix_facemesh_ros.bags.bag_file import BagRecord, BagTopic, Damage, disk_errors
 from maix_facemesh_ros.bags.bag_writing import BagWriter
 from maix_facemesh_ros.bags.face_topics import FaceTopics, draw_in_stretch, face_topics
 from maix_facemesh_ros.bags.following import FollowedCamera, calibration_of_file
@@ -88,7 +88,10 @@ class Job:
         """
         self._options = options
         self._started = time.monotonic()
+        #: What a user should know of this machine, in words.
+        self._notes: list[str] = []
         with ExitStack() as stack:
+            stack.enter_context(disk_errors(options.outputs[0]))
             self._partial = stack.enter_context(
                 PartialOutput(
                     options.outputs, options.inputs, options.identity(), restart=options.restart
@@ -129,7 +132,7 @@ class Job:
             #: Of each recording, what the storage of the output cannot hold.
             self._not_held: list[Counter[str]] = [Counter() for _ in self._recordings]
             self._tasks: Tasks | None = None
-            workers = _open_workers(options)
+            workers = self._open_workers()
             if workers is not None:
                 stack.callback(workers.close)
                 self._tasks = Tasks(workers)
@@ -153,7 +156,7 @@ class Job:
             BagError: something cannot be read or written.
         """
         if not self._partial.is_complete:
-            with ExitStack() as stack:
+            with disk_errors(self._partial.folder), ExitStack() as stack:
                 tables = [
                     stack.enter_context(
                         FaceTable(self._partial.place_of(path), self._options.parameters)
@@ -163,7 +166,8 @@ class Job:
                 for number in range(len(self._recordings)):
                     self._write(number, tables, progress)
         report = self._report()
-        self._partial.publish()
+        with disk_errors(self._partial.folder):
+            self._partial.publish()
         return report
 
     def __enter__(self) -> Job:
@@ -171,6 +175,22 @@ class Job:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    def _open_workers(self) -> Workers | None:
+        if self._options.cluster:
+            return ClusterWorkers(self._options.cluster)
+        if self._options.workers == 1:
+            return None
+        try:
+            return LocalWorkers(self._options.workers)
+        except (OSError, ImportError) as error:
+            # Semaphores need /dev/shm.
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            self._notes.append(
+                f"no other processes can be started (is /dev/shm there and writable? {reason}): "
+                "this one has done everything, as with --workers 1"
+            )
+            return None
 
     def _open(self, stack: ExitStack, number: int, path: Path) -> Recording:
         recording = open_recording(
@@ -310,7 +330,7 @@ class Job:
             pictures=sum(count.pictures for count in counts),
             faces=sum(count.faces for count in counts),
             unusable=sum((count.unusable for count in counts), Counter()),
-            remarks=[*chain(*map(self._remarks, range(len(self._recordings))))],
+            remarks=[*self._notes, *chain(*map(self._remarks, range(len(self._recordings))))],
             resumed_stretches=self._queue.resumed,
             retried=self._tasks.retried if self._tasks else 0,
             not_foreseen=sum(count.not_foreseen for count in counts),
@@ -351,12 +371,6 @@ def _with_drawings(
 ) -> Iterator[tuple[PictureResults, list[Face], bytes | None]]:
     for (picture, faces), jpeg in zip(pictures, drawings(), strict=True):
         yield picture, faces, jpeg
-
-
-def _open_workers(options: JobOptions) -> Workers | None:
-    if options.cluster:
-        return ClusterWorkers(options.cluster)
-    return LocalWorkers(options.workers) if options.workers > 1 else None
 
 
 def _name_of(path: Path) -> str:

@@ -48,7 +48,7 @@ class FaceTable:
         try:
             self._table = TABLES[path.suffix](path, self._columns())
         except OSError as error:
-            raise BagError(f"{path} cannot be written: {error.strerror}") from error
+            raise BagError(f"{path} cannot be written: {error.strerror or error}") from error
 
     def write(
         self, recording: Path, topic: str, picture: PictureResults, faces: Sequence[Face]

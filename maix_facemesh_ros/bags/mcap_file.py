@@ -342,7 +342,7 @@ class McapFile:
         return usable
 
     def _read(self, piece: _Piece) -> bytes:
-        self._file.seek(piece.offset)
+        self._seek(piece.offset)
         if piece.size:
             return self._file.read(piece.size)
         opcode, size = _RECORD.unpack(self._file.read(_RECORD.size))
@@ -352,6 +352,12 @@ class McapFile:
             raise ValueError(f"a chunk of {size} bytes in a file of {self._size}")
         return _content_of(Chunk.read(self._stream(size)), self._limit)
 
+    def _seek(self, offset: int) -> None:
+        """Go to a place in the file, which another part of it names."""
+        if offset > self._size:
+            raise ValueError(f"byte {offset} of a file of {self._size}")
+        self._file.seek(offset)
+
     def _stream(self, size: int) -> ReadDataStream:
         """Return what reads the next record, and nothing behind it, whatever lengths it names."""
         return ReadDataStream(io.BytesIO(self._file.read(size)))
@@ -359,7 +365,7 @@ class McapFile:
     def _record_at(self, offset: int, kind: Any) -> Any:
         """Return a record; None, and a note of it, if it is broken."""
         try:
-            self._file.seek(offset)
+            self._seek(offset)
             _, size = _RECORD.unpack(self._file.read(_RECORD.size))
             if size > self._size:
                 raise ValueError(f"a record of {size} bytes in a file of {self._size}")
@@ -380,7 +386,7 @@ class McapFile:
             return None
 
     def _index_at(self, offset: int) -> MessageIndex:
-        self._file.seek(offset)
+        self._seek(offset)
         opcode, size = _RECORD.unpack(self._file.read(_RECORD.size))
         if opcode != Opcode.MESSAGE_INDEX or size > self._size:
             raise ValueError(f"record {opcode} of {size} bytes where an index should be")
