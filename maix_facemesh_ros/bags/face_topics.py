@@ -147,12 +147,14 @@ def draw_in_stretch(task: StretchTask, faces: Sequence[Sequence[Face] | None]) -
 
 def _drawn(cursor: Cursor, number: int, faces: Iterable[Face]) -> bytes:
     image = cursor.image(number)
-    picture = np.ascontiguousarray(image.picture)
-    rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if image.bgr else picture.copy()
+    # In place: a large picture takes 200 MB.
+    picture = np.require(image.picture, np.uint8, ["C", "W"])
+    if image.bgr:
+        cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, picture)
     for face in faces:
-        draw_face(np.asarray(rgb, np.uint8), face, mesh=True, box=True, label=True)
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        draw_face(picture, face, mesh=True, box=True, label=True)
+    cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, picture)
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return data.tobytes()
 
 

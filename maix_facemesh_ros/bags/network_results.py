@@ -132,6 +132,10 @@ class KnownNetworks:
         self._results, self._read, self._image = results, read, None
         self.looked = False
 
+    def let_go(self) -> None:
+        """Free the picture in hand, so that two are never in memory at once."""
+        self._read = self._image = None
+
     def detect(
         self,
         picture: Picture,  # noqa: ARG002

@@ -114,6 +114,7 @@ class FaceFinder:
 
     def look_at(self, recorded: RecordedPicture) -> tuple[PictureResults, list[Face]]:
         """Decode a picture and find its faces."""
+        self.networks.let_go()
         try:
             image = recorded.read()
         except PictureError as error:
