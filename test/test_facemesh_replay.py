@@ -29,6 +29,7 @@ from std_msgs.msg import String
 
 from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.golden_faces import GoldenFaces, stamp_of
+from maix_facemesh_ros.ros import facemesh_replay
 from maix_facemesh_ros.ros.recorded_topics import quality_of_service
 from replay_bags import (
     DELAY,
@@ -112,7 +113,7 @@ def one_camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def golden(one_camera: Path) -> Path:
     faces = one_camera.parent / "golden"
     output = succeeded(one_camera, "--start-node", "--record", faces)
-    assert "30 pictures played: 30 answered" in output
+    assert "30 images played: 30 answered" in output
     return faces
 
 
@@ -217,7 +218,7 @@ def test_several_cameras_have_a_node_each_and_wait_for_each_other(tmp_path: Path
             bag.write("/strange", b"\x00\x01\x00\x00", stamp, message_type="tf2_msgs/msg/TFMessage")
     faces = tmp_path / "faces"
     output = succeeded(tmp_path / "bag", "--start-node", "--record", faces, "-p", "pose:=true")
-    assert "20 pictures played: 20 answered" in output
+    assert "20 images played: 20 answered" in output
     left_faces, right_faces = faces_in(faces, "/left/faces"), faces_in(faces, "/right/faces")
     assert [stamp_of(a) + 9 for a in left_faces] == [stamp_of(a) for a in right_faces]
     assert {face.pose_valid for answer in left_faces for face in answer.faces} == {True}
@@ -274,7 +275,7 @@ def test_by_time_what_is_dropped_is_told(one_camera: Path, golden: Path) -> None
     # Which ones is chance: each is counted, and the first few are named.
     played, checked = (
         re.search(pattern + r"(\d+) dropped by the node, which was busy", ended.stdout)
-        for pattern in ("30 pictures played: .*?", "  30 pictures: .*?")
+        for pattern in ("30 images played: .*?", "  30 pictures: .*?")
     )
     assert played and checked, ended.stdout
     assert 0 < int(played[1]) == int(checked[1]) < 30
@@ -342,7 +343,6 @@ def endless_check(folder: Path) -> list[str | Path]:
     ("arguments", "said"),
     [
         (no_bag, "nothing does not exist"),
-        (no_pictures, "has no pictures. Its topics are /text (std_msgs/msg/String)"),
         (damaged, "bag.mcap"),
         (no_topic, "has no topic /other: it has /camera/image_raw"),
         (no_golden_faces, "has no golden faces"),
@@ -361,6 +361,61 @@ def test_what_cannot_be_done_is_said(
     assert said in ended.stdout
     assert "Traceback" not in ended.stdout
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_fault_of_the_program_is_not_a_difference(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(facemesh_replay, "Bag", lambda _path: 1 / 0)
+    assert facemesh_replay.main(["bag"]) == 2
+    assert "a fault of this program" in capsys.readouterr().err
+
+
+def unusable(folder: Path) -> list[str | Path]:
+    message = image_message(np.zeros((8, 8, 3), np.uint8), START)
+    message.encoding = "strange"
+    with BagMaker(folder / "bag") as bag:
+        bag.write("/camera/image_raw", message, START)
+    return [folder / "bag", "--start-node"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (no_pictures, "has no usable images: Its topics are /text (std_msgs/msg/String)"),
+        (unusable, "/camera/image_raw is skipped (1 messages): the encoding is 'strange'"),
+    ],
+)
+def test_not_a_single_image_is_a_code_of_its_own(
+    arguments: Callable[[Path], list[str | Path]], said: str, tmp_path: Path
+) -> None:
+    ended = replay(*arguments(tmp_path))
+    assert ended.returncode == 3, ended.stdout
+    assert said in ended.stdout
+
+
+def test_a_topic_of_distances_and_the_nodes_own_images_cost_nothing(tmp_path: Path) -> None:
+    """And neither do ten damaged images at the beginning of a topic."""
+    pictures = list(moving_scene())[:13]
+    with BagMaker(tmp_path / "bag") as bag:
+        for number, picture in enumerate(pictures):
+            stamp = START + number * INTERVAL
+            message = image_message(picture, stamp)
+            bag.write("/left/image_raw", message, stamp)
+            own = image_message(picture, stamp, jpeg=True)
+            bag.write("/left/facemesh/image_annotated/compressed", own, stamp)
+            if number < 10:
+                message.encoding = "strange"
+            bag.write("/right/image_raw", message, stamp)
+            message.encoding = "16UC1"
+            bag.write("/range/image_raw", message, stamp)
+    output = succeeded(tmp_path / "bag", "--start-node", "--record", tmp_path / "faces")
+    assert "26 images played: 16 answered, 10 not used by the node" in output
+    assert "/range/image_raw is skipped (13 messages): its images hold distances" in output
+    assert "image_annotated/compressed is skipped (13 messages): these images are" in output
+    with Bag(tmp_path / "faces") as faces:
+        counts = {topic.name: topic.message_count for topic in faces.topics}
+    assert counts == {"/left/faces": 13, "/right/faces": 3}
 
 
 def test_quality_of_service_is_the_recorded_one(one_camera: Path) -> None:

@@ -21,6 +21,7 @@ from maix_facemesh_ros.bags.bag_writing import STORAGES
 from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
 from maix_facemesh_ros.bags.job import Job, Report
 from maix_facemesh_ros.bags.job_options import JobOptions
+from maix_facemesh_ros.bags.recordings import NoImagesError
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.parameters import (
     NodeParameters,
@@ -34,10 +35,14 @@ examples:
   facemesh_bag kitchen -o kitchen_faces --copy
   facemesh_bag monday tuesday -o faces -p max_face_num:=4 --annotated
   facemesh_bag talk.mp4 -o talk.csv
+
+exit code: 0; 1 for an error; 2 for a wrong command line; 3 if not a single image can be used;
+130 if interrupted
 """
 
-#: Interrupted by the user.
-INTERRUPTED = 130
+#: Exit codes: an error, images of which none can be used, interrupted by the user. argparse ends
+#: with 2.
+FAILED, NO_IMAGES, INTERRUPTED = 1, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,9 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 disable=True if parsed.quiet else None,
             ) as bar:
                 report = job.run(bar.update)
+    except NoImagesError as error:
+        print(f"facemesh_bag: {error}", file=sys.stderr)
+        return NO_IMAGES
     except (BackendError, BagError, ParameterError, ModelError) as error:
         print(f"facemesh_bag: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     except KeyboardInterrupt:
         print("facemesh_bag: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
@@ -201,8 +209,8 @@ def _tell(report: Report, options: JobOptions, *, quiet: bool) -> None:
     )
     if report.retried:
         print(f"{report.retried} tasks had to be done again", file=sys.stderr)
-    for reason, count in report.unusable.most_common(5):
-        print(f"{count} pictures not used: {reason}", file=sys.stderr)
+    for reason, count in report.unusable.most_common():
+        print(f"{count} images skipped: {reason}", file=sys.stderr)
     for remark in report.remarks:
         print(remark, file=sys.stderr)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,10 +38,17 @@ class CameraCount:
 
     pictures: int = 0
     faces: int = 0
-    #: Pictures that could not be used, by the reason.
+    #: Images that could not be used, by the reason. Reasons that differ in their numbers only, as
+    #: the sizes of damaged JPEGs, count together, under the first of them.
     unusable: Counter[str] = field(default_factory=Counter)
     #: Runs of the networks that were not foreseen, when others had looked at the pictures before.
     not_foreseen: int = 0
+    _first_of_its_kind: dict[str, str] = field(default_factory=dict)
+
+    def add_unusable(self, reason: str) -> None:
+        """Count an image that cannot be used."""
+        kind = re.sub(r"[0-9]+", "0", reason)
+        self.unusable[self._first_of_its_kind.setdefault(kind, reason)] += 1
 
 
 class FollowedCamera:
@@ -112,7 +120,7 @@ class FollowedCamera:
             self.count.pictures += 1
             self.count.faces += len(faces)
             if picture.error:
-                self.count.unusable[picture.error] += 1
+                self.count.add_unusable(picture.error)
             else:
                 self.stamp_notice = self.stamp_notice or self._stamp_check.notice(
                     picture.stamp.seconds, picture.log_time / SECOND

@@ -205,9 +205,21 @@ class GoldenCheck:
             self._is_left_over()
 
     @property
+    def differs(self) -> bool:
+        """Whether anything is not as it should be so far."""
+        return bool(self._told)
+
+    @property
     def passed(self) -> bool:
-        """Whether all is as it should be so far."""
-        return not self._told and self.results["the same"] > 0
+        """Whether all is as it should be so far, and something was compared."""
+        return not self.differs and self.results["the same"] > 0
+
+    @property
+    def verdict(self) -> str:
+        """What was found, to be read before "the golden faces"."""
+        if self.differs:
+            return "NOT as"
+        return "as" if self.passed else "nothing to compare with"
 
     def report(self) -> list[str]:
         """What was found, in lines: which picture, which field, how far apart."""

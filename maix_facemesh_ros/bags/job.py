@@ -28,7 +28,7 @@ from maix_facemesh_ros.bags.landmark_tables import FaceTable
 from maix_facemesh_ros.bags.network_results import PictureResults, StretchResults
 from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.partial_output import PartialOutput
-from maix_facemesh_ros.bags.recordings import SECOND, Recording
+from maix_facemesh_ros.bags.recordings import SECOND, NoImagesError, Recording
 from maix_facemesh_ros.bags.stretch_queue import Place, StretchQueue
 from maix_facemesh_ros.bags.tasks import Tasks
 from maix_facemesh_ros.bags.workers import ClusterWorkers, LocalWorkers, Workers
@@ -154,6 +154,7 @@ class Job:
 
         Raises:
             BagError: something cannot be read or written.
+            NoImagesError: not a single image could be used; no output is made.
         """
         if not self._partial.is_complete:
             with disk_errors(self._partial.folder), ExitStack() as stack:
@@ -165,6 +166,7 @@ class Job:
                 ]
                 for number in range(len(self._recordings)):
                     self._write(number, tables, progress)
+            self._check_for_images()
         report = self._report()
         with disk_errors(self._partial.folder):
             self._partial.publish()
@@ -191,6 +193,21 @@ class Job:
                 "this one has done everything, as with --workers 1"
             )
             return None
+
+    def _check_for_images(self) -> None:
+        """Make no output of nothing.
+
+        Raises:
+            NoImagesError: not a single image could be used.
+        """
+        counts = [camera.count for camera in chain(*self._cameras)]
+        reasons = sum((count.unusable for count in counts), Counter[str]())
+        if any(count.pictures > count.unusable.total() for count in counts):
+            return
+        self._partial.discard()
+        inputs = ", ".join(str(recording.path) for recording in self._recordings)
+        found = "; ".join(f"{count} images: {reason}" for reason, count in reasons.most_common())
+        raise NoImagesError(f"{inputs}: no image could be used: {found or 'there are none'}")
 
     def _open(self, stack: ExitStack, number: int, path: Path) -> Recording:
         recording = open_recording(

@@ -82,6 +82,11 @@ class PartialOutput:
         folder = self._folders[self.outputs.index(output.absolute())]
         return folder.path / "outputs" / output.name
 
+    def discard(self) -> None:
+        """Remove the results of the networks: there is nothing to resume."""
+        for folder in self._folders:
+            folder.clear("stretches")
+
     def publish(self) -> None:
         """Move the complete outputs to their places, and remove the folders."""
         (self.folder / COMPLETE).touch()

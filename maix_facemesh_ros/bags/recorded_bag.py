@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,20 +19,14 @@ from maix_facemesh_ros.bags.bag_file import (
     UnpackLimits,
 )
 from maix_facemesh_ros.bags.bag_reading import Bag
+from maix_facemesh_ros.bags.camera_topics import COMPRESSED, READERS, find_camera_topics
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO
-from maix_facemesh_ros.bags.recordings import Camera, RecordedCalibration, RecordedPicture
-from maix_facemesh_ros.image_message import ImageMessage, read_compressed_image, read_image
-
-#: By the type of the topic.
-READERS: dict[str, Callable[[bytes], ImageMessage]] = {
-    "sensor_msgs/msg/Image": read_image,
-    "sensor_msgs/msg/CompressedImage": read_compressed_image,
-}
-
-#: Topics that show distances, and those that image_transport's plugins compress in ways of theirs.
-NO_PICTURES = re.compile(r"depth|disparity|/(theora|ffmpeg|zstd)$", re.IGNORECASE)
-
-COMPRESSED = "/compressed"
+from maix_facemesh_ros.bags.recordings import (
+    Camera,
+    NoImagesError,
+    RecordedCalibration,
+    RecordedPicture,
+)
 
 
 class RecordedBag:
@@ -52,16 +45,19 @@ class RecordedBag:
 
         Args:
             path: of the bag or of one of its files.
-            topics: those of the pictures; none: all that there are, once each.
+            topics: those of the images; none: all that are cameras, once each.
             unpack_into: folder for the contents of compressed files.
             limits: what compressed contents may unpack to.
 
         Raises:
-            BagError: it cannot be read, or has no such pictures.
+            BagError: it cannot be read, or has no such topic.
+            NoImagesError: none of its topics is a camera.
         """
         self.path = path
         self._bag = Bag(path, unpack_into, limits)
         self.notes = self._bag.notes
+        #: Topics with the images of a camera that are usable, and not taken.
+        self.alternatives: list[BagTopic] = []
         try:
             images = self._named(topics) if topics else self._all_images()
         except BagError:
@@ -127,27 +123,23 @@ class RecordedBag:
         return topics
 
     def _all_images(self) -> list[BagTopic]:
-        """Return all topics with pictures; of pictures that are there twice, those not compressed.
+        """Return the topics that are cameras, and note why the others are not.
 
         Raises:
-            BagError: there are none.
+            NoImagesError: there are none.
         """
-        images = {topic.name: topic for topic in self._bag.topics if topic.type in READERS}
-        chosen = [
-            topic
-            for name, topic in images.items()
-            if topic.message_count
-            and not NO_PICTURES.search(name)
-            and not (name.endswith(COMPRESSED) and name.removesuffix(COMPRESSED) in images)
-        ]
-        left_out = sorted(images.keys() - {topic.name for topic in chosen})
-        if not chosen:
+        found = find_camera_topics(self._bag)
+        skipped = [str(topic) for topic in found.skipped]
+        if not found.cameras:
             there = ", ".join(f"{topic.name} ({topic.type})" for topic in self._bag.topics)
-            hint = f"; name one with --topics: {', '.join(left_out)}" if left_out else ""
-            raise BagError(f"{self.path} has no pictures{hint}. Its topics are {there or 'none'}")
-        if left_out:
-            self.notes.append(f"not looked at unless named with --topics: {', '.join(left_out)}")
-        return chosen
+            reasons = f"{'; '.join(skipped)}. Name one with --topics to use it anyway. "
+            raise NoImagesError(
+                f"{self.path} has no usable images: {reasons if skipped else ''}"
+                f"Its topics are {there or 'none'}"
+            )
+        self.notes += skipped
+        self.alternatives = found.alternatives
+        return found.cameras
 
     def _camera_info(self, images: BagTopic) -> str:
         """Return the topic of the calibration, which is beside that of the pictures."""

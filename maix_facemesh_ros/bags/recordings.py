@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.bags.bag_file import (
     Attachment,
+    BagError,
     BagRecord,
     BagTopic,
     Damage,
@@ -20,6 +21,10 @@ from maix_facemesh_ros.bags.bag_file import (
 from maix_facemesh_ros.image_message import ImageMessage
 
 SECOND = 10**9
+
+
+class NoImagesError(BagError):
+    """There is not a single image that can be used; the message gives the reasons."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import QoSProfile
 
+from maix_facemesh_ros.bags.camera_topics import COMPRESSED
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, FACE_ARRAY
-from maix_facemesh_ros.bags.recorded_bag import COMPRESSED
 
 #: Seconds between two looks at the graph, until what is waited for is told, and then in between.
 LOOK = 0.05

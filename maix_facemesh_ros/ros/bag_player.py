@@ -54,8 +54,15 @@ PLAIN_GREETING = 3
 #: A picture that gets lost on its way to a best-effort subscription is sent so many times.
 ATTEMPTS = 5
 
-#: If none of so many pictures is answered, no later one will be.
+#: If a node leaves as many images in a row unanswered without a word, no later one is sent to it:
+#: each would be waited for in vain.
 HOPELESS = 10
+
+#: Why an image has no answer that the node cannot use; its reasons follow.
+REFUSED = "not used by the node"
+
+#: Why an image has no answer that was not sent.
+NOT_SENT = f"not played, as the node has answered none of {HOPELESS} in a row"
 
 
 #: Why a picture has no answer that came when the node was at work on another.
@@ -100,7 +107,7 @@ class Camera:
         self.topic = topic
         self.node = node
         self.publisher: Publisher | None = None
-        self.answered = 0
+        #: Images in a row that the node has left unanswered, and has not said why.
         self.unanswered = 0
         #: Pictures that had to be published more than once.
         self.sent_again = 0
@@ -120,8 +127,11 @@ class Camera:
         return self._asked[0] if self._asked else None
 
     def ask(self, message: BagMessage) -> None:
-        """Publish a recorded picture."""
+        """Publish a recorded picture, unless there is no hope of an answer."""
         assert self.publisher is not None
+        if self.unanswered >= HOPELESS:
+            self._done(_Asked(stamp_of(message.data), message, 0.0), None, NOT_SENT)
+            return
         self._asked.append(_Asked(stamp_of(message.data), message, time.monotonic()))
         self.publisher.publish(message.data)
 
@@ -135,8 +145,13 @@ class Camera:
         self.publisher.publish(asked.message.data)
 
     def give_up(self, why: str) -> None:
-        """Wait no longer for the oldest picture's answer."""
+        """Wait no longer for the oldest picture's answer, of which the node has said nothing."""
         self.unanswered += 1
+        self._done(self._asked.popleft(), None, why)
+
+    def is_refused(self, why: str) -> None:
+        """Take note that the node has refused the oldest picture; it may well use the next one."""
+        self.unanswered = 0
         self._done(self._asked.popleft(), None, why)
 
     def played(self) -> Iterator[PlayedPicture]:
@@ -151,7 +166,7 @@ class Camera:
         # The node answers in order, so those before will have no answer any more.
         while self._asked[0].stamp != stamp:
             self.give_up(DROPPED)
-        self.answered += 1
+        self.unanswered = 0
         self._done(self._asked.popleft(), answer)
 
     def _done(self, asked: _Asked, answer: bytes | None, why_not: str = "") -> None:
@@ -272,7 +287,7 @@ class BagPlayer:
         """Publish messages; gives the pictures among them as their answers come.
 
         Raises:
-            ReplayError: none of the first pictures is answered.
+            ReplayError: a node has gone.
         """
         start: int | None = None
         for message in messages:
@@ -334,16 +349,11 @@ class BagPlayer:
             return  # it may still come
         elif reports[-1].not_answered > camera.refused:
             camera.refused = reports[-1].not_answered
-            camera.give_up(f"not used by the node ({reports[-1].reasons})")
+            camera.is_refused(f"{REFUSED} ({reports[-1].reasons})")
         elif self._rate is None and asked.attempts < ATTEMPTS:
             camera.ask_again()
         else:
             camera.give_up("lost on its way to the node")
-        if camera.unanswered >= HOPELESS and not camera.answered:
-            raise ReplayError(
-                f"{camera.node.name} answered none of the first {camera.unanswered} pictures of "
-                f"{camera.topic.name}: see its log"
-            )
 
     def _publish_clock(self, nanoseconds: int) -> None:
         if self._clock is not None:

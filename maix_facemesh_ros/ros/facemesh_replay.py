@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,8 +28,8 @@ from maix_facemesh_ros.bags.face_topics import FACES_TOPIC, face_topics
 from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.bags.golden_faces import GoldenCheck, GoldenFaces, Tolerances
 from maix_facemesh_ros.bags.message_types import FACE_ARRAY
-from maix_facemesh_ros.bags.recorded_bag import READERS, RecordedBag
-from maix_facemesh_ros.bags.recordings import Camera
+from maix_facemesh_ros.bags.recorded_bag import RecordedBag
+from maix_facemesh_ros.bags.recordings import Camera, NoImagesError
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.answering_nodes import (
     AnsweringNode,
@@ -37,12 +38,16 @@ from maix_facemesh_ros.ros.answering_nodes import (
     started,
     wait_for_nodes,
 )
-from maix_facemesh_ros.ros.bag_player import DROPPED, BagPlayer
+from maix_facemesh_ros.ros.bag_player import DROPPED, NOT_SENT, REFUSED, BagPlayer
 from maix_facemesh_ros.ros.node_process import end_node
 from maix_facemesh_ros.ros.transport import shared_memory_environment
 
-#: Exit codes beside 0. argparse ends with 2 too.
-DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130
+#: Exit codes beside 0, which is for faces that are equal, or were not to be compared. argparse ends
+#: with 2 too, and so does a fault of this program: only faces that differ end with 1.
+DIFFERENT, FAILED, NO_IMAGES, INTERRUPTED = 1, 2, 3, 130
+
+#: How an image ended that has an answer.
+ANSWERED = "answered"
 
 #: From here on the command line is for ROS.
 ROS_ARGUMENTS = "--ros-args"
@@ -73,11 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with ExitStack() as stack:
             return _replay(options, [*given[len(own) :], ROS_ARGUMENTS, *remaps], stack)
+    except NoImagesError as error:
+        print(f"facemesh_replay: {error}", file=sys.stderr)
+        return NO_IMAGES
     except (BagError, ReplayError) as error:
         print(f"facemesh_replay: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception:
+        # Python would end with 1, as if the faces differed.
+        traceback.print_exc()
+        print("facemesh_replay: a fault of this program, see above", file=sys.stderr)
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="facemesh_replay",
         description="Play a bag into facemesh_node: each picture as soon as the one before is "
         "answered, so that none is dropped and every time gives the same faces.",
-        epilog="Exit code: 0; 1 if faces differ from the golden ones; 2 if it cannot be played.",
+        epilog="Exit code: 0 if all faces are equal, or without --check; 1 if faces differ from "
+        "the golden ones; 2 if they could not be compared, because the bag, the node or this program "
+        "failed; 3 if not a single image can be used; 130 if interrupted.",
     )
     parser.add_argument("bag", type=Path, help="the bag: its folder or file")
     playing = parser.add_argument_group("playing")
@@ -195,7 +210,11 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     """Play a bag; `stack` frees what is opened."""
     bag = stack.enter_context(Bag(options.bag))
     topics = [topic for topic in bag.topics if topic.name not in options.exclude_topics]
-    pictures = _picture_topics(options, bag, topics)
+    pictures = [
+        topic for topic in _picture_topics(options, bag) if topic.name not in options.exclude_topics
+    ]
+    if not pictures:
+        raise NoImagesError(f"{options.bag}: --exclude-topics leaves no images to play")
     golden = stack.enter_context(GoldenFaces(options.check)) if options.check else None
     os.environ.update(shared_memory_environment())
     rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
@@ -210,7 +229,7 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     golden_topics = golden.topic_for([c.node.faces for c in player.cameras]) if golden else {}
     player.meet(_first_messages(bag, player))
     _check_other_publishers(node, player)
-    passed = True
+    code = 0
     for number in range(options.loop) if options.loop else count():
         checks = {
             faces: GoldenCheck(
@@ -222,10 +241,10 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
         results = _play_once(player, bag, checks, record)
         # Once more: the graph may not have been known as a whole before.
         _check_other_publishers(node, player)
-        passed = _report(player, results, checks) and passed
+        code = code or _report(player, results, checks)
         if bag.damage:
             print(f"{bag.path}: {bag.damage}")
-    return 0 if passed else DIFFERENT
+    return code
 
 
 def _player(
@@ -253,9 +272,16 @@ def _player(
         timeout=options.timeout,
         check=check_processes,
     )
+    played = [topic for topic in topics if _is_played(topic, node, nodes.values())]
+    for name, answering in nodes.items():
+        if full_names[name] not in played:
+            raise ReplayError(
+                f"{answering.name} publishes {name} itself: play the images under another name "
+                "with --remap, or leave the topic out of --topics"
+            )
     return BagPlayer(
         node,
-        [topic for topic in topics if _is_played(topic, node, nodes.values())],
+        played,
         {full_names[name]: answering for name, answering in nodes.items()},
         rate=options.rate,
         clock_rate=options.clock,
@@ -273,7 +299,7 @@ def _play_once(
     # None: no bar where nobody looks at it, as in a log.
     with tqdm(total=total, unit=" pictures", dynamic_ncols=True, disable=None) as bar:
         for picture in player.play(bag.messages(player.topics.names)):
-            results[picture.why_not or "answered"] += 1
+            results[picture.why_not or ANSWERED] += 1
             if record and picture.answer:
                 record.write(picture.faces, picture.log_time, picture.answer)
             if check := checks.get(picture.faces):
@@ -283,19 +309,30 @@ def _play_once(
     return results
 
 
-def _report(player: BagPlayer, results: Counter[str], checks: Mapping[str, GoldenCheck]) -> bool:
-    """Say how it went; returns whether the faces are as they should be."""
+def _report(player: BagPlayer, results: Counter[str], checks: Mapping[str, GoldenCheck]) -> int:
+    """Say how it went; returns the exit code.
+
+    Raises:
+        NoImagesError: the nodes could not use a single image.
+        ReplayError: they answered none for another reason.
+    """
     counts = [f"{number} {what}" for what, number in results.most_common()]
-    print(f"{sum(results.values())} pictures played: {', '.join(counts)}", flush=True)
+    print(f"{results.total()} images played: {', '.join(counts)}", flush=True)
+    if not results[ANSWERED]:
+        refused = all(what.startswith(REFUSED) for what in results)
+        raise (NoImagesError if refused else ReplayError)("not a single image was answered")
     if sent_again := sum(camera.sent_again for camera in player.cameras):
-        print(f"{sent_again} times a picture was lost on its way and was sent again")
+        print(f"{sent_again} times an image was lost on its way and was sent again")
     if results[DROPPED]:
-        print("without --rate each picture waits for its turn, and none is dropped")
+        print("without --rate each image waits for its turn, and none is dropped")
     for faces, check in checks.items():
         check.finish()
-        print(f"{faces}: {'as' if check.passed else 'NOT as'} the golden faces")
+        print(f"{faces}: {check.verdict} the golden faces")
         print("\n".join(f"  {line}" for line in check.report()), flush=True)
-    return all(check.passed for check in checks.values())
+    if any(check.differs for check in checks.values()):
+        return DIFFERENT
+    all_compared = all(check.passed for check in checks.values()) and not results[NOT_SENT]
+    return 0 if all_compared else FAILED
 
 
 def _commands(
@@ -360,21 +397,20 @@ def _tolerances(options: argparse.Namespace) -> Tolerances:
     return Tolerances(**{field.name: getattr(options, field.name) for field in fields(Tolerances)})
 
 
-def _picture_topics(
-    options: argparse.Namespace, bag: Bag, topics: Sequence[BagTopic]
-) -> list[BagTopic]:
-    """Return the topics whose pictures are to be answered, or may be.
+def _picture_topics(options: argparse.Namespace, bag: Bag) -> list[BagTopic]:
+    """Return the topics whose images are to be answered; for a node that runs, those that may be.
 
     Raises:
-        BagError: there are none.
+        BagError: a topic of --topics is not one of images.
+        NoImagesError: there are none.
     """
     recording = RecordedBag(bag.path, options.topics)
     recording.close()
-    for note in recording.notes if options.start_node else bag.notes:
+    for note in recording.notes:
         print(f"{bag.path}: {note}")
-    if options.topics or options.start_node:
-        return [bag.topic(camera.topic) for camera in recording.cameras]
-    return [topic for topic in topics if topic.type in READERS]
+    topics = [bag.topic(camera.topic) for camera in recording.cameras]
+    # A node that runs may be one for the topic that would not be chosen here.
+    return topics if options.start_node else [*topics, *recording.alternatives]
 
 
 if __name__ == "__main__":

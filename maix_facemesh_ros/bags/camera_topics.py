@@ -1,0 +1,258 @@
+"""Which topics of a bag are cameras: their messages tell it, not words in their names.
+
+A topic of images is no camera when it holds distances or a mask, when this package has published
+it, or when none of its messages can be used. Of the same images raw and compressed, the topic with
+more usable messages is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.bags.bag_file import BagTopic
+from maix_facemesh_ros.bags.bag_reading import Bag
+from maix_facemesh_ros.bags.message_types import deserialize
+from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.image_message import ImageMessage, read_compressed_image, read_image
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+
+#: What reads an image, by the type of its topic.
+READERS: dict[str, Callable[[bytes], ImageMessage]] = {
+    IMAGE: read_image,
+    COMPRESSED_IMAGE: read_compressed_image,
+}
+
+COMPRESSED = "/compressed"
+
+#: Images that this package publishes, and those of REP-155's other publishers, by any transport.
+PUBLISHED_BY_US = re.compile(
+    r"/image_annotated(/\w+)?$|^(/.*)?/humans/faces/[^/]+/(cropped|aligned)(/\w+)?$"
+)
+
+#: Encodings of distances (REP-118): 16 bits are millimetres, floating point are metres.
+DISTANCE_ENCODINGS = ("16UC1", "32FC1", "64FC1")
+
+#: Messages of a topic that are looked into, spread over all of it; of a topic with fewer, all.
+SAMPLES = 24
+
+#: A 16-bit gray image holds distances where this part of its pixels is zero, without a measurement,
+#: and all but this part of the others is above the shortest distance that a sensor measures, in
+#: millimetres, and above this multiple of the usual step from one level to the next. Levels of an
+#: image begin next to zero.
+NOT_MEASURED = 1e-3
+SHORTEST_DISTANCE = 100
+STEPS_FROM_ZERO = 10
+
+#: An 8-bit gray image with at most this number of levels is a mask or a confidence, such as the 16
+#: of a RealSense, if the levels are far apart. Those of a dark image are next to each other.
+MASK_LEVELS = 16
+LEVELS_APART = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedTopic:
+    """A topic of images that is not taken for a camera."""
+
+    name: str
+    reason: str
+    #: Messages on it.
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.name} is skipped ({self.count} messages): {self.reason}"
+
+
+@dataclass(slots=True)
+class CameraTopics:
+    """The topics of images in a bag."""
+
+    cameras: list[BagTopic] = field(default_factory=list)
+    #: Usable too, but another topic has the same images.
+    alternatives: list[BagTopic] = field(default_factory=list)
+    #: In the order of their names, with `alternatives`.
+    skipped: list[SkippedTopic] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Content:
+    """What the messages of a topic hold, as far as they were looked into."""
+
+    topic: BagTopic
+    usable: int = 0
+    #: Messages that are no image of a camera, and those that cannot be used, by the reason.
+    other: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def seen(self) -> int:
+        return self.usable + self.other.total()
+
+    @property
+    def usable_messages(self) -> int:
+        """How many messages of the topic are usable; an estimate where not all were seen."""
+        return round(self.topic.message_count * self.usable / max(self.seen, 1))
+
+    @property
+    def number(self) -> str:
+        """The same in words."""
+        exact = self.seen >= self.topic.message_count
+        return f"{'' if exact else 'about '}{self.usable_messages} usable messages"
+
+
+def find_camera_topics(bag: Bag) -> CameraTopics:
+    """Return which topics of a bag are cameras, and why the others are not."""
+    found = CameraTopics()
+    groups: defaultdict[str, list[_Content]] = defaultdict(list)
+    for topic in bag.topics:
+        if topic.type not in READERS:
+            continue
+        if reason := _reason_by_name(topic):
+            found.skipped.append(SkippedTopic(topic.name, reason, topic.message_count))
+            continue
+        content = _look_into(bag, topic)
+        if content.usable:
+            groups[topic.name.removesuffix(COMPRESSED)].append(content)
+        else:
+            reason = _main_reason(content)
+            found.skipped.append(SkippedTopic(topic.name, reason, topic.message_count))
+    for contents in groups.values():
+        # Of as many, the topic that is not compressed, whose name is the shorter one.
+        best = min(contents, key=lambda each: (-each.usable_messages, len(each.topic.name)))
+        found.cameras.append(best.topic)
+        for other in contents:
+            if other is not best:
+                found.alternatives.append(other.topic)
+                reason = (
+                    f"{best.topic.name} has the same images: {best.number} there, "
+                    f"{other.number} here"
+                )
+                found.skipped.append(
+                    SkippedTopic(other.topic.name, reason, other.topic.message_count)
+                )
+    found.skipped.sort(key=lambda skipped: skipped.name)
+    return found
+
+
+def _reason_by_name(topic: BagTopic) -> str:
+    """Return why a topic is no camera without looking into it; empty if it may be one."""
+    if not topic.message_count:
+        return "it has no messages"
+    if PUBLISHED_BY_US.search(topic.name):
+        return "these images are published by facemesh_node, not by a camera"
+    return ""
+
+
+def _main_reason(content: _Content) -> str:
+    if not content.seen:
+        return "none of its messages can be read"
+    (reason, count), *rest = content.other.most_common()
+    more = f" ({count} of {content.seen}, and {len(rest)} other reasons)" if rest else ""
+    return reason + more
+
+
+def _look_into(bag: Bag, topic: BagTopic) -> _Content:
+    """Look into some messages of a topic, and into all of them until one is usable."""
+    content = _Content(topic)
+    for data in _samples(bag, topic):
+        if reason := _why_no_image(topic.type, data):
+            content.other[reason] += 1
+        else:
+            content.usable += 1
+    if content.usable or content.seen >= topic.message_count or _is_of_another_kind(content):
+        return content
+    rest = _Content(topic)
+    for message in bag.messages([topic.name]):
+        if reason := _why_no_image(topic.type, message.data):
+            rest.other[reason] += 1
+        else:
+            rest.usable += 1
+            break
+    return rest
+
+
+def _is_of_another_kind(content: _Content) -> bool:
+    """Whether all that was seen is something else than images, and well readable."""
+    return set(content.other) <= {*_OTHER_KINDS.values()}
+
+
+def _samples(bag: Bag, topic: BagTopic) -> Iterator[bytes]:
+    if topic.message_count <= SAMPLES:
+        yield from (message.data for message in bag.messages([topic.name]))
+        return
+    times = bag.log_times(topic.name)
+    places = np.unique(np.linspace(0, len(times) - 1, min(SAMPLES, len(times))).astype(int))
+    for time in np.unique(times[places]).tolist():
+        for message in bag.messages([topic.name], time, time + 1):
+            yield message.data
+            break
+
+
+_OTHER_KINDS = {
+    "distances": "its images hold distances",
+    "mask": "its images hold a mask or a confidence, with a few gray levels far apart",
+}
+
+
+def _why_no_image(message_type: str, data: bytes) -> str:
+    """Return why a message is no image of a camera; empty if it is one."""
+    encoding, gray = "", None
+    try:
+        message = deserialize(data, message_type)
+        encoding = message.encoding if message_type == IMAGE else message.format
+    except Exception:  # damaged, in a way that the reader tells in words
+        message = None
+    if encoding.startswith(DISTANCE_ENCODINGS) or "compressedDepth" in encoding:
+        return _OTHER_KINDS["distances"]
+    try:
+        READERS[message_type](data)
+    except PictureError as error:
+        return str(error)
+    if message is not None:
+        gray = _gray_of(message) if message_type == IMAGE else _gray_of_compressed(message)
+    if gray is None:
+        return ""
+    if gray.dtype.itemsize == 2:
+        return _OTHER_KINDS["distances"] if _are_distances(gray) else ""
+    return _OTHER_KINDS["mask"] if _is_mask(gray) else ""
+
+
+def _gray_of(message: Any) -> npt.NDArray[Any] | None:
+    """Return the pixels of a gray image, uint8 or uint16 (height, width); None of any other."""
+    if message.encoding not in ("mono8", "8UC1", "mono16"):
+        return None
+    rows = message.data[: message.height * message.step].reshape(message.height, message.step)
+    if message.encoding != "mono16":
+        return np.asarray(rows[:, : message.width])
+    kind = ">u2" if message.is_bigendian else "<u2"
+    return np.ascontiguousarray(rows[:, : 2 * message.width]).view(kind)
+
+
+def _gray_of_compressed(message: Any) -> npt.NDArray[Any] | None:
+    if not message.format.startswith(("mono", "8UC1")):
+        return None
+    gray = cv2.imdecode(message.data, cv2.IMREAD_UNCHANGED)
+    return gray if gray is not None and gray.ndim == 2 else None
+
+
+def _are_distances(gray: npt.NDArray[Any]) -> bool:
+    measured = gray[gray > 0]
+    if not len(measured) or 1.0 - measured.size / gray.size < NOT_MEASURED:
+        return False
+    shortest = float(np.quantile(measured, NOT_MEASURED))
+    steps = np.diff(np.unique(measured).astype(np.int64))
+    step = float(np.median(steps)) if len(steps) else 0.0
+    return shortest >= max(SHORTEST_DISTANCE, STEPS_FROM_ZERO * step)
+
+
+def _is_mask(gray: npt.NDArray[Any]) -> bool:
+    (levels,) = np.nonzero(np.bincount(gray.reshape(-1), minlength=256))
+    return 1 < len(levels) <= MASK_LEVELS and int(levels[-1]) >= LEVELS_APART * len(levels)
