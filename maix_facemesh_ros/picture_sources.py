@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Protocol
 
 import cv2
-import numpy as np
 
-from maix_facemesh_ros.compressed_image import DecodedImage, read_image_file
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.image_files import (
+    ImageFile,
+    ImageFileError,
+    ImageFolder,
+    next_frame,
+    open_image_file,
+)
 from maix_facemesh_ros.image_levels import Levels
-
-#: Pictures of a folder, and a picture file in a loop, are shown at this rate, and a video file that
-#: does not know its own, in hertz.
-ASSUMED_RATE = 30.0
 
 #: Seconds without a picture after which a live source counts as stalled.
 STALL = 3.0
@@ -132,10 +133,10 @@ def open_source(
         return LiveSource(source, report)
     path = Path(source)
     try:
-        if path.is_dir():
-            return FileSource(source, _Folder(path, report), loop)
-        if path.is_file():
-            return FileSource(source, _picture_or_video(source), loop)
+        if path.is_dir() or path.is_file():
+            return FileSource(source, open_image_file(path), loop, report)
+    except ImageFileError as error:
+        raise SourceError(f"source {source!r} cannot be opened: {error}") from error
     except OSError as error:
         raise SourceError(f"source {source!r} cannot be read: {error.strerror}") from error
     if source.startswith("/dev/"):
@@ -173,128 +174,67 @@ def _check_scheme(source: str, scheme: str) -> None:
 
 
 class FileSource:
-    """A picture file, a video file or a folder: every picture, each when it is due."""
+    """An image file, a video file or a folder: every image, each when it is due."""
 
     is_live = False
 
-    def __init__(self, name: str, frames: _Frames, loop: bool) -> None:
+    def __init__(self, name: str, file: ImageFile, loop: bool, report: Report) -> None:
         self.name = name
-        self._frames = frames
+        self._file = file
         self._loop = loop
+        self._report = report
+        self._named: set[str] = set()
         self._closing = threading.Event()
 
     def pictures(self) -> Iterator[SourcePicture]:
-        """Give the pictures at the file's own rate until it ends or is closed.
+        """Give the images at the times of the file until it ends or is closed.
 
         Raises:
-            SourceError: no picture in it can be read.
+            SourceError: no image in it can be read.
         """
         start = time.monotonic()
-        for number, (picture, levels) in enumerate(self._all_frames()):
-            due = start + number / self._frames.rate
+        for seconds, picture, levels in self._all_images():
+            due = start + seconds
             if self._closing.wait(max(0.0, due - time.monotonic())):
                 return
             yield SourcePicture(picture, due, levels=levels)
+        if not self._closing.is_set():
+            self._file.close()
 
     def close(self) -> None:
-        """Give no more pictures, from any thread."""
+        """Give no more images, from any thread."""
         self._closing.set()
 
-    def _all_frames(self) -> Iterator[DecodedImage]:
+    def _all_images(self) -> Iterator[tuple[float, Picture, Levels | None]]:
+        """Give the images with the seconds from the first one, in a loop if that is wanted."""
+        begin = 0.0
+        if isinstance(self._file, ImageFolder):
+            for path in self._file.others:
+                self._name_once(f"{str(path)!r} is no image that OpenCV can read")
         while True:
-            empty = True
-            for picture in self._frames.once():
-                empty = False
-                yield picture
-            if empty:
+            skipped = given = 0
+            seconds = 0.0
+            for image in self._file.images():
+                if image.image is None:
+                    skipped += 1
+                    if isinstance(self._file, ImageFolder):
+                        self._name_once(image.error)
+                    continue
+                given += 1
+                seconds = image.seconds
+                yield begin + seconds, image.image, image.levels
+            if not given:
                 raise SourceError(f"source {self.name!r} holds no picture that can be read")
+            if skipped and not isinstance(self._file, ImageFolder):
+                self._name_once(f"source {self.name!r}: {skipped} frames that cannot be decoded")
             if not self._loop:
                 return
+            begin += seconds + self._file.interval
 
-
-class _Frames(Protocol):
-    """What a file or folder holds."""
-
-    #: Hertz.
-    rate: float
-
-    def once(self) -> Iterator[DecodedImage]:
-        """Give all of it, from its start."""
-        ...
-
-
-class _Still:
-    """The one picture of a picture file."""
-
-    rate = ASSUMED_RATE
-
-    def __init__(self, path: str) -> None:
-        try:
-            self._image = read_image_file(Path(path))
-        except PictureError as error:
-            raise SourceError(f"source {path!r} cannot be used: {error}") from error
-
-    def once(self) -> Iterator[DecodedImage]:
-        yield self._image
-
-
-class _Video:
-    """The pictures of a video file."""
-
-    def __init__(self, path: str) -> None:
-        self._video = cv2.VideoCapture(path)
-        if not self._video.isOpened():
-            raise SourceError(
-                f"source {path!r} cannot be opened: it is no picture and no video that OpenCV can "
-                "read"
-            )
-        own_rate = self._video.get(cv2.CAP_PROP_FPS)
-        self.rate = own_rate if own_rate > 0 else ASSUMED_RATE
-
-    def once(self) -> Iterator[DecodedImage]:
-        self._video.set(cv2.CAP_PROP_POS_FRAMES, 0)
-        while (picture := _next_picture(self._video)) is not None:
-            yield DecodedImage(picture, None)
-
-
-class _Folder:
-    """The picture files of a folder, in the order in which people count: 2 comes before 10."""
-
-    rate = ASSUMED_RATE
-
-    def __init__(self, folder: Path, report: Report) -> None:
-        self._paths = sorted((path for path in folder.iterdir() if path.is_file()), key=_natural)
-        self._report = report
-        self._named: set[Path] = set()
-        if not any(cv2.haveImageReader(str(path)) for path in self._paths):
-            raise SourceError(f"source {str(folder)!r} is a folder without a picture in it")
-
-    def once(self) -> Iterator[DecodedImage]:
-        for path in self._paths:
-            try:
-                yield _read_picture(path)
-            except PictureError as error:
-                if path not in self._named:
-                    self._named.add(path)
-                    text = f"{str(path)!r} is passed over: {error}"
-                    self._report(SourceNotice(text, warning=True))
-
-
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Return what sorts face2.png before face10.png."""
-    parts = re.findall(r"([0-9]+)|([^0-9]+)", path.name.casefold())
-    return [(int(number or -1), text) for number, text in parts], path.name
-
-
-def _picture_or_video(path: str) -> _Frames:
-    return _Still(path) if cv2.haveImageReader(path) else _Video(path)
-
-
-def _read_picture(path: Path) -> DecodedImage:
-    # haveImageReader first: imread writes a warning of its own for what is no picture.
-    if not cv2.haveImageReader(str(path)):
-        raise PictureError("it is no picture that OpenCV can read")
-    return read_image_file(path)
+    def _name_once(self, what: str) -> None:
+        if what not in self._named:
+            self._named.add(what)
+            self._report(SourceNotice(f"{what}; skipped", warning=True))
 
 
 class LiveSource:
@@ -360,7 +300,7 @@ class LiveSource:
         opened_at = taken_at = time.monotonic()
         try:
             while not self._closing.is_set():
-                picture = _next_picture(video)
+                picture = next_frame(video)
                 if picture is None:
                     self._watchdog.lost(f"has ended after {number} pictures")
                     break
@@ -375,14 +315,6 @@ class LiveSource:
     def _open(self) -> cv2.VideoCapture | None:
         video = _open_url(self._source) if self._is_url else _open_camera(self._source)
         return video if video.isOpened() else None
-
-
-def _next_picture(video: cv2.VideoCapture) -> Picture | None:
-    try:
-        there, picture = video.read()
-    except cv2.error:  # such as no memory for a picture of a size that a broken stream claims
-        return None
-    return np.asarray(picture, np.uint8) if there else None
 
 
 def _open_camera(source: str) -> cv2.VideoCapture:

@@ -311,7 +311,7 @@ def test_a_video_and_a_folder_become_tables(tmp_path: Path) -> None:
             for number, picture in enumerate(pictures)
         ]
 
-    run(folder, tmp_path / "folder.csv", workers=2, stretch_length=4)
+    run(folder, tmp_path / "folder.csv", workers=2, stretch_length=4, stream=True)
     rows = read_csv(tmp_path / "folder.csv")
     assert [int(row["stamp"]) for row in rows] == [round(n * SECOND / 30) for n in range(8)]
     for row, face in zip(rows, expected, strict=True):

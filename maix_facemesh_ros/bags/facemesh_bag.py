@@ -82,7 +82,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("inputs", type=Path, nargs="+", metavar="INPUT", help="bag, video or folder of pictures")
+    add(
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="INPUT",
+        help="bag, video, image file or folder of image files",
+    )
     add(
         *("-o", "--output"),
         type=Path,
@@ -90,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="a new bag, or a table that ends in .csv or .parquet; may be given several times. "
         "With several inputs, a folder with a bag for each",
+    )
+    add(
+        "--stream",
+        action="store_true",
+        help="process image files as the frames of a video of 30 Hz, with tracks, ids and "
+        "smoothing; without it each stands alone",
     )
     add("--topics", nargs="+", default=[], metavar="TOPIC", help="of the pictures; default: all")
     add(
@@ -163,6 +175,7 @@ def _options(parsed: argparse.Namespace) -> JobOptions:
         inputs=tuple(parsed.inputs),
         outputs=tuple(parsed.output),
         parameters=NodeParameters(**values),
+        stream=parsed.stream,
         topics=tuple(parsed.topics),
         faces_topic=parsed.faces_topic,
         annotated=parsed.annotated,
@@ -202,11 +215,27 @@ def _tell(report: Report, options: JobOptions, *, quiet: bool) -> None:
     outputs = ", ".join(str(path) for path in options.outputs)
     rate = report.pictures / report.seconds if report.seconds else 0.0
     times = report.recorded_seconds / report.seconds if report.seconds else 0.0
+    images = report.pictures - report.unusable.total()
+    speed = f"{rate:.0f} images per second"
+    if not report.stills:
+        speed += f", {times:.1f} times as fast as recorded"
     _say(
-        f"{report.pictures} pictures, {report.faces} faces in {report.seconds:.1f} s "
-        f"({rate:.0f} pictures a second, {times:.1f} times as fast as recorded): {outputs}",
+        f"{images} images, {report.faces} faces in {report.seconds:.1f} s ({speed}): {outputs}",
         quiet=quiet,
     )
+    if report.stills:
+        _say(
+            f"{report.stills} still images were processed one by one, without tracks, ids and "
+            "smoothing; --stream processes them as a video",
+            quiet=quiet,
+        )
+    if report.stills_with_more_faces:
+        _say(
+            f"in {report.stills_with_more_faces} of them the detector found more faces than "
+            f"max_face_num, which is {options.parameters.max_face_num}; "
+            "-p max_face_num:=0 takes all",
+            quiet=quiet,
+        )
     if report.retried:
         print(f"{report.retried} tasks had to be done again", file=sys.stderr)
     for reason, count in report.unusable.most_common():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ class CameraCount:
     #: Images that could not be used, by the reason. Reasons that differ in their numbers only, as
     #: the sizes of damaged JPEGs, count together, under the first of them.
     unusable: Counter[str] = field(default_factory=Counter)
+    #: Still images in which the detector found more faces than `max_face_num`.
+    with_more_faces: int = 0
     #: Runs of the networks that were not foreseen, when others had looked at the pictures before.
     not_foreseen: int = 0
     _first_of_its_kind: dict[str, str] = field(default_factory=dict)
@@ -122,10 +125,18 @@ class FollowedCamera:
             if picture.error:
                 self.count.add_unusable(picture.error)
             else:
-                self.stamp_notice = self.stamp_notice or self._stamp_check.notice(
-                    picture.stamp.seconds, picture.log_time / SECOND
-                )
+                self._check(picture)
             yield picture, faces
+
+    def _check(self, picture: PictureResults) -> None:
+        """Note what a user should know of a picture."""
+        self.stamp_notice = self.stamp_notice or self._stamp_check.notice(
+            picture.stamp.seconds, picture.log_time / SECOND
+        )
+        limit = self.parameters.face_limit
+        # Of a stream, the detector does not see every picture.
+        if not self.parameters.tracking and limit is not None and picture.detections is not None:
+            self.count.with_more_faces += len(picture.detections) > limit
 
     def begin_of(self, stretch: Stretch) -> int | None:
         """Return the log time from which on a stretch is to be looked at, before it begins.
@@ -170,6 +181,11 @@ class FollowedCamera:
         except CalibrationError as error:
             self._mesh.camera = None
             self.calibration_error = str(error)
+
+
+def parameters_for_stills(parameters: NodeParameters) -> NodeParameters:
+    """Return the parameters for images that do not follow each other: each stands alone."""
+    return dataclasses.replace(parameters, tracking=False, ids=False, smoothing="off")
 
 
 def calibration_of_file(parameters: NodeParameters) -> CameraModel | None:

@@ -22,7 +22,12 @@ from maix_facemesh_ros.backends.onnx import open_networks
 from maix_facemesh_ros.bags.bag_file import BagRecord, BagTopic, Damage, disk_errors
 from maix_facemesh_ros.bags.bag_writing import BagWriter
 from maix_facemesh_ros.bags.face_topics import FaceTopics, draw_in_stretch, face_topics
-from maix_facemesh_ros.bags.following import FollowedCamera, calibration_of_file
+from maix_facemesh_ros.bags.following import (
+    CameraCount,
+    FollowedCamera,
+    calibration_of_file,
+    parameters_for_stills,
+)
 from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.bags.landmark_tables import FaceTable
 from maix_facemesh_ros.bags.network_results import PictureResults, StretchResults
@@ -33,6 +38,7 @@ from maix_facemesh_ros.bags.stretch_queue import Place, StretchQueue
 from maix_facemesh_ros.bags.tasks import Tasks
 from maix_facemesh_ros.bags.workers import ClusterWorkers, LocalWorkers, Workers
 from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.parameters import NodeParameters
 
 #: Stretches whose pictures others draw into while later ones are followed.
 DRAWN_AHEAD = 3
@@ -57,6 +63,10 @@ class Report:
     unusable: Counter[str] = field(default_factory=Counter)
     #: What of the input could not be read, and what was unusual, in words.
     remarks: list[str] = field(default_factory=list)
+    #: Still images that were processed one by one, and those of them in which the detector found
+    #: more faces than `max_face_num`.
+    stills: int = 0
+    stills_with_more_faces: int = 0
     #: Stretches that an earlier attempt had looked at already.
     resumed_stretches: int = 0
     #: Tasks that had to be done again.
@@ -116,7 +126,7 @@ class Job:
                     FollowedCamera(
                         recording,
                         camera,
-                        options.parameters,
+                        self._parameters_for(recording),
                         networks,
                         calibration,
                         options.stretch_length,
@@ -193,6 +203,12 @@ class Job:
                 "this one has done everything, as with --workers 1"
             )
             return None
+
+    def _parameters_for(self, recording: Recording) -> NodeParameters:
+        """Return the parameters of a recording: image files are not the frames of a video."""
+        parameters = self._options.parameters
+        is_stream = recording.is_stream or self._options.stream
+        return parameters if is_stream else parameters_for_stills(parameters)
 
     def _check_for_images(self) -> None:
         """Make no output of nothing.
@@ -348,10 +364,19 @@ class Job:
             faces=sum(count.faces for count in counts),
             unusable=sum((count.unusable for count in counts), Counter()),
             remarks=[*self._notes, *chain(*map(self._remarks, range(len(self._recordings))))],
+            stills=sum(stills.pictures for stills in self._counts_of_stills()),
+            stills_with_more_faces=sum(
+                stills.with_more_faces for stills in self._counts_of_stills()
+            ),
             resumed_stretches=self._queue.resumed,
             retried=self._tasks.retried if self._tasks else 0,
             not_foreseen=sum(count.not_foreseen for count in counts),
         )
+
+    def _counts_of_stills(self) -> Iterator[CameraCount]:
+        for recording, cameras in zip(self._recordings, self._cameras, strict=True):
+            if not (recording.is_stream or self._options.stream):
+                yield from (camera.count for camera in cameras)
 
     def _remarks(self, number: int) -> Iterator[str]:
         """Say what a user should know of a recording."""

@@ -30,6 +30,8 @@ class JobOptions:
     #: Folders of bags, or files that end in .csv or .parquet.
     outputs: tuple[Path, ...]
     parameters: NodeParameters
+    #: Process image files as the frames of a video, with tracks, ids and smoothing.
+    stream: bool = False
     #: Of bags, the topics of the pictures; none: all that there are.
     topics: tuple[str, ...] = ()
     faces_topic: str = FACES_TOPIC
@@ -103,6 +105,7 @@ class JobOptions:
             "storage": self.storage,
             "parameters": {**parameters, "landmarks_indices": [*self.parameters.landmarks_indices]},
             "limits": dataclasses.asdict(self.limits),
+            "stream": self.stream,
             "stretch length": self.stretch_length,
             "format": FORMAT,
         }

@@ -9,7 +9,7 @@ from maix_facemesh_ros.bags.bag_file import BagError, UnpackLimits
 from maix_facemesh_ros.bags.bag_metadata import METADATA
 from maix_facemesh_ros.bags.file_kinds import Storage, kind_of, storage_by_name
 from maix_facemesh_ros.bags.recorded_bag import RecordedBag
-from maix_facemesh_ros.bags.recorded_pictures import RecordedFolder, RecordedVideo
+from maix_facemesh_ros.bags.recorded_pictures import open_recorded_file
 from maix_facemesh_ros.bags.recordings import Recording
 
 
@@ -38,7 +38,7 @@ def open_recording(
             return RecordedBag(path, topics, unpack_into, limits)
         if kind is not None:
             raise BagError(f"{path} is {kind}")
-        return RecordedFolder(path) if path.is_dir() else RecordedVideo(path)
+        return open_recorded_file(path)
     except OSError as error:
         raise BagError(f"{error.filename or path} cannot be read: {error.strerror}") from error
 
@@ -49,7 +49,7 @@ def _kind_of_folder(path: Path) -> Storage | str | None:
     if any(each.name == METADATA or storage_by_name(each) for each in files):
         return Storage.MCAP
     try:
-        RecordedFolder(path).close()
+        open_recorded_file(path).close()
     except BagError:
         for each in files:
             kind = kind_of(each)

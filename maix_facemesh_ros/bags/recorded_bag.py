@@ -33,6 +33,7 @@ class RecordedBag:
     """A bag with pictures in it."""
 
     can_be_cut = True
+    is_stream = True
 
     def __init__(
         self,

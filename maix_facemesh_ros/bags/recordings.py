@@ -72,6 +72,11 @@ class Recording(Protocol):
         ...
 
     @property
+    def is_stream(self) -> bool:
+        """Whether the images follow each other in time, as those of a camera, or stand alone."""
+        ...
+
+    @property
     def notes(self) -> list[str]:
         """What is unusual, in words."""
         ...

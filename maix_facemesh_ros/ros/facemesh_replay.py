@@ -99,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Play a bag into facemesh_node: each picture as soon as the one before is "
         "answered, so that none is dropped and every time gives the same faces.",
         epilog="Exit code: 0 if all faces are equal, or without --check; 1 if faces differ from "
-        "the golden ones; 2 if they could not be compared, because the bag, the node or this program "
-        "failed; 3 if not a single image can be used; 130 if interrupted.",
+        "the golden ones; 2 if they could not be compared, because the bag, the node or this "
+        "program failed; 3 if not a single image can be used; 130 if interrupted.",
     )
     parser.add_argument("bag", type=Path, help="the bag: its folder or file")
     playing = parser.add_argument_group("playing")
