@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from maix_facemesh_ros.msg import FaceArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.interfaces import (
     Qos,
     QosDurability,
@@ -25,6 +25,7 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from maix_facemesh_ros.bags.bag_reading import Bag
@@ -153,7 +154,39 @@ def test_a_node_that_runs_gives_the_same_faces_again_and_again(
         output = succeeded(one_camera, "--check", golden, *EXACTLY)
         assert "/image_raw is answered by /facemesh on /faces" in output
         assert "30 pictures: 30 the same" in output
-    assert "WARN" not in node.output()
+    warnings = [line for line in node.output().splitlines() if "WARN" in line]
+    # The robot's camera and the player's, and the silence between them, are named; nothing else is.
+    named = re.compile(r"publishers of images on|no image on /image_raw for")
+    assert all(named.search(line) for line in warnings), warnings
+
+
+def test_a_subscriber_beside_a_replay_sees_what_is_in_the_bag_and_nothing_else(
+    one_camera: Path, start: StartNode, robot: Robot
+) -> None:
+    """No image that only finds out whether the node is there: a recorder would take it too."""
+    start()
+    robot.destroy_publisher(robot.images)
+    images: list[Image] = []
+    robot.create_subscription(Image, "image_raw", images.append, QoSProfile(depth=100))
+    robot.wait_until(lambda: robot.count_subscribers("/image_raw") == 2, "the node's subscription")
+    player = subprocess.Popen(
+        [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_replay", str(one_camera)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    robot.wait_until(lambda: player.poll() is not None, "end of the replay")
+    robot.spin_for(0.5)
+    assert player.returncode == 0, player.communicate()[0]
+    recorded = [stamp_of(message) for message in images_in(one_camera, "/image_raw")]
+    assert [stamp_of(message) for message in images] == recorded
+    assert [stamp_of(answer) for answer in robot.answers] == recorded
+    assert all(image.height > 8 for image in images)
+
+
+def images_in(bag: Path, topic: str) -> list[Image]:
+    with Bag(bag) as opened:
+        return [deserialize_message(each.data, Image) for each in opened.messages([topic])]
 
 
 def test_time_from_the_bag_changes_nothing(one_camera: Path, golden: Path) -> None:

@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile
 
 from maix_facemesh_ros.bags.camera_topics import COMPRESSED
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, FACE_ARRAY
+from maix_facemesh_ros.ros.diagnostics import ANSWERED, ARRIVED, NOT_ANSWERED, REASON, STATUS
 
 #: Seconds between two looks at the graph, until what is waited for is told, and then in between.
 LOOK = 0.05
@@ -191,26 +192,38 @@ def _missing(node: Node, pictures: Mapping[str, str], found: Mapping[str, Answer
 
 
 class NodeReport(NamedTuple):
-    """What a node said of itself on /diagnostics."""
+    """What a node has told of itself on /diagnostics, read from keys that it shares with us."""
 
     #: Of `time.monotonic`.
     received_at: float
-    arrived: int
-    answered: int
-    not_answered: int
-    #: Why it did not answer some.
-    reasons: str
+    #: Key and value.
+    values: Mapping[str, str]
+
+    def number(self, key: str) -> int | None:
+        """Return a number; None where the node does not tell it."""
+        text = self.values.get(key, "")
+        return int(text) if text.isdecimal() else None
+
+    @property
+    def not_answered(self) -> int:
+        """How many images the node has not answered."""
+        return self.number(NOT_ANSWERED) or 0
+
+    @property
+    def reasons(self) -> str:
+        """Why it has not answered some."""
+        reasons = [key.removeprefix(REASON) for key in self.values if key.startswith(REASON)]
+        return ", ".join(reasons)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no picture was waiting or in work."""
-        return self.arrived == self.answered + self.not_answered
+        """Whether no image was waiting or being processed."""
+        answered = self.number(ANSWERED) or 0
+        return (self.number(ARRIVED) or 0) == answered + self.not_answered
 
 
 class NodeReports:
     """Keeps the last two reports of each node."""
-
-    SUFFIX = ": faces"
 
     def __init__(self, node: Node) -> None:
         self._reports: defaultdict[str, deque[NodeReport]] = defaultdict(lambda: deque(maxlen=2))
@@ -224,21 +237,10 @@ class NodeReports:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name.endswith(self.SUFFIX):
+            if status.name.endswith(STATUS):
                 values = {value.key: value.value for value in status.values}
-                reasons = [
-                    key.removeprefix("not answered: ")
-                    for key in values
-                    if key.startswith("not answered: ")
-                ]
-                arrived, answered, not_answered = (
-                    int(values.get(f"pictures {what}", 0))
-                    for what in ("arrived", "answered", "not answered")
-                )
-                report = NodeReport(
-                    time.monotonic(), arrived, answered, not_answered, ", ".join(reasons)
-                )
-                self._reports[status.name.removesuffix(self.SUFFIX)].append(report)
+                report = NodeReport(time.monotonic(), values)
+                self._reports[status.name.removesuffix(STATUS)].append(report)
 
 
 def command_for(

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import struct
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CompressedImage
 
 from maix_facemesh_ros.bags.bag_file import BagMessage, BagTopic
-from maix_facemesh_ros.compressed_image import check_compressed
-from maix_facemesh_ros.face import PictureError
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.answering_nodes import (
     AnsweringNode,
@@ -36,7 +28,12 @@ from maix_facemesh_ros.ros.answering_nodes import (
     NodeReports,
     ReplayError,
 )
-from maix_facemesh_ros.ros.recorded_topics import RecordedTopics, message_class
+from maix_facemesh_ros.ros.diagnostics import (
+    CALIBRATION_PUBLISHERS,
+    FACES_SUBSCRIBERS,
+    IMAGE_PUBLISHERS,
+)
+from maix_facemesh_ros.ros.recorded_topics import RecordedTopics
 
 SECOND = 10**9
 
@@ -46,10 +43,15 @@ LOOK = 0.1
 #: Seconds from a picture, or its answer, to when a report of the node surely tells of it.
 REPORT_DELAY = 0.3
 
-#: Seconds for the answer to a black picture before the next is sent, and how many before one is
-#: plain.
-GREETING_INTERVAL = 0.5
-PLAIN_GREETING = 3
+#: Seconds after which a node counts as connected that does not publish diagnostics, and so cannot
+#: be facemesh_node; one that does has half of the timeout, as it may still be loading its networks.
+PATIENCE = 3.0
+
+#: Seconds after which it is enough that the node knows one publisher and one subscriber of each
+#: topic, though this node knows more.
+PATIENCE_WITH_OTHERS = 10.0
+
+DIAGNOSTICS = "/diagnostics"
 
 #: A picture that gets lost on its way to a best-effort subscription is sent so many times.
 ATTEMPTS = 5
@@ -113,8 +115,6 @@ class Camera:
         self.sent_again = 0
         #: How many the node had refused by its last report.
         self.refused = 0
-        #: Stamp of the last answer, whatever it answered.
-        self.last_heard: int | None = None
         self._asked: deque[_Asked] = deque()
         self._played: deque[PlayedPicture] = deque()
         player.create_subscription(
@@ -160,7 +160,7 @@ class Camera:
             yield self._played.popleft()
 
     def _on_faces(self, answer: bytes) -> None:
-        stamp = self.last_heard = stamp_of(answer)
+        stamp = stamp_of(answer)
         if not any(asked.stamp == stamp for asked in self._asked):
             return
         # The node answers in order, so those before will have no answer any more.
@@ -236,52 +236,68 @@ class BagPlayer:
             self._clock_interval = 1.0 / clock_rate
 
     def meet(self, first_messages: Sequence[BagMessage]) -> None:
-        """Bring the nodes and this one into contact, with nothing left of what they saw before.
+        """Wait until what is sent will arrive, in both directions; nothing is sent for that.
 
-        Each gets black pictures with a stamp close to zero until it has answered one: there is no
-        face in them, and in their time nobody it knows was there.
+        A calibration that was recorded after the first image holds for that image too, as in
+        `facemesh_bag`, so it is sent before.
 
         Args:
             first_messages: the first on each topic.
 
         Raises:
-            ReplayError: a node does not answer.
+            ReplayError: a node does not connect.
         """
         for camera in self.cameras:
-            before = [
-                message
-                for message in first_messages
-                if camera in self._waiting[message.topic.name] and message.topic != camera.topic
-            ]
             first = [message for message in first_messages if message.topic == camera.topic]
             if not first:
                 raise ReplayError(f"there are no messages on {camera.topic.name}")
-            self._greet(camera, first[0], before)
+            self._connect(camera)
+            for message in first_messages:
+                is_calibration = camera in self._waiting[message.topic.name]
+                if is_calibration and message.log_time > first[0].log_time:
+                    self.topics.publish(message)
 
-    def _greet(self, camera: Camera, first: BagMessage, before: Sequence[BagMessage]) -> None:
-        """Send black pictures, with the calibration before each, until one is answered.
-
-        With a calibration twice, as it may come best effort. Now and then the picture is a plain
-        one, in case that the recorded one, whose size and kind the others have, is damaged.
-        """
-        needed = 2 if before else 1
-        give_up = time.monotonic() + self._timeout
-        assert camera.publisher is not None
-        for number in count(1):
-            black = plain_black if number % PLAIN_GREETING == 0 else black_picture
-            for message in before:
-                self.topics.publish(message)
-            camera.publisher.publish(black(first, number))
-            end = time.monotonic() + GREETING_INTERVAL
-            while camera.last_heard != number and (rest := end - time.monotonic()) > 0:
-                self._spin(min(rest, LOOK))
-            if camera.last_heard == number and number >= needed:
-                return
-            if time.monotonic() > give_up:
+    def _connect(self, camera: Camera) -> None:
+        """Wait until this node and a camera's know each other's publishers and subscriptions."""
+        begin = time.monotonic()
+        while not self._is_connected(camera, begin):
+            self._spin(LOOK)
+            if time.monotonic() - begin > self._timeout:
                 raise ReplayError(
-                    f"{camera.node.name} gave no answer on {camera.node.faces} to black pictures "
-                    f"on {camera.node.pictures} within {self._timeout:.0f} s: see its log"
+                    f"{camera.node.name} has not connected to {camera.node.pictures} and "
+                    f"{camera.node.faces} within {self._timeout:.0f} s: see its log, and compare "
+                    "the quality of service with ros2 topic info -v"
                 )
+
+    def _is_connected(self, camera: Camera, begin: float) -> bool:
+        """Tell if all connections with a camera's node are there, as both sides know them."""
+        topics = [
+            name
+            for name, waiting in self._waiting.items()
+            if camera in waiting and name != camera.topic.name
+        ]
+        publishers = [self.topics.publisher(name) for name in (camera.topic.name, *topics)]
+        if not all(publisher.get_subscription_count() for publisher in publishers):
+            return False
+        calibrations = {self._node.resolve_topic_name(name) for name in topics}
+        expected = {
+            IMAGE_PUBLISHERS: self._node.count_publishers(camera.node.pictures),
+            CALIBRATION_PUBLISHERS: sum(map(self._node.count_publishers, calibrations)),
+            FACES_SUBSCRIBERS: self._node.count_subscribers(camera.node.faces),
+        }
+        reports = self._reports.of(camera.node.name)
+        if not reports or reports[-1].number(IMAGE_PUBLISHERS) is None:
+            tells = DIAGNOSTICS in camera.node.publishes
+            return time.monotonic() - begin > (self._timeout / 2 if tells else PATIENCE)
+        # Others may be seen from here alone, such as those of a network that the node is not in.
+        waited_long = time.monotonic() - begin > PATIENCE_WITH_OTHERS
+        # A number that the node does not tell is of something that it does not use.
+        return all(
+            known is None or known >= (min(number, 1) if waited_long else number)
+            for known, number in (
+                (reports[-1].number(key), number) for key, number in expected.items()
+            )
+        )
 
     def play(self, messages: Iterable[BagMessage]) -> Iterator[PlayedPicture]:
         """Publish messages; gives the pictures among them as their answers come.
@@ -376,48 +392,6 @@ def _tell_that_idle(reports: Sequence[NodeReport], since: float) -> bool:
         and reports[0].received_at > since + REPORT_DELAY
         and reports[1].received_at < now - REPORT_DELAY
     )
-
-
-def black_picture(like: BagMessage, stamp: int) -> bytes:
-    """Return a serialized picture of the size and kind of a recorded one, all black.
-
-    Args:
-        like: the recorded one.
-        stamp: in nanoseconds.
-    """
-    try:
-        message = deserialize_message(like.data, message_class(like.topic.type))
-    except Exception:  # damaged; each distribution of ROS has its own error for it
-        return plain_black(like, stamp)
-    message.header.stamp = to_time(stamp)
-    if isinstance(message, CompressedImage):
-        try:
-            size = check_compressed(bytes(message.data)).size
-        except PictureError:  # A damaged one may declare anything.
-            size = (8, 8)
-        message.data = _black_jpeg(size)
-    else:
-        message.data = array("B", bytes(len(message.data)))
-    return bytes(serialize_message(message))
-
-
-def plain_black(like: BagMessage, stamp: int) -> bytes:
-    """Return a small black picture of the same message type."""
-    message = message_class(like.topic.type)()
-    message.header.stamp = to_time(stamp)
-    if isinstance(message, CompressedImage):
-        message.format, message.data = "jpeg", _black_jpeg((8, 8))
-    else:
-        message.width = message.height = 8
-        message.encoding, message.step = "rgb8", 3 * 8
-        message.data = array("B", bytes(3 * 8 * 8))
-    return bytes(serialize_message(message))
-
-
-def _black_jpeg(size: tuple[int, int]) -> array[int]:
-    width, height = size
-    _, encoded = cv2.imencode(".jpg", np.zeros((height, width, 3), np.uint8))
-    return array("B", encoded.tobytes())
 
 
 def stamp_of(message: bytes) -> int:

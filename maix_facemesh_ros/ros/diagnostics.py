@@ -16,6 +16,19 @@ from rclpy.qos import QoSProfile
 #: Seconds between two messages (REP-107).
 INTERVAL = 1.0
 
+#: Ends the name of the status that the counts are in, after the full name of the node.
+STATUS = ": faces"
+
+#: Keys of the counts of images since the start, and the beginning of those with the reason why
+#: images were not answered. `facemesh_replay` reads these keys, and those of the connections.
+ARRIVED, ANSWERED, NOT_ANSWERED = "pictures arrived", "pictures answered", "pictures not answered"
+REASON = "not answered: "
+
+#: Keys of the numbers of publishers and subscribers that the node knows on its topics.
+IMAGE_PUBLISHERS = "publishers of images"
+CALIBRATION_PUBLISHERS = "publishers of calibrations"
+FACES_SUBSCRIBERS = "subscribers of faces"
+
 
 class Diagnostics:
     """Counts what happens to pictures, from any thread, and publishes it from the node's timer."""
@@ -101,12 +114,12 @@ class Diagnostics:
                 "rate out": f"{rates.get('answered', 0.0):.1f} Hz",
                 **{f"{step}, median": f"{duration:.2f} ms" for step, duration in steps.items()},
                 **{f"pictures {what}": str(count) for what, count in self._total.items()},
-                **{f"not answered: {reason}": str(n) for reason, n in self._reasons.items()},
+                **{f"{REASON}{reason}": str(n) for reason, n in self._reasons.items()},
             }
         level, text = _judge(rates, self._trouble)
         return DiagnosticStatus(
             level=level,
-            name=f"{self._node.get_fully_qualified_name()}: faces",
+            name=f"{self._node.get_fully_qualified_name()}{STATUS}",
             message=text,
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )

@@ -49,7 +49,12 @@ from maix_facemesh_ros.picture_sources import (
 from maix_facemesh_ros.ros.annotated_picture import AnnotatedPicture
 from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
-from maix_facemesh_ros.ros.diagnostics import Diagnostics
+from maix_facemesh_ros.ros.diagnostics import (
+    CALIBRATION_PUBLISHERS,
+    FACES_SUBSCRIBERS,
+    IMAGE_PUBLISHERS,
+    Diagnostics,
+)
 from maix_facemesh_ros.ros.face_cloud import FaceCloud
 from maix_facemesh_ros.ros.face_frames import FaceFrames
 from maix_facemesh_ros.ros.face_markers import FaceMarkers
@@ -130,6 +135,7 @@ class FaceMeshNode(Node):
                 "calibration": self._calibration.state(),
                 "pose": self._pose_state(),
                 **self._levels_state(),
+                **self._connections(),
             },
         )
         self._reader_of_topics = MessageReader(self)
@@ -211,6 +217,18 @@ class FaceMeshNode(Node):
                 raw=True,
             ).topic_name
         )
+
+    def _connections(self) -> dict[str, str]:
+        """The numbers of publishers and subscribers on this node's topics, as this node knows them.
+
+        A program that sends images knows from them that they will arrive, and their faces too.
+        """
+        numbers = {FACES_SUBSCRIBERS: self.count_subscribers(self._faces.topic_name)}
+        if self._source is None and isinstance(self._mesh, FaceMesh):
+            numbers[IMAGE_PUBLISHERS] = self.count_publishers(self._origin)
+        if not self._in_force.calibration_file:
+            numbers[CALIBRATION_PUBLISHERS] = self.count_publishers(self._calibration.origin)
+        return {name: str(number) for name, number in numbers.items()}
 
     def _is_rectified(self, parameters: NodeParameters) -> bool:
         """Tell if the pictures on the topic are rectified."""
