@@ -6,6 +6,7 @@ the same images at the same times.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +176,7 @@ class VideoFile:
         self._video = cv2.VideoCapture(str(path))
         if not self._video.isOpened():
             raise ImageFileError("it is no image and no video that OpenCV can read")
+        _check_frame_size(self._video)
         rate = self._video.get(cv2.CAP_PROP_FPS)
         self.interval = 1 / (rate if RATES[0] <= rate <= RATES[1] else ASSUMED_RATE)
         self._is_at_start = True
@@ -237,20 +239,20 @@ class AnimationFile:
             ImageFileError: it is damaged, or too large.
         """
         self._path = str(path)
+        _check_size(_canvas_of_webp(path))
         first = _read(path).picture
         pixels = first.shape[0] * first.shape[1]
-        if pixels > LARGEST_FRAME:
-            raise ImageFileError(
-                f"its frames have {pixels} pixels: {LARGEST_FRAME} are the most that is decoded"
-            )
+        _check_size(pixels)
         self._first = first
         self._at_once = max(1, PIXELS_AT_ONCE // pixels)
         self.interval = 1 / ASSUMED_RATE
 
     @property
     def expected_images(self) -> int:
-        """How many frames there are."""
-        return int(cv2.imcount(self._path)) if hasattr(cv2, "imreadanimation") else 1
+        """About how many frames there are: what the header declares, where that can be."""
+        if not hasattr(cv2, "imreadanimation"):
+            return 1
+        return min(int(cv2.imcount(self._path)), Path(self._path).stat().st_size)
 
     def images(self) -> Iterator[FileImage]:
         """See `ImageFile`."""
@@ -296,6 +298,24 @@ def next_frame(video: cv2.VideoCapture) -> Picture | None:
     return np.asarray(image, np.uint8) if there else None
 
 
+def _check_frame_size(video: cv2.VideoCapture) -> None:
+    """See `_check_size`."""
+    sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+    _check_size(math.prod(map(video.get, sides)))
+
+
+def _check_size(pixels: float) -> None:
+    """Make sure that a frame does not take all memory.
+
+    Raises:
+        ImageFileError: it has too many pixels.
+    """
+    if pixels > LARGEST_FRAME:
+        raise ImageFileError(
+            f"its frames have {pixels:.0f} pixels: {LARGEST_FRAME} are the most that is decoded"
+        )
+
+
 def _grab(video: cv2.VideoCapture) -> bool:
     try:
         return bool(video.grab())
@@ -328,10 +348,25 @@ def _is_animation(path: Path) -> bool:
     return head[:4] == b"GIF8" or head[4:12] == b"ftypavis"
 
 
+def _canvas_of_webp(path: Path) -> int:
+    """Return the pixels that an extended WebP declares; 0 for any other file."""
+    with path.open("rb") as file:
+        head = file.read(30)
+    if len(head) < 30 or head[8:16] != b"WEBPVP8X":
+        return 0
+    width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+    return width * height
+
+
 def _has_several_frames(path: Path) -> bool:
-    """Tell if FFMPEG reads at least two frames of a file."""
+    """Tell if FFMPEG reads at least two frames of a file.
+
+    Raises:
+        ImageFileError: its frames are too large.
+    """
     video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
+        _check_frame_size(video)
         return video.isOpened() and _grab(video) and _grab(video)
     finally:
         video.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -204,6 +205,53 @@ def test_too_large_an_animation_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
         AnimationFile(path)
 
 
+@needs_animations
+@pytest.mark.parametrize("kind", ["avi", "gif", "png", "webp"])
+def test_mutated_files_end_in_images_or_in_the_error_of_this_module(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damage anywhere, half of it in the headers; in 300 MB."""
+    monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    path = tmp_path / f"mutant.{kind}"
+    whole = LYING.read_bytes() if kind == "avi" else animation(path).read_bytes()
+    random = np.random.default_rng(7)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ends = set[str]()
+    for _ in range(40):
+        mutant = bytearray(whole)
+        for _ in range(int(random.choice((1, 2, 8, 40)))):
+            end = len(mutant) if random.random() < 0.5 else min(len(mutant), 600)
+            mutant[int(random.integers(end))] = int(random.choice((0, 127, 128, 255)))
+        path.write_bytes(mutant)
+        try:
+            file = open_image_file(path)
+            ends.update("image" if image.image is not None else "" for image in file.images())
+            file.close()
+        except ImageFileError:
+            ends.add("error")
+    assert "image" in ends
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"RIFF\x00\x10\x00\x00WEBPVP8X\x0a\x00\x00\x00\x12\x00\x00\x00" + 6 * b"\xff",
+        b"GIF89a\xff\xff\xff\xff\xf0\x00\x00"
+        + 700 * b"\x55"
+        + b"\x2c\x00\x00\x00\x00\xff\xff\xff\xff",
+    ],
+    ids=["webp", "gif"],
+)
+def test_an_animation_that_declares_gigabytes_takes_no_memory(head: bytes, tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    path = tmp_path / "large"
+    path.write_bytes(head + 3000 * b"\x02")
+    with suppress(ImageFileError):
+        assert good(list(open_image_file(path).images())) == []
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
+
+
 def read_csv(path: Path) -> list[dict[str, str]]:
     with path.open() as stream:
         return list(csv.DictReader(stream))
@@ -237,6 +285,8 @@ def test_photos_are_processed_one_by_one(
         assert main([*arguments, "--workers", workers]) == 0
         rows = read_csv(table)
         assert [row["id"] for row in rows] == ["0", "0"]
+        files = [str(folder / name) for name in ("0.png", "1.png")]
+        assert [row["recording"] for row in rows] == files
         for row, face in zip(rows, expected, strict=True):
             assert float(row["x4"]) == pytest.approx(float(face.points[4, 0]), rel=1e-7)
         said = capsys.readouterr()

@@ -310,7 +310,8 @@ class Job:
             if picture.error:
                 continue
             for table in tables:
-                table.write(followed.recording.path, followed.camera.topic, picture, faces)
+                path = followed.recording.path_of(picture.log_time)
+                table.write(path, followed.camera.topic, picture, faces)
             for topic, data in topics.messages(picture, faces, jpeg):
                 yield _Output(picture.log_time, topic, data)
 

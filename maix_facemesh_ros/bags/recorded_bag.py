@@ -66,6 +66,10 @@ class RecordedBag:
             raise
         self.cameras = tuple(Camera(topic.name, self._camera_info(topic)) for topic in images)
 
+    def path_of(self, log_time: int) -> Path:  # noqa: ARG002
+        """See `Recording`."""
+        return self.path
+
     @property
     def topics(self) -> Sequence[BagTopic]:
         """See `Recording`."""

@@ -53,6 +53,10 @@ class _Files:
         self.notes: list[str] = []
         self.damage = Damage()
 
+    def path_of(self, log_time: int) -> Path:  # noqa: ARG002
+        """See `Recording`."""
+        return self.path
+
     def first_calibration(self, camera: Camera) -> bytes | None:  # noqa: ARG002
         """See `Recording`: there is none."""
         return None
@@ -81,6 +85,12 @@ class RecordedStills(_Files):
         self._stills = stills
         if isinstance(stills, ImageFolder) and stills.others:
             self.notes.append(f"{len(stills.others)} files are not images that OpenCV can read")
+
+    def path_of(self, log_time: int) -> Path:
+        """See `Recording`."""
+        if isinstance(self._stills, StillFile):
+            return self.path
+        return self._stills.files[round(log_time / SECOND / self._stills.interval)]
 
     def log_times(self, camera: Camera) -> npt.NDArray[np.int64]:  # noqa: ARG002
         """See `Recording`."""

@@ -61,6 +61,10 @@ class Recording(Protocol):
         """Where it is."""
         ...
 
+    def path_of(self, log_time: int) -> Path:
+        """Return the file of an image; where one file has several, the path of the recording."""
+        ...
+
     @property
     def cameras(self) -> tuple[Camera, ...]:
         """The streams of pictures in it, at least one."""
