@@ -252,6 +252,8 @@ class BagPlayer:
             if not first:
                 raise ReplayError(f"there are no messages on {camera.topic.name}")
             self._connect(camera)
+            if reports := self._reports.of(camera.node.name):
+                camera.refused = reports[-1].not_answered
             for message in first_messages:
                 is_calibration = camera in self._waiting[message.topic.name]
                 if is_calibration and message.log_time > first[0].log_time:
@@ -355,15 +357,19 @@ class BagPlayer:
     def _look_after(self, camera: Camera, asked: _Asked) -> None:
         """Find out what has become of a picture whose answer takes long."""
         reports = self._reports.of(camera.node.name)
+        is_refused = bool(reports) and reports[-1].not_answered > camera.refused
         if time.monotonic() - asked.sent_at > self._timeout:
             camera.give_up(f"no answer within {self._timeout:.0f} s")
         elif camera.publisher is not None and not camera.publisher.get_subscription_count():
             raise ReplayError(
                 f"{camera.node.name} has gone: nobody subscribes to {camera.node.pictures} any more"
             )
-        elif not _tell_that_idle(reports, asked.sent_at):
+        elif not _tell_that_idle(reports, asked.sent_at) and not (
+            # No other image is on its way that could be the refused one.
+            is_refused and self._rate is None
+        ):
             return  # it may still come
-        elif reports[-1].not_answered > camera.refused:
+        elif is_refused:
             camera.refused = reports[-1].not_answered
             camera.is_refused(f"{REFUSED} ({reports[-1].reasons})")
         elif self._rate is None and asked.attempts < ATTEMPTS:
