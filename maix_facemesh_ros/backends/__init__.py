@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import NamedTuple, Protocol, cast
 
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture
+from maix_facemesh_ros.missing_packages import how_to_install
 from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
 from maix_facemesh_ros.picture_sources import Report
 
@@ -29,7 +30,7 @@ FACE_DETECTORS = {
     "onnx": _Backend(
         "maix_facemesh_ros.backends.onnx",
         "OnnxFaceDetector",
-        needs="onnxruntime and OpenCV: pip install onnxruntime opencv-python-headless",
+        needs="onnxruntime and OpenCV",
     ),
     "maix": _Backend(
         "maix_facemesh_ros.backends.maix",
@@ -141,12 +142,18 @@ def open_backend(parameters: FaceMeshParameters) -> OpenedBackend:
     except ImportError as error:
         raise BackendError(
             f"{_chosen(name, reason)} cannot run here: {error}. It needs {backend.needs}"
+            + _advice(error)
         ) from error
     except BackendError as error:
         instead = ""
         if reason and name != "onnx":
             instead = "; to compute on the processor instead, set backend to onnx"
         raise BackendError(f"{_chosen(name, reason)} cannot run here: {error}{instead}") from error
+
+
+def _advice(error: ImportError) -> str:
+    advice = how_to_install((error.name or "").partition(".")[0])
+    return f": {advice}" if advice else ""
 
 
 def _chosen(name: str, reason: str) -> str:

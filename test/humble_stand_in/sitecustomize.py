@@ -9,5 +9,5 @@ import rclpy.node
 
 sys.modules["rclpy.qos_event"] = rclpy.event_handler
 # Python's way to say: not there.
-sys.modules["rclpy.event_handler"] = None  # type: ignore[assignment]
+sys.modules["rclpy.event_handler"] = None
 del rclpy.event_handler
