@@ -32,6 +32,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "test_browser_server.py": (),
     "test_detection.py": (),
     "test_device_clock.py": (),
+    "test_dockerfile.py": (),
     "test_drawing.py": (),
     "test_enrichment.py": ("onnxruntime",),
     "test_face_ids.py": ("onnxruntime",),
