@@ -10,7 +10,7 @@ import difflib
 import ipaddress
 import math
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -19,6 +19,9 @@ from maix_facemesh_ros.landmark_subsets import LANDMARK_SUBSETS
 
 #: The landmark network's number of points; valid mesh indices are 0..477.
 LANDMARKS = 478
+
+#: Parameters that every ROS node has; `qos_overrides.<topic>...` has a part for each topic.
+PARAMETERS_OF_EVERY_NODE = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
 class ParameterError(ValueError):
@@ -174,6 +177,31 @@ class ParameterTable:
         wrong += [] if wrong else self._contradictions()
         if wrong:
             raise ParameterError("; ".join(wrong))
+
+    @classmethod
+    def from_values(cls: type[Parameters], values: Mapping[str, Any]) -> Parameters:
+        """Return parameters with values by their names, as a command line or a file gives them.
+
+        Args:
+            values: those that differ from the defaults. Parameters of every ROS node, such as
+                use_sim_time, are left out.
+
+        Raises:
+            ParameterError: names every unknown parameter, and every value that is wrong.
+        """
+        names = {parameter.name for parameter in parameters_of(cls)}
+        wrong = [
+            unknown_parameter(name, names)
+            for name in values
+            if name not in names and name.partition(".")[0] not in PARAMETERS_OF_EVERY_NODE
+        ]
+        try:
+            parameters = cls(**{name: value for name, value in values.items() if name in names})
+        except ParameterError as error:
+            wrong.append(str(error))
+        if wrong:
+            raise ParameterError("; ".join(wrong))
+        return parameters
 
     def _contradictions(self) -> list[str]:
         """Return what is wrong with values that are right each for itself."""

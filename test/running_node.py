@@ -49,6 +49,7 @@ class NodeProcess:
         remaps: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         program: str = "facemesh_node",
+        files: Sequence[Path] = (),
     ) -> None:
         """Start it.
 
@@ -58,11 +59,13 @@ class NodeProcess:
             remaps: such as "faces:=other".
             environment: variables beside those of this process.
             program: facemesh_node or facemesh_view.
+            files: parameters files.
         """
         self._log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"maix_facemesh_ros.ros.{program}", "--ros-args"]
+                + [part for file in files for part in ("--params-file", str(file))]
                 + [part for parameter in parameters for part in ("-p", parameter)]
                 + [part for remap in remaps for part in ("-r", remap)],
                 stdout=output,
@@ -106,6 +109,7 @@ class StartNode(Protocol):
         remaps: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         program: str = "facemesh_node",
+        files: Sequence[Path] = (),
     ) -> NodeProcess: ...
 
 
@@ -231,10 +235,11 @@ def starting_in(folder: Path) -> Iterator[StartNode]:
         remaps: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         program: str = "facemesh_node",
+        files: Sequence[Path] = (),
     ) -> NodeProcess:
         log = folder / f"node_{len(started)}.log"
         node = NodeProcess(
-            log, *parameters, remaps=remaps, environment=environment, program=program
+            log, *parameters, remaps=remaps, environment=environment, program=program, files=files
         )
         started.append(node)
         return node

@@ -427,7 +427,7 @@ def test_errors_are_one_line_and_leave_nothing_behind(
         ([bag, "-o", output, "-p", "detect_conf_th:=7"], "give 0 to 1"),
         ([bag, "-o", output, "-p", "backend:=maix"], "give onnx or auto"),
         ([bag, "-o", output, "-p", "landmarks_interval:=4"], "leave it at 1"),
-        ([bag, "-o", output, "--params-file", file], "is no parameters file"),
+        ([bag, "-o", output, "--params-file", file], "is not a parameters file"),
         ([bag, "-o", output, "--faces-topic", "{camera}"], "may have {namespace} and {topic}"),
         ([bag, "-o", tmp_path / "a.csv", "--copy"], "name one with --output"),
         ([__file__, "-o", output], "no video that OpenCV can read"),

@@ -364,6 +364,17 @@ def bad_parameter(folder: Path) -> list[str | Path]:
     return [picture_bag(folder), "--start-node", "-p", "detector:=none"]
 
 
+def misspelt_parameter(folder: Path) -> list[str | Path]:
+    return [picture_bag(folder), "--start-node", "-p", "detect_conf:=0.4"]
+
+
+def parameters_of_a_maixcam(folder: Path) -> list[str | Path]:
+    maixcam = "backend: maixcam, maixcam_address: maixcam.local, maixcam_token: ABCD-EFGH"
+    file = folder / "dump.yaml"
+    file.write_text(f"/facemesh: {{ros__parameters: {{{maixcam}}}}}")
+    return [picture_bag(folder), "--start-node", "--params-file", file]
+
+
 def parameter_for_nobody(folder: Path) -> list[str | Path]:
     return [picture_bag(folder), "-p", "detector:=none"]
 
@@ -381,7 +392,9 @@ def endless_check(folder: Path) -> list[str | Path]:
         (no_golden_faces, "has no golden faces"),
         (record_exists, "exists, and is not overwritten"),
         (no_node, "subscribes to /camera/image_raw (sensor_msgs/msg/Image) and publishes"),
-        (bad_parameter, "the node ended with 1: see above"),
+        (bad_parameter, "detector is 'none': give one of"),
+        (misspelt_parameter, "no parameter 'detect_conf': do you mean 'detect_conf_th'?"),
+        (parameters_of_a_maixcam, "backend is 'maixcam', which takes no images"),
         (parameter_for_nobody, "--param is for the node of --start-node"),
         (endless_check, "--loop needs a number with --check"),
     ],

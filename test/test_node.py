@@ -180,6 +180,7 @@ def test_a_video_file_is_answered_picture_for_picture_until_it_ends(
     [
         (("detect_conf_th:=2.0",), "detect_conf_th is 2.0: give 0 to 1"),
         (("landmarks_num:='68'",), "landmarks_num is '68', a str: give a whole number"),
+        (("detect_conf:=0.7",), "no parameter 'detect_conf': do you mean 'detect_conf_th'?"),
         (("landmarks_abs:=false",), "landmarks_abs and landmarks_rel are both off"),
         (("source:=nowhere.mp4",), "source 'nowhere.mp4' is neither a camera"),
         (("detector:=yunet",), "detector 'yunet' needs detector_model"),
@@ -192,12 +193,6 @@ def test_a_wrong_start_is_one_clear_line(
     node = start(*arguments)
     assert node.process.wait(timeout=TIMEOUT) == 1
     assert message in node.output()
-
-
-def test_a_misspelt_parameter_is_named(start: StartNode, robot: Robot) -> None:
-    node = start("detect_conf:=0.7")
-    robot.wait_for_node()
-    assert "no parameter 'detect_conf': do you mean 'detect_conf_th'?" in node.output()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

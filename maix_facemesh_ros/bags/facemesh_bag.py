@@ -10,9 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
 from tqdm import tqdm
 
 from maix_facemesh_ros.backends import BackendError
@@ -23,12 +21,8 @@ from maix_facemesh_ros.bags.job import Job, Report
 from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.bags.recordings import NoImagesError
 from maix_facemesh_ros.model_files import ModelError
-from maix_facemesh_ros.parameters import (
-    NodeParameters,
-    ParameterError,
-    parameters_of,
-    unknown_parameter,
-)
+from maix_facemesh_ros.parameter_files import given_parameters
+from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 EXAMPLES = """\
 examples:
@@ -159,22 +153,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _options(parsed: argparse.Namespace) -> JobOptions:
-    values = parameters_in(parsed.params_file) if parsed.params_file else {}
-    for assignment in parsed.param:
-        name, separator, text = assignment.partition(":=")
-        if not separator:
-            raise ParameterError(f"-p {assignment}: give NAME:=VALUE, such as max_face_num:=4")
-        values[name] = yaml.safe_load(text)
+    files = [parsed.params_file] if parsed.params_file else []
+    values = given_parameters(files, parsed.param)
     if parsed.image_annotations:
         values["foxglove_msgs"] = True
-    known = [parameter.name for parameter in parameters_of(NodeParameters)]
-    unknown = [unknown_parameter(name, known) for name in values if name not in known]
-    if unknown:
-        raise ParameterError("; ".join(unknown))
     return JobOptions(
         inputs=tuple(parsed.inputs),
         outputs=tuple(parsed.output),
-        parameters=NodeParameters(**values),
+        parameters=NodeParameters.from_values(values),
         stream=parsed.stream,
         topics=tuple(parsed.topics),
         faces_topic=parsed.faces_topic,
@@ -186,28 +172,6 @@ def _options(parsed: argparse.Namespace) -> JobOptions:
         restart=parsed.restart,
         limits=UnpackLimits(parsed.max_unpacked * MIB, parsed.max_unpacked_file * MIB),
     )
-
-
-def parameters_in(path: Path) -> dict[str, Any]:
-    """Return the parameters of a ROS parameters file that are for a node called facemesh.
-
-    Raises:
-        ParameterError: the file cannot be read, or is no such file.
-    """
-    values: dict[str, Any] = {}
-    try:
-        content = yaml.safe_load(path.read_text())
-        for node, section in content.items():
-            if node.rpartition("/")[2] in ("**", "*", "facemesh"):
-                values.update(section["ros__parameters"])
-    except OSError as error:
-        raise ParameterError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
-        raise ParameterError(
-            f"{path} is no parameters file: it has ros__parameters below the name of a node, as "
-            f"config/facemesh.yaml has ({type(error).__name__})"
-        ) from error
-    return {name: value for name, value in values.items() if name != "qos_overrides"}
 
 
 def _tell(report: Report, options: JobOptions, *, quiet: bool) -> None:

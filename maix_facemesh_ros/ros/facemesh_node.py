@@ -19,7 +19,6 @@ from typing import NamedTuple
 from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -59,7 +58,7 @@ from maix_facemesh_ros.ros.face_cloud import FaceCloud
 from maix_facemesh_ros.ros.face_frames import FaceFrames
 from maix_facemesh_ros.ros.face_markers import FaceMarkers
 from maix_facemesh_ros.ros.message_reader import MessageReader
-from maix_facemesh_ros.ros.node_parameters import declare_parameters
+from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import (
     COMPILE_TIMEOUT,
     START_TIMEOUT,
@@ -111,7 +110,7 @@ TRANSPORTS = {
 START_ERRORS = (ParameterError, BackendError, ModelError, SourceError)
 
 
-class FaceMeshNode(Node):
+class FaceMeshNode(ParameterNode):
     """Answers every picture with one FaceArray or, when they come too fast, always the latest.
 
     One worker thread does the work, so that messages are taken off the middleware at once and the
@@ -121,7 +120,7 @@ class FaceMeshNode(Node):
     def __init__(self) -> None:
         super().__init__("facemesh")
         self.failed = False
-        self._in_force = parameters = declare_parameters(self, NodeParameters)
+        self._in_force = parameters = self.declare_table(NodeParameters)
         self._closing = threading.Event()
         self._frame_id = parameters.frame_id
         self._stamps = OwnStamps(self, parameters.camera_delay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import fields
 from itertools import count, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import rclpy
@@ -22,6 +24,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
+from maix_facemesh_ros.backends import FACE_SOURCES
 from maix_facemesh_ros.bags.bag_file import BagError, BagMessage, BagTopic
 from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.face_topics import FACES_TOPIC, face_topics
@@ -31,6 +34,8 @@ from maix_facemesh_ros.bags.message_types import FACE_ARRAY
 from maix_facemesh_ros.bags.recorded_bag import RecordedBag
 from maix_facemesh_ros.bags.recordings import Camera, NoImagesError
 from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.parameter_files import given_parameters
+from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.ros.answering_nodes import (
     AnsweringNode,
     ReplayError,
@@ -81,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NoImagesError as error:
         print(f"facemesh_replay: {error}", file=sys.stderr)
         return NO_IMAGES
-    except (BagError, ReplayError) as error:
+    except (BagError, ParameterError, ReplayError) as error:
         print(f"facemesh_replay: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -152,7 +157,12 @@ def _parser() -> argparse.ArgumentParser:
         "-p", "--param", action="append", default=[], metavar="NAME:=VALUE", help="its parameter"
     )
     nodes.add_argument(
-        "--params-file", action="append", default=[], metavar="FILE", help="its parameters, YAML"
+        "--params-file",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="its parameters, YAML, as ros2 param dump writes them too",
     )
     nodes.add_argument(
         "--timeout",
@@ -208,6 +218,7 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitStack) -> int:
     """Play a bag; `stack` frees what is opened."""
+    parameter_file = _parameter_file(options, stack)
     bag = stack.enter_context(Bag(options.bag))
     topics = [topic for topic in bag.topics if topic.name not in options.exclude_topics]
     pictures = [
@@ -224,7 +235,8 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     # Closed before the node ends, which may end the process.
     inputs = [path for path in (options.bag, options.check) if path]
     record = stack.enter_context(FacesBag(options.record, inputs)) if options.record else None
-    player = _player(options, topics, pictures, node, stack)
+    commands = _commands(options, node, pictures, parameter_file) if options.start_node else []
+    player = _player(options, commands, topics, pictures, node, stack)
     _tell_what_is_played(topics, player)
     golden_topics = golden.topic_for([c.node.faces for c in player.cameras]) if golden else {}
     player.meet(_first_messages(bag, player))
@@ -249,13 +261,13 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
 
 def _player(
     options: argparse.Namespace,
+    commands: Sequence[Sequence[str]],
     topics: Sequence[BagTopic],
     pictures: Sequence[BagTopic],
     node: Node,
     stack: ExitStack,
 ) -> BagPlayer:
-    """Return what plays into the nodes that are there, or are started here."""
-    commands = _commands(options, node, pictures) if options.start_node else []
+    """Return what plays into the nodes that are there, or are started here by these commands."""
     processes = stack.enter_context(started(commands))
 
     def check_processes() -> None:
@@ -335,8 +347,29 @@ def _report(player: BagPlayer, results: Counter[str], checks: Mapping[str, Golde
     return 0 if all_compared else FAILED
 
 
+def _parameter_file(options: argparse.Namespace, stack: ExitStack) -> Path:
+    """Write what --params-file and -p give into one file for the nodes that are started here.
+
+    The files may be for a node of another name or namespace, as those of `ros2 param dump` are.
+
+    Raises:
+        ParameterError: a parameter is unknown, or its value is wrong.
+        ReplayError: the parameters are for a node that takes no images.
+    """
+    # The images come from the recording, whatever the node read when its parameters were dumped.
+    values = {**given_parameters(options.params_file, options.param), "source": ""}
+    backend = NodeParameters.from_values(values).backend
+    if backend in FACE_SOURCES:
+        raise ReplayError(f"backend is {backend!r}, which takes no images: give auto, onnx or maix")
+    folder = stack.enter_context(TemporaryDirectory(prefix="facemesh_replay_"))
+    file = Path(folder, "parameters.yaml")
+    # JSON is YAML with every text in quotes: ROS and PyYAML differ in what they take for a number.
+    file.write_text(json.dumps({"/**": {"ros__parameters": values}}))
+    return file
+
+
 def _commands(
-    options: argparse.Namespace, node: Node, pictures: Sequence[BagTopic]
+    options: argparse.Namespace, node: Node, pictures: Sequence[BagTopic], parameter_file: Path
 ) -> list[list[str]]:
     """Return the commands that start a node for each camera."""
     clock = ["use_sim_time:=true"] if options.clock else []
@@ -345,7 +378,7 @@ def _commands(
         [Camera(name) for name in names], FACES_TOPIC, annotations=False, annotated=False
     )
     return [
-        command_for(name, of_camera.faces.name, [*clock, *options.param], options.params_file)
+        command_for(name, of_camera.faces.name, clock, [str(parameter_file)])
         for name, of_camera in zip(names, topics, strict=True)
     ]
 

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import cv2
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -40,7 +39,7 @@ from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.messages import faces_of
-from maix_facemesh_ros.ros.node_parameters import declare_parameters
+from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import end_node, run_node
 from maix_facemesh_ros.ros.qos_events import (
     QoSRequestedIncompatibleQoSInfo,
@@ -82,7 +81,7 @@ PICTURE_TOPICS = {
 }
 
 
-class FaceMeshView(Node):
+class FaceMeshView(ParameterNode):
     """Subscribes while a browser is there, and hands what belongs together to the server."""
 
     failed = False
@@ -90,7 +89,7 @@ class FaceMeshView(Node):
 
     def __init__(self) -> None:
         super().__init__("facemesh_view")
-        self._in_force = parameters = declare_parameters(self, ViewParameters)
+        self._in_force = parameters = self.declare_table(ViewParameters)
         self._audience = 0
         self._watched: dict[str, WatchedTopic] = {}
         self._pictures = PICTURE_TOPICS["raw"]

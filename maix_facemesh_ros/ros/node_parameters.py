@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 
 from maix_facemesh_ros.parameters import (
     Parameter,
+    ParameterError,
     ParameterTable,
     parameters_of,
     unknown_parameter,
@@ -17,41 +25,114 @@ from maix_facemesh_ros.parameters import (
 #: Ends of a ROS range where the table has none.
 _INTEGER_LIMIT = 2**31 - 1
 
+#: Types of ROS by the type of a parameter's default. They are given, not inferred: an empty list
+#: could be one of anything, and rclpy would take it for a list of bytes.
+_ROS_TYPES = {
+    bool: RosParameter.Type.BOOL,
+    int: RosParameter.Type.INTEGER,
+    float: RosParameter.Type.DOUBLE,
+    str: RosParameter.Type.STRING,
+    tuple: RosParameter.Type.INTEGER_ARRAY,
+}
+
 Table = TypeVar("Table", bound=ParameterTable)
 
 
-def declare_parameters(node: Node, table: type[Table]) -> Table:
-    """Declare every parameter of a table on the node and return their values, checked together.
+class ParameterNode(Node):
+    """A node whose parameters are those of a table."""
 
-    The values are checked here and not by rclpy, so that an error names all that is wrong and what
-    would be right, and a whole number will do where a fraction is expected.
+    #: By name; empty until `declare_table`.
+    _table: Mapping[str, Parameter] = {}
 
-    Raises:
-        ParameterError: a value of a wrong type or out of range, or values that contradict each
-            other.
-    """
-    declared = parameters_of(table)
-    values = {
-        parameter.name: node.declare_parameter(
-            parameter.name,
-            list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default,
-            ParameterDescriptor(description=parameter.description, dynamic_typing=True),
-        ).value
-        for parameter in declared
-    }
-    _warn_of_unknown(node, {parameter.name for parameter in declared})
-    parameters = table(**values)
-    for parameter in declared:
-        node.set_descriptor(parameter.name, _descriptor(parameter))
-    return parameters
+    def declare_table(self, table: type[Table]) -> Table:
+        """Declare every parameter of a table and return their values, checked together.
+
+        The values are checked here and not by rclpy, so that an error names all that is wrong and
+        what would be right, and a whole number will do where a fraction is expected.
+
+        Raises:
+            ParameterError: an unknown name, a value of a wrong type or out of range, or values that
+                contradict each other.
+        """
+        # An empty list in a file or on the command line comes without type and value.
+        given = {
+            name: [] if override.type_ == RosParameter.Type.NOT_SET else override.value
+            for name, override in self._parameter_overrides.items()
+            if not self.has_parameter(name)
+        }
+        parameters = table.from_values(given)
+        self._table = {parameter.name: parameter for parameter in parameters_of(table)}
+        for name, parameter in self._table.items():
+            self.declare_parameter(name, _ros_type(parameter), ignore_override=True)
+            self.set_parameters([_ros_parameter(parameter, getattr(parameters, name))])
+            self.set_descriptor(name, _descriptor(parameter))
+        return parameters
+
+    def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
+        """Set parameters that the parameter services were asked to set: all, or none of them.
+
+        Before rclpy's own checks, so that a whole number for a fraction becomes one, and what is
+        refused is refused with what would be right. A parameter that is fixed at the start may be
+        set to the value that it has: `ros2 param load` sets every parameter of its file.
+        """
+        accepted, wrong = [], []
+        for given in parameter_list:
+            try:
+                parameter = self._in_own_type(given)
+            except ParameterError as error:
+                wrong.append(str(error))
+                continue
+            if not self._is_fixed_and_unchanged(parameter):
+                accepted.append(parameter)
+        if wrong:
+            return SetParametersResult(successful=False, reason="; ".join(wrong))
+        if not accepted:
+            return SetParametersResult(successful=True)
+        return super().set_parameters_atomically(accepted)
+
+    def _in_own_type(self, given: RosParameter) -> RosParameter:
+        """Return a parameter with its value in the type of the table.
+
+        Raises:
+            ParameterError: there is no such parameter, or it cannot have this value.
+        """
+        name = given.name
+        if not self.has_parameter(name):
+            raise ParameterError(unknown_parameter(name, self._table))
+        parameter = self._table.get(name)
+        if given.type_ == RosParameter.Type.NOT_SET:
+            default = "" if parameter is None else f"; the default is {parameter.default!r}"
+            raise ParameterError(f"{name} cannot be deleted: it always has a value{default}")
+        if parameter is None:
+            return given
+        value = parameter.check(given.value)
+        if not parameter.changeable and value != self.get_parameter(name).value:
+            raise ParameterError(f"{name} is fixed at the start: set it there and start again")
+        return _ros_parameter(parameter, value)
+
+    def _is_fixed_and_unchanged(self, parameter: RosParameter) -> bool:
+        declared = self._table.get(parameter.name)
+        return declared is not None and not declared.changeable
+
+
+def _ros_type(parameter: Parameter) -> RosParameter.Type:
+    return _ROS_TYPES[type(parameter.default)]
+
+
+def _ros_parameter(parameter: Parameter, value: Any) -> RosParameter:
+    return RosParameter(
+        parameter.name,
+        _ros_type(parameter),
+        list(value) if isinstance(value, tuple) else value,
+    )
 
 
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
+        type=_ros_type(parameter).value,
         description=parameter.description,
         additional_constraints=parameter.range_text(),
         read_only=not parameter.changeable,
-        dynamic_typing=True,
     )
     if isinstance(parameter.default, float):
         descriptor.floating_point_range = [
@@ -66,13 +147,3 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
             )
         ]
     return descriptor
-
-
-def _warn_of_unknown(node: Node, known: set[str]) -> None:
-    for name in node._parameter_overrides:
-        if (
-            name not in known
-            and not node.has_parameter(name)
-            and not name.startswith("qos_overrides")
-        ):
-            node.get_logger().warning(f"{unknown_parameter(name, known)} It is ignored.")
