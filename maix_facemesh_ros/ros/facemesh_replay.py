@@ -17,11 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
-import rclpy
 import rclpy.utilities
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
-from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from maix_facemesh_ros.backends import FACE_SOURCES
@@ -44,7 +42,7 @@ from maix_facemesh_ros.ros.answering_nodes import (
     wait_for_nodes,
 )
 from maix_facemesh_ros.ros.bag_player import DROPPED, NOT_SENT, REFUSED, BagPlayer
-from maix_facemesh_ros.ros.node_process import end_node
+from maix_facemesh_ros.ros.node_process import StartError, end_node, initialize_ros
 from maix_facemesh_ros.ros.transport import shared_memory_environment
 
 #: Exit codes beside 0, which is for faces that are equal, or were not to be compared. argparse ends
@@ -86,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NoImagesError as error:
         print(f"facemesh_replay: {error}", file=sys.stderr)
         return NO_IMAGES
-    except (BagError, ParameterError, ReplayError) as error:
+    except (BagError, ParameterError, ReplayError, StartError) as error:
         print(f"facemesh_replay: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -228,7 +226,7 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
         raise NoImagesError(f"{options.bag}: --exclude-topics leaves no images to play")
     golden = stack.enter_context(GoldenFaces(options.check)) if options.check else None
     os.environ.update(shared_memory_environment())
-    rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
+    initialize_ros(ros_arguments)
     stack.callback(rclpy.utilities.try_shutdown)
     node = Node("facemesh_replay", start_parameter_services=False)
     stack.callback(end_node, node)

@@ -32,7 +32,7 @@ from rclpy.qos import QoSProfile
 
 from maix_facemesh_ros.msg import Face, FaceArray
 from maix_facemesh_ros.parameters import NodeParameters
-from maix_facemesh_ros.ros.node_process import StopRequest, end_node, start_ros
+from maix_facemesh_ros.ros.node_process import StartError, StopRequest, end_node, start_ros
 
 #: Appended to the camera's frame: the frame that RViz's view stands in.
 VIEW_FRAME_SUFFIX = "_rviz"
@@ -81,7 +81,11 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    stop_request = start_ros(["facemesh_rviz", *arguments])
+    try:
+        stop_request = start_ros(["facemesh_rviz", *arguments])
+    except StartError as error:
+        print(f"facemesh_rviz: {error}", file=sys.stderr)
+        return 1
     try:
         node = rclpy.create_node("facemesh_rviz")
         namespace = node.get_namespace().strip("/")

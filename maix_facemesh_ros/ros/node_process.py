@@ -6,6 +6,7 @@ import ctypes
 import faulthandler
 import importlib
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -42,8 +43,20 @@ COMPILE_TIMEOUT = 3600.0
 #: Seconds that a stop waits for a thread that is still decoding or reading an image.
 WORKER_TIMEOUT = 1.0
 
+#: What to do about an error of rcl that says one of these.
+ADVICE = {
+    "parameter override rule": "give -p NAME:=VALUE",
+    "remap rule": "give -r OLD:=NEW",
+    "params file": "give a YAML file such as config/facemesh.yaml or what ros2 param dump wrote",
+    "--params-file flag": "give --params-file FILE",
+}
+
 #: A process's standard error, also where `sys.stderr` is something else.
 STANDARD_ERROR = 2
+
+
+class StartError(RuntimeError):
+    """ROS cannot be initialized, such as with a parameters file that is missing."""
 
 
 class NodeOfAProcess(Protocol):
@@ -82,6 +95,7 @@ def run_node(
         the exit code.
     """
     node: NodeOfAProcess | None = None
+    one_line_errors: tuple[type[Exception], ...] = (StartError, *start_errors)
     try:
         start_bound.begin()
         _set_up_heap()  # Before there are threads of the node.
@@ -93,7 +107,7 @@ def run_node(
         install_signal_handlers(SignalHandlerOptions.ALL)
         if not stop_request.made:
             _spin(node, executor)
-    except start_errors as error:
+    except one_line_errors as error:
         rclpy.logging.get_logger(name).fatal(str(error))
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -139,6 +153,9 @@ def start_ros(arguments: list[str] | None, profile: str | None = None) -> StopRe
     Args:
         arguments: the command line; None for the process's own.
         profile: of Fast DDS, see `transport`; None: as the environment says.
+
+    Raises:
+        StartError: ROS cannot be initialized with these arguments.
     """
     stop_request = StopRequest()
 
@@ -151,8 +168,30 @@ def start_ros(arguments: list[str] | None, profile: str | None = None) -> StopRe
     _leave_message_generator_out()
     if profile is not None:
         os.environ.update(shared_memory_environment(profile))
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    initialize_ros(arguments)
     return stop_request
+
+
+def initialize_ros(arguments: list[str] | None) -> None:
+    """Initialize rclpy, without its signal handlers.
+
+    Args:
+        arguments: the command line; None for the process's own.
+
+    Raises:
+        StartError: the arguments for ROS are wrong, or a parameters file cannot be read.
+    """
+    try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # The base of rclpy's own exceptions.
+        reason = str(error)
+        if type(error).__name__ == "UnknownROSArgsError":
+            reason = f"unknown arguments after --ros-args: {reason}"
+        # Without the places in rcl's source, and without the error that it has not set.
+        reason = re.sub(r"\s*, at \S+:\d+|\s*Error: error not set", "", reason)
+        reason = " ".join(reason.removeprefix("failed to initialize rcl: ").split())
+        advice = [f": {what_to_do}" for words, what_to_do in ADVICE.items() if words in reason]
+        raise StartError(f"ROS cannot be initialized: {reason}{''.join(advice)}") from error
 
 
 class _StartBound:
