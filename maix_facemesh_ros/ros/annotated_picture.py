@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.ros.image_topics import compressed_topic
 
 #: Pictures over which the rate is counted.
 RATE_WINDOW = 30
@@ -33,7 +34,8 @@ class AnnotatedPicture:
         """Announce the topics."""
         depth = QoSProfile(depth=2)
         self._raw = node.create_publisher(Image, "~/image_annotated", depth)
-        self._jpeg = node.create_publisher(CompressedImage, "~/image_annotated/compressed", depth)
+        compressed = compressed_topic(node, "~/image_annotated")
+        self._jpeg = node.create_publisher(CompressedImage, compressed, depth)
         self._drawn_at: deque[float] = deque(maxlen=RATE_WINDOW)
 
     @property

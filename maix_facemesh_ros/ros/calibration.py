@@ -57,6 +57,7 @@ class Calibration:
         node: Node,
         file: str,
         *,
+        topic: str = "camera_info",
         own_camera: bool,
         rectified: bool = False,
         callback_group: CallbackGroup | None = None,
@@ -66,6 +67,7 @@ class Calibration:
         Args:
             node: its log and topics.
             file: of camera_calibration; empty: the calibration comes on the topic.
+            topic: with the calibration, see `image_topics`.
             own_camera: the pictures come from no topic, so the file's calibration is published with
                 each.
             rectified: the pictures are without distortion, as the calibration's P describes them.
@@ -92,13 +94,11 @@ class Calibration:
             self._take(read_calibration(file))
             self.origin = file
             if own_camera:
-                self._publisher = node.create_publisher(
-                    CameraInfo, "camera_info", QoSProfile(depth=2)
-                )
+                self._publisher = node.create_publisher(CameraInfo, topic, QoSProfile(depth=2))
             return
         self.origin = node.create_subscription(
             CameraInfo,
-            "camera_info",
+            topic,
             self._on_camera_info,
             QoSProfile(depth=1, reliability=qos_profile_sensor_data.reliability),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),

@@ -57,6 +57,7 @@ from maix_facemesh_ros.ros.diagnostics import (
 from maix_facemesh_ros.ros.face_cloud import FaceCloud
 from maix_facemesh_ros.ros.face_frames import FaceFrames
 from maix_facemesh_ros.ros.face_markers import FaceMarkers
+from maix_facemesh_ros.ros.image_topics import camera_info_topic, compressed_topic
 from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import (
@@ -92,9 +93,8 @@ CALIBRATION_PATIENCE = 2.0
 
 
 class Transport(NamedTuple):
-    """How pictures come on a topic."""
+    """How images come on a topic."""
 
-    topic: str
     message_type: type
     #: Reads a serialized message.
     read: Callable[[bytes], ImageMessage]
@@ -102,8 +102,8 @@ class Transport(NamedTuple):
 
 #: By the values of `image_transport`.
 TRANSPORTS = {
-    "raw": Transport("image_raw", Image, read_image_of_any_encoding),
-    "compressed": Transport("image_raw/compressed", CompressedImage, read_compressed_image),
+    "raw": Transport(Image, read_image_of_any_encoding),
+    "compressed": Transport(CompressedImage, read_compressed_image),
 }
 
 #: What can be wrong at the start: said in one line, without a traceback.
@@ -139,12 +139,15 @@ class FaceMeshNode(ParameterNode):
         )
         self._reader_of_topics = MessageReader(self)
         own_camera = parameters.source != "" or parameters.backend in FACE_SOURCES
+        images = self._image_topic(parameters)
         # Taken in turn with the pictures: a calibration is there before the picture after it.
         self._calibration = Calibration(
             self,
             parameters.calibration_file,
+            topic=camera_info_topic(self, self.resolve_topic_name(images)),
             own_camera=own_camera,
-            rectified=self._is_rectified(parameters) and not own_camera,
+            rectified=not own_camera
+            and is_rectified(self.resolve_topic_name(images), parameters.rectified),
             callback_group=self._reader_of_topics.callback_group,
         )
         self._face_frames = FaceFrames(self)
@@ -169,7 +172,7 @@ class FaceMeshNode(ParameterNode):
         if parameters.backend in FACE_SOURCES:
             self._mesh = FaceStream(parameters, self._on_source_notice)
             self._pictures_out = self.create_publisher(
-                CompressedImage, "image_raw/compressed", QoSProfile(depth=2)
+                CompressedImage, compressed_topic(self, "image_raw"), QoSProfile(depth=2)
             )
             self._origin = self._mesh.name
         else:
@@ -196,12 +199,14 @@ class FaceMeshNode(ParameterNode):
             )
             return self._source.name
         self._transport = TRANSPORTS[parameters.image_transport]
-        topic = self.resolve_topic_name(self._transport.topic)
-        watch = TopicWatch(self, topic, lambda: self._diagnostics.total("arrived"))
+        topic = self._image_topic(parameters)
+        watch = TopicWatch(
+            self, self.resolve_topic_name(topic), lambda: self._diagnostics.total("arrived")
+        )
         return str(
             self.create_subscription(
                 self._transport.message_type,
-                self._transport.topic,
+                topic,
                 self._on_image,
                 QoSProfile(
                     depth=QUEUED_MESSAGES,
@@ -229,10 +234,12 @@ class FaceMeshNode(ParameterNode):
             numbers[CALIBRATION_PUBLISHERS] = self.count_publishers(self._calibration.origin)
         return {name: str(number) for name, number in numbers.items()}
 
-    def _is_rectified(self, parameters: NodeParameters) -> bool:
-        """Tell if the pictures on the topic are rectified."""
-        topic = self.resolve_topic_name(TRANSPORTS[parameters.image_transport].topic)
-        return is_rectified(topic, parameters.rectified)
+    def _image_topic(self, parameters: NodeParameters) -> str:
+        """Return the topic with the images, before remaps where they have not been followed."""
+        is_compressed = parameters.image_transport == "compressed"
+        if is_compressed or parameters.backend in FACE_SOURCES:
+            return compressed_topic(self, "image_raw")
+        return "image_raw"
 
     def _on_image(self, message: bytes) -> None:
         self._diagnostics.arrived(replaced_another=self._slot.put(message))

@@ -38,6 +38,7 @@ from maix_facemesh_ros.image_message import (
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
+from maix_facemesh_ros.ros.image_topics import compressed_topic
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import end_node, run_node
@@ -65,9 +66,10 @@ LONGEST_DELAY = 60.0
 
 
 class PictureTopic(NamedTuple):
-    """A topic that pictures may come on."""
+    """A topic that images may come on."""
 
-    topic: str
+    #: Compressed images come on the topic that belongs to it.
+    base: str
     message_type: type
     #: The faces are drawn into its pictures.
     drawn: bool
@@ -75,9 +77,9 @@ class PictureTopic(NamedTuple):
 
 #: By the values of `pictures`; `auto` takes the first that somebody publishes.
 PICTURE_TOPICS = {
-    "compressed": PictureTopic("image_raw/compressed", CompressedImage, False),
+    "compressed": PictureTopic("image_raw", CompressedImage, False),
     "raw": PictureTopic("image_raw", Image, False),
-    "annotated": PictureTopic("facemesh/image_annotated/compressed", CompressedImage, True),
+    "annotated": PictureTopic("facemesh/image_annotated", CompressedImage, True),
 }
 
 
@@ -188,11 +190,16 @@ class FaceMeshView(ParameterNode):
         self._matcher = StampMatcher()
         self._watch(
             "pictures",
-            chosen.topic,
+            self._name_of(chosen),
             chosen.message_type,
             self._on_picture,
             silent_since=None if watched is None else watched.silent_since,
         )
+
+    def _name_of(self, choice: PictureTopic) -> str:
+        if choice.message_type is CompressedImage:
+            return compressed_topic(self, choice.base)
+        return choice.base
 
     def _choose_pictures(self, watched: WatchedTopic | None) -> PictureTopic:
         """Return the first that somebody publishes, and that has not been waited for in vain."""
@@ -209,7 +216,7 @@ class FaceMeshView(ParameterNode):
         published = {
             choice
             for choice in choices
-            if self.count_publishers(self.resolve_topic_name(choice.topic))
+            if self.count_publishers(self.resolve_topic_name(self._name_of(choice)))
         }
         if published <= self._silent_pictures:
             self._silent_pictures = {self._pictures}
@@ -327,7 +334,9 @@ class FaceMeshView(ParameterNode):
     def _advice_on_pictures(self) -> str:
         if self._in_force.pictures != "auto":
             return f"pictures is {self._in_force.pictures}; auto finds others"
-        names = [self.resolve_topic_name(choice.topic) for choice in PICTURE_TOPICS.values()]
+        names = [
+            self.resolve_topic_name(self._name_of(choice)) for choice in PICTURE_TOPICS.values()
+        ]
         return f"nor on {names[0]} or {names[2]}"
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:

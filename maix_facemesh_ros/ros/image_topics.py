@@ -1,0 +1,41 @@
+"""Names of the topics that belong to an image topic, as image_transport derives them from it."""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+
+COMPRESSED = "/compressed"
+
+
+def compressed_topic(node: Node, base: str) -> str:
+    """Return the topic with the compressed images of a base topic, for a publisher or subscriber.
+
+    A remap of the base topic holds for it too, as in image_transport: with
+    `image_raw:=/cam/image_raw` it is `/cam/image_raw/compressed`. A remap of its own goes before.
+
+    Args:
+        node: its namespace and remaps count.
+        base: such as `image_raw`.
+    """
+    own = base + COMPRESSED
+    return own if _is_remapped(node, own) else node.resolve_topic_name(base) + COMPRESSED
+
+
+def camera_info_topic(node: Node, images: str) -> str:
+    """Return the topic with the calibration of an image topic, for a publisher or subscriber.
+
+    It is `camera_info` beside the images, as in image_transport (camera_common.cpp,
+    getCameraInfoTopic): `/cam/camera_info` for `/cam/image_raw`. A remap of `camera_info` goes
+    before.
+
+    Args:
+        node: its namespace and remaps count.
+        images: full name of the topic with raw or compressed images.
+    """
+    if _is_remapped(node, "camera_info"):
+        return "camera_info"
+    return f"{images.removesuffix(COMPRESSED).rpartition('/')[0]}/camera_info"
+
+
+def _is_remapped(node: Node, topic: str) -> bool:
+    return node.resolve_topic_name(topic) != node.resolve_topic_name(topic, only_expand=True)
