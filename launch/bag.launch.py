@@ -6,15 +6,26 @@ facemesh.launch.py can be given too, such as image:=/camera/image_raw.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
     IncludeLaunchDescription,
+    OpaqueFunction,
     Shutdown,
     TimerAction,
 )
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
+from launch.events.process import ProcessExited
+from launch.launch_context import LaunchContext
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch.substitutions import LaunchConfiguration
+
+from maix_facemesh_ros.ros.launch_files import fail_with_process, refuse_unknown_arguments
+
+#: A path that is known before the start, so that `--show-args` sees its arguments.
+FACEMESH = str(Path(__file__).with_name("facemesh.launch.py"))
 
 ARGUMENTS = (
     ("bag", None, "The bag to play: its folder or file."),
@@ -28,21 +39,25 @@ LAST_ANSWER = 1.0
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the arguments, facemesh.launch.py on the bag's time, and the player."""
-    return LaunchDescription(
-        [
-            *(
-                DeclareLaunchArgument(name, default_value=default, description=description)
-                for name, default, description in ARGUMENTS
-            ),
-            IncludeLaunchDescription(
-                PathJoinSubstitution([ThisLaunchFileDir(), "facemesh.launch.py"]),
-                launch_arguments=[("use_sim_time", "true")],
-            ),
-            ExecuteProcess(
-                cmd=["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock"]
-                + ["--rate", LaunchConfiguration("rate"), "--delay", LaunchConfiguration("delay")],
-                output="screen",
-                on_exit=[TimerAction(period=LAST_ANSWER, actions=[Shutdown()])],
-            ),
-        ]
-    )
+    entities: list[LaunchDescriptionEntity] = [
+        *(
+            DeclareLaunchArgument(name, default_value=default, description=description)
+            for name, default, description in ARGUMENTS
+        ),
+        IncludeLaunchDescription(FACEMESH, launch_arguments=[("use_sim_time", "true")]),
+        ExecuteProcess(
+            cmd=["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock"]
+            + ["--rate", LaunchConfiguration("rate"), "--delay", LaunchConfiguration("delay")],
+            output="screen",
+            on_exit=_end,
+        ),
+    ]
+    known = [argument.name for argument in LaunchDescription(entities).get_launch_arguments()]
+    refuse = OpaqueFunction(function=refuse_unknown_arguments, args=[__file__, known])
+    return LaunchDescription([refuse, *entities])
+
+
+def _end(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """End with the player: at once with an error, or after the last image is answered."""
+    fail_with_process(__file__)(event, context)
+    return [TimerAction(period=LAST_ANSWER, actions=[Shutdown()])]

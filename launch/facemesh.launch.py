@@ -5,8 +5,6 @@ ros2 launch maix_facemesh_ros facemesh.launch.py
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
@@ -17,44 +15,19 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from maix_facemesh_ros.ros.launch_files import (
+    PACKAGE,
+    fail_with_process,
+    parameter_arguments,
+    refuse_unknown_arguments,
+)
 from maix_facemesh_ros.ros.transport import shared_memory_environment
 
-SHARE = FindPackageShare("maix_facemesh_ros")
+SHARE = FindPackageShare(PACKAGE)
 
 ARGUMENTS = (
     ("params_file", PathJoinSubstitution([SHARE, "config", "facemesh.yaml"]), "Parameters, YAML."),
-    (
-        "backend",
-        "",
-        "Where faces are computed: auto, onnx, maix or maixcam. Empty: as params_file says.",
-    ),
-    (
-        "source",
-        "",
-        "Camera, file, folder or URL to read instead of the topic. Empty: as params_file says.",
-    ),
-    (
-        "maixcam_address",
-        "",
-        "With backend maixcam: the device, such as maixcam-1a2b.local. Empty: as params_file says.",
-    ),
-    (
-        "maixcam_token_file",
-        "",
-        "With backend maixcam: file with the device's token. Empty: as params_file says.",
-    ),
-    (
-        "maixcam_jpeg",
-        "",
-        "true: publish the MaixCAM's pictures on IMAGE/compressed. Empty: as params_file says.",
-    ),
-    (
-        "frame_prefix",
-        "",
-        "With tf: what the names of the published frames begin with, such as left/. "
-        "Empty: as params_file says.",
-    ),
-    ("image", "image_raw", "Topic with the pictures; compressed ones on IMAGE/compressed."),
+    ("image", "image_raw", "Topic with the images; compressed ones on IMAGE/compressed."),
     ("camera_info", "", "Topic with the camera's calibration. Empty: camera_info beside image."),
     ("faces", "faces", "Topic for the faces."),
     ("namespace", "", "Namespace of the node and its topics, one for each camera."),
@@ -72,6 +45,7 @@ ARGUMENTS = (
         "its pictures.",
     ),
     ("view", "false", "true: start facemesh_view beside the node, to look with a browser."),
+    ("view_port", "", "Port of facemesh_view. Empty: as view_params_file says."),
     (
         "view_params_file",
         PathJoinSubstitution([SHARE, "config", "facemesh_view.yaml"]),
@@ -79,85 +53,87 @@ ARGUMENTS = (
     ),
 )
 
-#: Arguments that are parameters of the node, with their types.
-PARAMETERS = {
-    "backend": str,
-    "source": str,
-    "maixcam_address": str,
-    "maixcam_token_file": str,
-    "maixcam_jpeg": bool,
-    "frame_prefix": str,
-    "use_sim_time": bool,
-}
-
 #: With RViz: what it shows and the node does not give by default.
 FOR_RVIZ = {"tf": True, "maixcam_jpeg": True}
 
 
-IMAGE_REMAPPINGS = (
-    ("image_raw", LaunchConfiguration("image")),
-    ("image_raw/compressed", [LaunchConfiguration("image"), "/compressed"]),
-)
+#: It holds for compressed images and for the calibration too.
+IMAGE_REMAPPING = ("image_raw", LaunchConfiguration("image"))
 
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the arguments, the node, RViz and the browser view."""
-    return LaunchDescription(
-        [
-            *(
-                DeclareLaunchArgument(name, default_value=default, description=description)
-                for name, default, description in ARGUMENTS
-            ),
-            *(
-                SetEnvironmentVariable(name, value)
-                for name, value in shared_memory_environment().items()
-            ),
-            OpaqueFunction(function=_node),
-            Node(
-                package="maix_facemesh_ros",
-                executable="facemesh_rviz",
-                namespace=LaunchConfiguration("namespace"),
-                remappings=[("faces", LaunchConfiguration("faces"))],
-                output="screen",
-                condition=IfCondition(LaunchConfiguration("rviz")),
-            ),
-            Node(
-                package="maix_facemesh_ros",
-                executable="facemesh_view",
-                namespace=LaunchConfiguration("namespace"),
-                parameters=[LaunchConfiguration("view_params_file")],
-                remappings=[*IMAGE_REMAPPINGS, ("faces", LaunchConfiguration("faces"))],
-                condition=IfCondition(LaunchConfiguration("view")),
-                output="screen",
-            ),
-        ]
-    )
+    entities: list[LaunchDescriptionEntity] = [
+        *(
+            DeclareLaunchArgument(name, default_value=default, description=description)
+            for name, default, description in ARGUMENTS
+        ),
+        *(
+            DeclareLaunchArgument(name, default_value="", description=description)
+            for name, _, description in parameter_arguments()
+        ),
+        *(
+            SetEnvironmentVariable(name, value)
+            for name, value in shared_memory_environment().items()
+        ),
+        OpaqueFunction(function=_node),
+        Node(
+            package=PACKAGE,
+            executable="facemesh_rviz",
+            namespace=LaunchConfiguration("namespace"),
+            remappings=[("faces", LaunchConfiguration("faces"))],
+            output="screen",
+            condition=IfCondition(LaunchConfiguration("rviz")),
+            on_exit=fail_with_process(__file__),
+        ),
+        OpaqueFunction(function=_view, condition=IfCondition(LaunchConfiguration("view"))),
+    ]
+    known = [argument.name for argument in LaunchDescription(entities).get_launch_arguments()]
+    refuse = OpaqueFunction(function=refuse_unknown_arguments, args=[__file__, known])
+    return LaunchDescription([refuse, *entities])
 
 
 def _node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the node, with those arguments that were given laid over the parameter file."""
+    arguments = [("use_sim_time", bool), *(each[:2] for each in parameter_arguments())]
     given = {
         name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
-        for name, value_type in PARAMETERS.items()
+        for name, value_type in arguments
         if LaunchConfiguration(name).perform(context)
     }
     for_rviz = FOR_RVIZ if IfCondition(LaunchConfiguration("rviz")).evaluate(context) else {}
-    image = LaunchConfiguration("image").perform(context)
-    beside_image = str(PurePosixPath(image).parent / "camera_info")
-    camera_info = LaunchConfiguration("camera_info").perform(context) or beside_image
+    camera_info = LaunchConfiguration("camera_info")
     return [
         Node(
-            package="maix_facemesh_ros",
+            package=PACKAGE,
             executable="facemesh_node",
             name="facemesh",
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), {**for_rviz, **given}],
             remappings=[
-                *IMAGE_REMAPPINGS,
-                ("camera_info", camera_info),
+                IMAGE_REMAPPING,
+                *([("camera_info", camera_info)] if camera_info.perform(context) else []),
                 ("faces", LaunchConfiguration("faces")),
             ],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
             output="screen",
+            on_exit=fail_with_process(__file__),
+        )
+    ]
+
+
+def _view(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the browser view."""
+    port = LaunchConfiguration("view_port")
+    given = {"port": ParameterValue(port, value_type=int)} if port.perform(context) else {}
+    return [
+        Node(
+            package=PACKAGE,
+            executable="facemesh_view",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("view_params_file"), given],
+            remappings=[IMAGE_REMAPPING, ("faces", LaunchConfiguration("faces"))],
+            output="screen",
+            on_exit=fail_with_process(__file__),
         )
     ]

@@ -6,24 +6,32 @@ can be given too.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch.substitutions import LaunchConfiguration
+
+from maix_facemesh_ros.ros.launch_files import refuse_unknown_arguments
+
+#: A path that is known before the start, so that `--show-args` sees its arguments.
+FACEMESH = str(Path(__file__).with_name("facemesh.launch.py"))
 
 ARGUMENTS = (("device", "/dev/video0", "The camera: its path or number."),)
 
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the argument and facemesh.launch.py with the camera as its source."""
-    return LaunchDescription(
-        [
-            *(
-                DeclareLaunchArgument(name, default_value=default, description=description)
-                for name, default, description in ARGUMENTS
-            ),
-            IncludeLaunchDescription(
-                PathJoinSubstitution([ThisLaunchFileDir(), "facemesh.launch.py"]),
-                launch_arguments=[("source", LaunchConfiguration("device"))],
-            ),
-        ]
-    )
+    entities: list[LaunchDescriptionEntity] = [
+        *(
+            DeclareLaunchArgument(name, default_value=default, description=description)
+            for name, default, description in ARGUMENTS
+        ),
+        IncludeLaunchDescription(
+            FACEMESH, launch_arguments=[("source", LaunchConfiguration("device"))]
+        ),
+    ]
+    known = [argument.name for argument in LaunchDescription(entities).get_launch_arguments()]
+    refuse = OpaqueFunction(function=refuse_unknown_arguments, args=[__file__, known])
+    return LaunchDescription([refuse, *entities])

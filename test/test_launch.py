@@ -9,10 +9,12 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -25,6 +27,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.golden_faces import stamp_of
 from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.parameters import NodeParameters, parameters_of
+from maix_facemesh_ros.ros.launch_files import (
+    LaunchError,
+    fail_with_process,
+    is_started,
+    parameter_arguments,
+    refuse_unknown_arguments,
+)
 from picture_player import TIMEOUT, PicturePlayer
 from replay_bags import image_message
 from test_bag_replay import JPEG
@@ -57,7 +67,12 @@ def test_it_imports_launch_and_nothing_that_loads_networks(name: str) -> None:
         if isinstance(node, ast.ImportFrom)
     }
     others = {module for module in modules if module.split(".")[0] not in ("launch", "launch_ros")}
-    assert others <= {"__future__", "pathlib", "maix_facemesh_ros.ros.transport"}
+    assert others <= {
+        "__future__",
+        "pathlib",
+        "maix_facemesh_ros.ros.launch_files",
+        "maix_facemesh_ros.ros.transport",
+    }
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -98,6 +113,61 @@ def documented_arguments(name: str) -> list[tuple[str, str, str]]:
     return re.findall(r"^\| `(\w+)` \| ?(.*?) \| (.*) \|$", section, re.MULTILINE)
 
 
+# ---- What they share ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["ros2", "launch", "maix_facemesh_ros", "facemesh.launch.py", "pose:=false"], True),
+        (["ros2", "launch", str(LAUNCH / "facemesh.launch.py")], True),
+        (["ros2", "launch", f"{LAUNCH}/../launch/facemesh.launch.py", "-d"], True),
+        (["ros2", "launch", "maix_facemesh_ros", "webcam.launch.py"], False),
+        (["ros2", "launch", "my_robot", "facemesh.launch.py"], False),
+        (["ros2", "launch", "my_robot", "bringup.launch.py", "face:=true"], False),
+    ],
+)
+def test_a_launch_file_knows_whether_it_was_started(command: list[str], expected: bool) -> None:
+    assert is_started(str(LAUNCH / "facemesh.launch.py"), command) is expected
+
+
+def test_an_unknown_argument_is_refused_where_the_file_was_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = str(LAUNCH / "facemesh.launch.py")
+    known = [argument.name for argument in parameter_arguments()]
+    context = SimpleNamespace(argv=["pose:=false", "launch-prefix:=gdb", "pos:=false", "xyz:=1"])
+    refuse_unknown_arguments(context, file, known)  # another file was started, and this included
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", file])
+    with pytest.raises(LaunchError) as caught:
+        refuse_unknown_arguments(context, file, known)
+    assert str(caught.value) == (
+        "there is no argument 'pos': do you mean 'pose'?; "
+        "there is no argument 'xyz': see --show-args"
+    )
+
+
+def test_a_process_that_fails_ends_the_launch_of_ours_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_exit = fail_with_process(str(LAUNCH / "facemesh.launch.py"))
+    running, stopping = SimpleNamespace(is_shutdown=False), SimpleNamespace(is_shutdown=True)
+    failed = SimpleNamespace(returncode=1, process_name="facemesh_node-1")
+    on_exit(failed, running)  # included by another launch file
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "maix_facemesh_ros", "webcam.launch.py"])
+    on_exit(SimpleNamespace(returncode=0, process_name="facemesh_node-1"), running)
+    on_exit(failed, stopping)
+    with pytest.raises(LaunchError, match="facemesh_node-1 ended with code 1"):
+        on_exit(failed, running)
+
+
+def test_every_parameter_is_an_argument_that_no_other_is_called_like() -> None:
+    names = [argument.name for argument in parameter_arguments()]
+    assert names == [parameter.name for parameter in parameters_of(NodeParameters)]
+    for file in FILES:
+        assert {name for name, _, _ in declared_arguments(file)}.isdisjoint(names), file
+
+
 # ---- What they start ---------------------------------------------------------------------------
 
 
@@ -135,11 +205,11 @@ class Launched:
         """Return what it and its nodes have printed."""
         return self._log.read_text()
 
-    def stop(self) -> None:
-        """Stop it as Ctrl+C does, if it has not ended by itself."""
+    def stop(self, code: int) -> None:
+        """Stop it as Ctrl+C does, if it has not ended by itself, and check its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(timeout=TIMEOUT) == 0, self.output()
+        assert self.process.wait(timeout=TIMEOUT) == code, self.output()
 
     def assert_clean(self, nodes: int) -> None:
         """Check that all nodes ended well, and that nobody complained."""
@@ -149,12 +219,12 @@ class Launched:
 
 
 @contextmanager
-def launched(folder: Path, name: str, *arguments: str) -> Iterator[Launched]:
+def launched(folder: Path, name: str, *arguments: str, code: int = 0) -> Iterator[Launched]:
     """Run a launch file, stop it at the end, and leave no process of it."""
     launch = Launched(folder / "launch.log", name, arguments)
     try:
         yield launch
-        launch.stop()
+        launch.stop(code)
     finally:
         if launch.process.poll() is None:
             os.killpg(launch.process.pid, signal.SIGKILL)
@@ -192,7 +262,14 @@ def test_facemesh_hands_parameters_on(astronaut: Picture, tmp_path: Path) -> Non
         "    image_transport: compressed\n"
         "    max_face_num: 5\n"
     )
-    arguments = (f"params_file:={parameters}", "backend:=onnx", "use_sim_time:=true")
+    arguments = (
+        f"params_file:={parameters}",
+        "backend:=onnx",
+        "use_sim_time:=true",
+        "detect_conf_th:=1",
+        "smoothing:=off",
+        "landmarks_indices:=[]",
+    )
     with launched(
         tmp_path, "facemesh.launch.py", *arguments, "image:=/pictures", "log_level:=debug"
     ) as launch:
@@ -202,26 +279,49 @@ def test_facemesh_hands_parameters_on(astronaut: Picture, tmp_path: Path) -> Non
         (answer,) = player.answers
         client = player.create_client(GetParameters, "/facemesh/get_parameters")
         player.wait_until(client.service_is_ready, "parameter service")
-        names = ["backend", "use_sim_time", "max_face_num"]
+        names = ["backend", "use_sim_time", "max_face_num", "detect_conf_th", "smoothing"]
         future = client.call_async(GetParameters.Request(names=names))
         player.wait_until(future.done, "parameters")
-        backend, use_sim_time, max_face_num = future.result().values
+        backend, use_sim_time, max_face_num, detect_conf_th, smoothing = future.result().values
         player.destroy_node()
 
-    assert len(answer.faces) == 1
+    assert answer.faces == [], "with a minimum score of 1"
     assert backend.string_value == "onnx"
     assert use_sim_time.bool_value is True
     assert max_face_num.integer_value == 5
+    assert detect_conf_th.double_value == 1.0
+    assert smoothing.string_value == "off"
     assert "[DEBUG]" in launch.output()
 
 
 @pytest.mark.usefixtures("ros2_launch")
 def test_facemesh_says_what_is_wrong_and_ends(tmp_path: Path) -> None:
-    with launched(tmp_path, "facemesh.launch.py", "backend:=abacus") as launch:
+    with launched(tmp_path, "facemesh.launch.py", "backend:=abacus", code=1) as launch:
         launch.process.wait(timeout=TIMEOUT)
 
     assert "backend is 'abacus': give one of" in launch.output()
+    assert "facemesh_node-1 ended with code 1" in launch.output()
     assert "Traceback" not in launch.output()
+
+
+@pytest.mark.usefixtures("ros2_launch")
+@pytest.mark.parametrize("name", FILES)
+def test_all_arguments_are_shown_and_others_refused(name: str, tmp_path: Path) -> None:
+    shown = subprocess.run(
+        ["ros2", "launch", str(LAUNCH / name), "--show-args"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    ).stdout
+    for parameter in parameters_of(NodeParameters):
+        of_each_camera = parameter.name == "frame_prefix" and name == "two_cameras.launch.py"
+        assert (f"'{parameter.name}':" in shown) is not of_each_camera
+    for argument, _, _ in declared_arguments(name):
+        assert f"'{argument}':" in shown
+    with launched(tmp_path, name, "bag:=b", "asumed_field_of_view:=65", code=1) as launch:
+        launch.process.wait(timeout=TIMEOUT)
+    assert "do you mean 'assumed_field_of_view'?" in launch.output()
+    assert "process started" not in launch.output()
 
 
 @pytest.mark.usefixtures("ros2_launch")
@@ -268,6 +368,25 @@ def test_cameras_side_by_side_do_not_mix(astronaut: Picture, tmp_path: Path) -> 
         assert (answer.image_height, answer.image_width) == picture.shape[:2]
         assert len(answer.faces) == (name == "front")
     launch.assert_clean(nodes=3)
+
+
+@pytest.mark.usefixtures("ros2_launch")
+def test_each_camera_has_a_view_and_frames_of_its_own(tmp_path: Path) -> None:
+    arguments = ("view:=true", "view_port:=18478", "tf:=true")
+    with launched(tmp_path, "two_cameras.launch.py", *arguments) as launch:
+        watcher = PicturePlayer("/unused", Image)
+        prefixes = []
+        for camera in ("left", "right"):
+            client = watcher.create_client(GetParameters, f"/{camera}/facemesh/get_parameters")
+            watcher.wait_until(client.service_is_ready, "parameter service")
+            future = client.call_async(GetParameters.Request(names=["frame_prefix"]))
+            watcher.wait_until(future.done, "parameters")
+            prefixes += [value.string_value for value in future.result().values]
+        watcher.wait_until(lambda: launch.output().count("open http://") == 2, "both views")
+        watcher.destroy_node()
+    assert prefixes == ["left/", "right/"]
+    assert set(re.findall(r"localhost:(\d+)/", launch.output())) == {"18478", "18479"}
+    launch.assert_clean(nodes=2)
 
 
 @pytest.mark.usefixtures("ros2_launch")

@@ -47,6 +47,7 @@ from maix_facemesh_ros.ros.face_markers import (
 )
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.facemesh_rviz import UPRIGHT, view_position
+from maix_facemesh_ros.ros.launch_files import parameter_arguments
 from running_node import TIMEOUT, Robot
 from test_endurance import node_in_this_process
 
@@ -398,6 +399,11 @@ class Condition(Noted):
         return bool(self.arguments[0].perform(context) == "true")
 
 
+class Description(list[Any]):
+    def get_launch_arguments(self) -> list[Any]:
+        return [SimpleNamespace(name="rviz")]
+
+
 class NotedNode:
     def __init__(self, **keywords: Any) -> None:
         self.keywords = keywords
@@ -406,7 +412,7 @@ class NotedNode:
 @pytest.fixture
 def launch_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, dict[str, Any]] = {
-        "launch": {"LaunchDescription": list},
+        "launch": {"LaunchDescription": Description},
         "launch.actions": dict.fromkeys(
             ("DeclareLaunchArgument", "OpaqueFunction", "SetEnvironmentVariable"), Noted
         ),
@@ -434,6 +440,7 @@ def test_with_rviz_the_node_gives_what_it_shows(rviz: str) -> None:
     file = runpy.run_path(str(ROOT / "launch/facemesh.launch.py"))
     description = file["generate_launch_description"]()
     context = {name: default or "" for name, default, _ in file["ARGUMENTS"] if name != "rviz"}
+    context |= {argument.name: "" for argument in parameter_arguments()}
     context |= {"rviz": rviz, "maixcam_jpeg": "false"}
 
     (starter,) = (
@@ -446,8 +453,8 @@ def test_with_rviz_the_node_gives_what_it_shows(rviz: str) -> None:
     ((topic, renamed),) = starter.keywords["remappings"]
     assert (topic, renamed.arguments) == ("faces", ("faces",))
 
-    (start_node,) = (action.function for action in description if hasattr(action, "function"))
-    (node,) = start_node(context)
+    functions = [action.function for action in description if hasattr(action, "function")]
+    (node,) = next(each for each in functions if each.__name__ == "_node")(context)
     _, given = node.keywords["parameters"]
     assert given.get("tf") is (True if rviz == "true" else None)
     # What somebody says goes before what RViz would like.
