@@ -539,8 +539,8 @@ class NodeParameters(FaceMeshParameters):
     )
     frame_id: str = _parameter(
         "camera_optical_frame",
-        "Frame of the faces when the node reads source itself or the faces come from a MaixCAM; "
-        "pictures on a topic bring theirs.",
+        "Frame of the faces when the node reads source itself or the faces come from a MaixCAM. "
+        "Images on a topic bring theirs; if that is empty, markers, points and frames are in this.",
     )
     camera_delay: float = _parameter(
         0.0,

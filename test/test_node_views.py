@@ -185,6 +185,38 @@ def _check_box(marker: Marker, face: Face) -> None:
     np.testing.assert_allclose(CAMERA.project(places(marker)), corners, atol=0.01)
 
 
+def test_images_without_a_frame_are_shown_in_that_of_the_parameter(
+    start: StartNode, robot: Robot, astronaut: Picture
+) -> None:
+    node = start(ASSUMED, "frame_id:=head_camera")
+    frames: dict[str, set[str]] = {"markers": set(), "points": set()}
+
+    def take_markers(message: MarkerArray) -> None:
+        frames["markers"] |= {marker.header.frame_id for marker in message.markers}
+
+    def take_points(message: PointCloud2) -> None:
+        frames["points"].add(message.header.frame_id)
+
+    robot.create_subscription(MarkerArray, "facemesh/markers", take_markers, QoSProfile(depth=10))
+    robot.create_subscription(PointCloud2, "facemesh/points", take_points, QoSProfile(depth=10))
+    robot.wait_for_node()
+    message = image_message(scene(astronaut, LEFT))
+    message.header.frame_id = ""
+
+    def have_come() -> bool:
+        # The faces have the header of their image.
+        assert robot.ask(message).header == message.header
+        robot.spin_for(0.1)
+        return all(frames.values())
+
+    # The empty images before had a frame, as most cameras' have.
+    robot.wait_until(lambda: have_come() and "head_camera" in frames["points"], "markers, points")
+    assert "head_camera" in frames["markers"]
+    assert "" not in frames["markers"] | frames["points"]
+    assert node.output().count("have an empty frame_id") == 1
+    assert "'head_camera', the parameter frame_id" in node.output()
+
+
 def test_faces_without_ids_do_not_share_markers(
     start: StartNode, robot: Robot, astronaut: Picture
 ) -> None:

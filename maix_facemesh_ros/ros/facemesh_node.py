@@ -361,6 +361,7 @@ class FaceMeshNode(ParameterNode):
             image: the picture; None where the faces come without.
         """
         started = time.perf_counter()
+        header = self._with_frame(header)
         try:
             if self._in_force.tf:
                 self._face_frames.publish(
@@ -385,6 +386,21 @@ class FaceMeshNode(ParameterNode):
                     throttle_duration_sec=WARNING_INTERVAL,
                 )
         self._diagnostics.took({"views": time.perf_counter() - started})
+
+    def _with_frame(self, header: Header) -> Header:
+        """Return an image's header, with the parameter `frame_id` where it has no frame.
+
+        RViz and tf2 refuse what is in no frame. The faces keep the header of their image.
+        """
+        if header.frame_id:
+            return header
+        frame_id = self._in_force.frame_id
+        self.get_logger().warning(
+            f"images on {self._origin} have an empty frame_id: markers, points and frames are in "
+            f"{frame_id!r}, the parameter frame_id; set the frame of the camera driver",
+            once=True,
+        )
+        return Header(stamp=header.stamp, frame_id=frame_id)
 
     def _say_what_is_assumed(self, before: NodeParameters | None) -> None:
         """Say it at the start, and when a change of parameters has made it so."""
