@@ -89,3 +89,6 @@ def test_one_remap_is_enough_for_compressed_images_with_calibration(
 
     robot.wait_until(has_pose, "face with a pose")
     assert "pictures from /cam/image_raw/compressed, faces on /faces" in node.output()
+    subscribed = robot.get_subscriber_names_and_types_by_node("facemesh", "/")
+    infos_of_node = [topic for topic, types in subscribed if "sensor_msgs/msg/CameraInfo" in types]
+    assert infos_of_node == ["/cam/camera_info"]

@@ -77,6 +77,7 @@ class Calibration:
             ParameterError: the file cannot be read, or is no calibration.
         """
         self._node = node
+        self._topic = topic
         self._rectified = rectified
         self._latest: CameraInfo | None = None
         self._latest_but_stamp = b""
@@ -158,7 +159,7 @@ class Calibration:
             self._asked, self._kept_came = keeping, False
             self._kept = self._node.create_subscription(
                 CameraInfo,
-                "camera_info",
+                self._topic,
                 self._on_kept,
                 KEPT,
                 event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
