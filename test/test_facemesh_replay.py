@@ -315,8 +315,15 @@ def test_by_time_what_is_dropped_is_told(one_camera: Path, golden: Path) -> None
     assert re.search(r"picture \d+, stamp 17000\d+\.\d{9}: dropped by the node", ended.stdout)
 
 
-def test_faces_that_differ_are_told(one_camera: Path, golden: Path) -> None:
-    ended = replay(one_camera, "--start-node", "-p", "smoothing:=off", "--check", golden)
+def test_faces_that_differ_are_told(one_camera: Path, golden: Path, tmp_path: Path) -> None:
+    """With a file that `ros2 param dump` wrote, of a node elsewhere that read a camera itself."""
+    file = tmp_path / "dump.yaml"
+    file.write_text(
+        "/robot/facemesh:\n  ros__parameters:\n    landmarks_indices: []\n    smoothing: 'off'\n"
+        "    source: '0'\n    use_sim_time: false\n"
+        "    qos_overrides:\n      /faces:\n        publisher:\n          depth: 10\n"
+    )
+    ended = replay(one_camera, "--start-node", "--params-file", file, "--check", golden)
     assert ended.returncode == 1, ended.stdout
     assert "/faces: NOT as the golden faces" in ended.stdout
     assert "picture 2, stamp 1700000000.100000007: different" in ended.stdout
