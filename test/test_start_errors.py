@@ -48,16 +48,27 @@ def test_the_reason_is_named(arguments: list[str], reason: str) -> None:
     ],
 )
 def test_a_program_ends_with_the_reason_and_a_code(program: str, code: int, tmp_path: Path) -> None:
-    arguments = ["--ros-args", "--params-file", str(tmp_path / "nothing.yaml")]
-    if program == "facemesh_replay":
-        arguments.insert(0, str(picture_bag(tmp_path)))
-    ended = subprocess.run(
+    bag = [str(picture_bag(tmp_path))] if program == "facemesh_replay" else []
+    missing = str(tmp_path / "nothing.yaml")
+    ended = run(program, *bag, "--ros-args", "--params-file", missing)
+    assert ended.returncode == code, ended.stdout
+    assert "nothing.yaml'. Error: Error opening YAML file: give a YAML file" in ended.stdout
+    assert "Traceback" not in ended.stdout
+
+
+def test_an_address_that_is_not_this_machines_is_named() -> None:
+    parameters = ("-p", "address:=192.0.2.1", "-p", "open_to_all:=true", "-p", "port:=0")
+    ended = run("facemesh_view", "--ros-args", *parameters)
+    assert ended.returncode == 1
+    assert "cannot listen at address '192.0.2.1', port 0: " in ended.stdout
+    assert "Traceback" not in ended.stdout
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", f"maix_facemesh_ros.ros.{program}", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=TIMEOUT,
     )
-    assert ended.returncode == code, ended.stdout
-    assert "nothing.yaml'. Error: Error opening YAML file: give a YAML file" in ended.stdout
-    assert "Traceback" not in ended.stdout
