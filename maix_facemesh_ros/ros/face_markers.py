@@ -36,7 +36,7 @@ POINT_SIZE = 0.003
 MESH_WIDTH = 0.0013
 LINE_WIDTH = 0.002
 AXIS_WIDTH = 0.004
-TEXT_HEIGHT = 0.025
+TEXT_HEIGHT = 0.018
 #: Part of these sizes that does not change with the distance, as the viewer does not come nearer
 #: with the head.
 CONSTANT_PART = 0.3
@@ -44,9 +44,9 @@ CONSTANT_PART = 0.3
 #: Of the gaze's arrow, in metres at the distance of one metre: the width of its shaft, the width of
 #: its head and the head's length. RViz lights it from the viewer: a head wider than long is bright
 #: in the eyes of the one who is looked at, where a slender one is all dark side.
-GAZE_SHAFT_WIDTH = 0.008
-GAZE_HEAD_WIDTH = 0.032
-GAZE_HEAD_LENGTH = 0.02
+GAZE_SHAFT_WIDTH = 0.006
+GAZE_HEAD_WIDTH = 0.024
+GAZE_HEAD_LENGTH = 0.015
 
 #: Lengths in metres, whatever the distance: those of things in space.
 AXIS_LENGTH = 0.1
