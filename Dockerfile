@@ -20,6 +20,7 @@ COPY . src/maix_facemesh_ros
 ENV PIP_BREAK_SYSTEM_PACKAGES=1
 RUN apt-get update && apt-get install --yes python3-pip && rosdep update && \
   rosdep install --from-paths src --ignore-src -y && \
+  pip install -r src/maix_facemesh_ros/requirements/pip.txt && \
   rm -rf /var/lib/apt/lists/*
 RUN source /opt/ros/$ROS_DISTRO/setup.bash && \
   colcon build --packages-select maix_facemesh_ros
