@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = Path(__file__).parent / "fuzz_recordings.py"
 
-MUTANTS = {"bags": 5000}
+MUTANTS = {"bags": 5000, "videos": 1000}
 
 #: Megabytes that a process may have taken at its peak.
 PEAK = 400

@@ -126,7 +126,7 @@ def test_a_folder_is_answered_picture_for_picture_until_it_ends(
     robot.wait_until(lambda: node.process.poll() is not None, "end of the node")
 
     assert node.process.returncode == 0
-    assert "face150.jpg' is passed over: it is no picture" in node.output()
+    assert "face150.jpg' is no image that OpenCV can read; skipped" in node.output()
     assert "source ended after 179 pictures" in node.output()
     # The first pictures are gone before the two processes have found each other, which may take
     # them some seconds.
@@ -156,7 +156,7 @@ def test_a_folder_in_a_loop_starts_again(
     [
         ("987", "source '987' cannot be opened: is the camera there"),
         ("/dev/video987", "source '/dev/video987' cannot be opened: is the camera there"),
-        ("/", "source '/' is a folder without a picture in it"),
+        ("/", "source '/' cannot be opened: it is a folder without an image in it"),
         (
             f"rstp://me:{PASSWORD}@door/1",
             "source 'rstp://***@door/1' starts with rstp://: known are rtsp",
