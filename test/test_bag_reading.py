@@ -12,10 +12,13 @@ from typing import Any
 
 import mcap.writer
 import pytest
+import yaml
 from mcap.reader import SeekingReader
 
 from maix_facemesh_ros.bags.bag_file import BagError
 from maix_facemesh_ros.bags.bag_reading import Bag
+from maix_facemesh_ros.bags.bag_writing import BagWriter
+from maix_facemesh_ros.bags.message_types import topic_of_type
 from recorded_bags import (
     KINDS,
     START,
@@ -266,3 +269,20 @@ def test_what_is_no_bag_is_refused(
 def test_an_unknown_topic_is_refused_with_those_that_there_are(bags: Path) -> None:
     with Bag(bags / "mcap-none") as opened, pytest.raises(BagError, match="/even, /odd"):
         opened.topic("/both")
+
+
+def test_own_metadata_has_no_aliases_and_plain_ones_of_before_are_read(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add_topic(topic_of_type("/image", "sensor_msgs/msg/Image"))
+        writer.write("/image", 7, b"\x00\x01\x00\x00")
+    metadata = tmp_path / "bag" / "metadata.yaml"
+    text = metadata.read_text()
+    assert "*" not in text
+    content = yaml.safe_load(text)
+    information = content["rosbag2_bagfile_information"]
+    information["again"] = information["files"]
+    metadata.write_text(yaml.safe_dump(content))
+    assert "*id001" in metadata.read_text()
+    with Bag(tmp_path / "bag") as bag:
+        assert bag.notes == []
+        assert bag.message_count == 1

@@ -360,7 +360,8 @@ def no_golden_faces(folder: Path) -> list[str | Path]:
 
 
 def record_exists(folder: Path) -> list[str | Path]:
-    return [picture_bag(folder), "--record", folder / "bag"]
+    (folder / "faces").mkdir()
+    return [picture_bag(folder), "--record", folder / "faces"]
 
 
 def no_node(folder: Path) -> list[str | Path]:

@@ -16,6 +16,9 @@ LARGEST = 50_000_000
 #: Levels of nesting; it has 6.
 DEEPEST = 300
 
+#: Aliases in it at most, none of them within what another stands for.
+MOST_ALIASES = 100
+
 #: Key of all its contents.
 _ROOT = "rosbag2_bagfile_information"
 
@@ -72,8 +75,9 @@ def read_metadata(folder: Path) -> BagMetadata:
 
 
 def _load(path: Path) -> Any:
-    """Load YAML without aliases, of which a few lines can describe gigabytes.
+    """Load YAML without aliases of aliases, of which a few lines can describe gigabytes.
 
+    A few plain aliases are in the bags that this package wrote before it wrote none.
     What is nested deeply ends the process within the parser's C code, so it is not loaded either.
     """
     with path.open("rb") as stream:
@@ -83,13 +87,19 @@ def _load(path: Path) -> Any:
     text = data.decode()
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     if "*" in text or _deepest_possible(text) > DEEPEST:
-        depth = 0
+        aliases = 0
+        #: For each collection that is open, whether it has a name for aliases.
+        named: list[bool] = []
         for event in yaml.parse(text, loader):
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent):
-                raise ValueError("it has aliases")
-            if depth > DEEPEST:
+            if isinstance(event, yaml.CollectionStartEvent):
+                named.append(event.anchor is not None)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                named.pop()
+            elif isinstance(event, yaml.AliasEvent):
+                aliases += 1
+                if any(named) or aliases > MOST_ALIASES:
+                    raise ValueError("it has aliases")
+            if len(named) > DEEPEST:
                 raise ValueError(f"it is nested deeper than {DEEPEST} levels")
     return yaml.load(text, loader)
 

@@ -214,6 +214,17 @@ STORAGES: dict[str, tuple[str, Callable[[Path], Storage]]] = {
 }
 
 
+class _WithoutAliases(yaml.SafeDumper):
+    """Writes what is there twice twice, as rosbag2 does."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return str(yaml.dump(content, Dumper=_WithoutAliases, sort_keys=False))
+
+
 class BagWriter:
     """A new bag. It has a metadata.yaml when it is complete, and not before."""
 
@@ -322,8 +333,8 @@ class BagWriter:
         """
         information = self._metadata()
         with self._errors():
-            self._storage.close(yaml.safe_dump(information, sort_keys=False))
-            text = yaml.safe_dump({"rosbag2_bagfile_information": information}, sort_keys=False)
+            self._storage.close(_yaml(information))
+            text = _yaml({"rosbag2_bagfile_information": information})
             (self._folder / METADATA).write_text(text)
 
     def __enter__(self) -> BagWriter:
