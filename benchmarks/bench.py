@@ -3,7 +3,7 @@
     make bench                                     everything, some twenty minutes
     make bench ARGS=--quick                        a first impression
     make bench ARGS="--only video node"            some of the sections
-    make bench ARGS=--write-docs                   put the tables into docs/performance.md too
+    make bench ARGS=--write-docs                   put the tables into docs/ too
 
 Contenders run in processes of their own, by turns on each picture.
 """
@@ -24,7 +24,8 @@ from benchmarks.report import Report, Section
 from benchmarks.worker_process import NotMeasuredError
 
 JSON_FILE = ROOT / "build" / "bench.json"
-DOCS_FILE = ROOT / "docs" / "performance.md"
+#: Each has the tables of some of the sections.
+DOCS_FILES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "transport.md")
 
 ROUNDS = 150
 QUICK_ROUNDS = 30
@@ -43,6 +44,8 @@ SECTIONS = {
     "ids": "benchmarks.identities:measure",
     "views": "benchmarks.views:measure",
     "bags": "benchmarks.bags:measure",
+    "stock_driver": "benchmarks.stock_driver:measure",
+    "stock_driver_busy": "benchmarks.stock_driver:measure_busy",
 }
 
 
@@ -64,8 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
     report.write_json(given.json)
     print(f"\nThe same in JSON: {given.json}")
     if given.write_docs:
-        report.write_docs(DOCS_FILE)
-        print(f"Written into {DOCS_FILE}")
+        report.write_docs(*DOCS_FILES)
+        print(f"Written into {' and '.join(map(str, DOCS_FILES))}")
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -79,9 +82,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--json", type=Path, default=JSON_FILE, help="file to write (default: build/bench.json)"
     )
-    parser.add_argument(
-        "--write-docs", action="store_true", help="put the tables into docs/performance.md"
-    )
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/")
     for detector in ("yolov8-face", "yunet"):
         parser.add_argument(f"--{detector}", type=Path, help=f"measure detector {detector}, a file")
     given = parser.parse_args(arguments)

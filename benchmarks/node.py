@@ -145,7 +145,7 @@ def measure(options: Options) -> Section:
     skipped: list[str] = []
     settings = SETTINGS[:1] if options.quick else SETTINGS
     rows: list[Row] = []
-    with _ros() as domain:
+    with ros_in_a_domain() as domain:
         memory: list[Row] = []
         for setting in settings:
             ours, peer, steps = _measure_setting(setting, options, domain, skipped)
@@ -165,7 +165,7 @@ def measure_start(options: Options) -> Section:
 
     skipped: list[str] = []
     times: dict[str, list[float]] = {}
-    with _ros() as domain:
+    with ros_in_a_domain() as domain:
         film = Film(faces_clip(*BASE.size))
         commands = _commands(BASE, skipped)
         robot = Robot({name: _faces_type(name) for name in commands})
@@ -355,7 +355,7 @@ def _start_subscriber(number: int, domain: int) -> NodeProcess:
 
 
 @contextmanager
-def _ros() -> Iterator[int]:
+def ros_in_a_domain() -> Iterator[int]:
     """Initialize rclpy in a domain of its own on this machine; gives the domain."""
     try:
         import rclpy

@@ -146,21 +146,24 @@ class Report:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
-    def write_docs(self, file: Path) -> None:
-        """Put the table of each measured section between its marks in a Markdown file.
+    def write_docs(self, *files: Path) -> None:
+        """Put the table of each measured section between its marks in one of some Markdown files.
 
         Raises:
-            ValueError: the file has no marks for a section; nothing is written then.
+            ValueError: no file has marks for a section; nothing is written then.
         """
-        text = file.read_text()
+        texts = {file: file.read_text() for file in files}
         for section in self.sections:
             begin, end = f"<!-- bench {section.name}: begin -->", "<!-- bench: end -->"
             marked = re.compile(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", re.DOTALL)
-            if not marked.search(text):
-                raise ValueError(f"{file} has no lines {begin} and {end} for {section.title}")
+            file = next((file for file, text in texts.items() if marked.search(text)), None)
+            if file is None:
+                names = ", ".join(map(str, files))
+                raise ValueError(f"{names}: no lines {begin} and {end} for {section.title}")
             table = self._markdown(section)
-            text = marked.sub(lambda _, table=table: table, text, count=1)  # type: ignore[misc]
-        file.write_text(text)
+            texts[file] = marked.sub(lambda _, table=table: table, texts[file], count=1)  # type: ignore[misc]
+        for file, text in texts.items():
+            file.write_text(text)
 
     def _markdown(self, section: Section) -> str:
         rows = [row.cells() for row in section.rows]

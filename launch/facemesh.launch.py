@@ -6,7 +6,7 @@ ros2 launch maix_facemesh_ros facemesh.launch.py
 from __future__ import annotations
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.launch_context import LaunchContext
 from launch.launch_description_entity import LaunchDescriptionEntity
@@ -21,7 +21,6 @@ from maix_facemesh_ros.ros.launch_files import (
     parameter_arguments,
     refuse_unknown_arguments,
 )
-from maix_facemesh_ros.ros.transport import shared_memory_environment
 
 SHARE = FindPackageShare(PACKAGE)
 
@@ -71,10 +70,6 @@ def generate_launch_description() -> LaunchDescription:
         *(
             DeclareLaunchArgument(name, default_value="", description=description)
             for name, _, description in parameter_arguments()
-        ),
-        *(
-            SetEnvironmentVariable(name, value)
-            for name, value in shared_memory_environment().items()
         ),
         OpaqueFunction(function=_node),
         Node(

@@ -12,7 +12,7 @@ import pytest
 # Last, so that the installed package is the one that is tested.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from benchmarks.bench import DOCS_FILE, SECTIONS, read_arguments
+from benchmarks.bench import DOCS_FILES, SECTIONS, read_arguments
 from benchmarks.measurement import WARM_UP, Figure, Step, measure_by_turns, timed
 from benchmarks.report import Report, Row, Section, figure_text
 
@@ -113,8 +113,9 @@ def test_docs_without_a_place_for_a_section_are_not_touched(tmp_path: Path) -> N
     assert file.read_text() == "nothing here\n"
 
 
-def test_performance_md_has_a_place_for_every_section() -> None:
-    places = re.findall(r"<!-- bench (\w+): begin -->", DOCS_FILE.read_text())
+def test_the_docs_have_a_place_for_every_section() -> None:
+    text = "".join(file.read_text() for file in DOCS_FILES)
+    places = re.findall(r"<!-- bench (\w+): begin -->", text)
     assert sorted(places) == sorted(SECTIONS)
 
 

@@ -71,7 +71,6 @@ def test_it_imports_launch_and_nothing_that_loads_networks(name: str) -> None:
         "__future__",
         "pathlib",
         "maix_facemesh_ros.ros.launch_files",
-        "maix_facemesh_ros.ros.transport",
     }
 
 

@@ -79,19 +79,23 @@ class Diagnostics:
         with self._lock:
             self._reasons[reason] += 1
 
+    def lost_in_transport(self, number: int) -> None:
+        """Count images that a publisher sent and that did not arrive."""
+        self._count("lost in transport", number)
+
     def trouble(self, text: str) -> None:
         """Say at once what is wrong with the source of the pictures; empty: nothing any more."""
         self._trouble = text
         self._report()
 
     def total(self, what: str) -> int:
-        """How many were "arrived", "answered" or "not answered" since the start."""
+        """Return the count since the start: arrived, answered, not answered, lost in transport."""
         return self._total[what]
 
-    def _count(self, what: str) -> None:
+    def _count(self, what: str, number: int = 1) -> None:
         with self._lock:
-            self._total[what] += 1
-            self._since_report[what] += 1
+            self._total[what] += number
+            self._since_report[what] += number
 
     def _report(self) -> None:
         status = self._status()
@@ -128,6 +132,8 @@ class Diagnostics:
 def _judge(rates: dict[str, float], trouble: str) -> tuple[bytes, str]:
     if trouble:
         return DiagnosticStatus.ERROR, trouble
+    if rates.get("lost in transport", 0.0) > 0.0:
+        return DiagnosticStatus.WARN, "pictures are lost in transport"
     if rates.get("arrived", 0.0) == 0.0:
         return DiagnosticStatus.STALE, "no pictures arrive"
     if rates.get("not answered", 0.0) > 0.0:

@@ -20,7 +20,7 @@ from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -45,6 +45,7 @@ from maix_facemesh_ros.picture_sources import (
     SourceNotice,
     open_source,
 )
+from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.annotated_picture import AnnotatedPicture
 from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
@@ -70,9 +71,8 @@ from maix_facemesh_ros.ros.node_process import (
 )
 from maix_facemesh_ros.ros.other_packages import open_other_packages
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
-from maix_facemesh_ros.ros.qos_events import SubscriptionEventCallbacks
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
-from maix_facemesh_ros.ros.transport import NODE_PROFILE
+from maix_facemesh_ros.ros.transport import NODE_PROFILE, advice_on_receive_buffer
 from maix_facemesh_ros.stream_stamps import StampCheck
 
 #: Seconds that a camera or URL may take to end its last read when the node stops.
@@ -80,10 +80,6 @@ READER_TIMEOUT = 0.5
 
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 5.0
-
-#: Messages the middleware keeps until this process takes them. With one, a picture that comes
-#: while the processor is busy elsewhere would be lost uncounted; the slot has the latest anyway.
-QUEUED_MESSAGES = 5
 
 #: Pictures of a MaixCAM that may come before the JPEG of one of them.
 JPEGS_LATE = 16
@@ -199,28 +195,23 @@ class FaceMeshNode(ParameterNode):
             )
             return self._source.name
         self._transport = TRANSPORTS[parameters.image_transport]
-        topic = self._image_topic(parameters)
-        watch = TopicWatch(
-            self, self.resolve_topic_name(topic), lambda: self._diagnostics.total("arrived")
+        images = AdaptiveSubscription(
+            self,
+            self._transport.message_type,
+            self._image_topic(parameters),
+            self._on_image,
+            self._reader_of_topics,
         )
-        return str(
-            self.create_subscription(
-                self._transport.message_type,
-                topic,
-                self._on_image,
-                QoSProfile(
-                    depth=QUEUED_MESSAGES,
-                    reliability=qos_profile_sensor_data.reliability,
-                    durability=qos_profile_sensor_data.durability,
-                ),
-                event_callbacks=SubscriptionEventCallbacks(
-                    incompatible_qos=watch.on_incompatible_qos
-                ),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                callback_group=self._reader_of_topics.callback_group,
-                raw=True,
-            ).topic_name
+        TopicWatch(
+            self,
+            images,
+            arrived=lambda: self._diagnostics.total("arrived"),
+            lost=self._diagnostics.lost_in_transport,
         )
+        limit = advice_on_receive_buffer() if parameters.image_transport == "raw" else ""
+        if limit:
+            self.get_logger().info(f"images of best-effort publishers may be lost: {limit}")
+        return images.topic_name
 
     def _connections(self) -> dict[str, str]:
         """The numbers of publishers and subscribers on this node's topics, as this node knows them.

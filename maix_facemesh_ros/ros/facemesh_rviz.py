@@ -4,6 +4,8 @@ RViz shows nothing of a frame that it does not know, and each camera's frame has
 this waits for the first faces and takes the name from them. RViz's views can only be turned about
 the z axis of their frame, which in a camera's frame points forwards: turning to the side would roll
 the head. So RViz gets a frame of its own, at the first face and with z up, for as long as it runs.
+
+RViz receives images as the node does: the node's Fast DDS profile is in its environment.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from rclpy.qos import QoSProfile
 from maix_facemesh_ros.msg import Face, FaceArray
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.node_process import StartError, StopRequest, end_node, start_ros
+from maix_facemesh_ros.ros.transport import NODE_PROFILE
 
 #: Appended to the camera's frame: the frame that RViz's view stands in.
 VIEW_FRAME_SUFFIX = "_rviz"
@@ -82,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     try:
-        stop_request = start_ros(["facemesh_rviz", *arguments])
+        stop_request = start_ros(["facemesh_rviz", *arguments], NODE_PROFILE)
     except StartError as error:
         print(f"facemesh_rviz: {error}", file=sys.stderr)
         return 1

@@ -17,8 +17,6 @@ import cv2
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -37,15 +35,13 @@ from maix_facemesh_ros.image_message import (
 )
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
+from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import end_node, run_node
-from maix_facemesh_ros.ros.qos_events import (
-    QoSRequestedIncompatibleQoSInfo,
-    SubscriptionEventCallbacks,
-)
+from maix_facemesh_ros.ros.transport import NODE_PROFILE
 from maix_facemesh_ros.ros.view_topics import SILENCE, WatchedTopic, trouble_with
 from maix_facemesh_ros.user_files import exposure_of, path_of
 
@@ -54,9 +50,6 @@ START_ERRORS = (ParameterError, AccessError, ServerError)
 
 #: Seconds between two looks at the topics.
 REPORT_INTERVAL = 1.0
-
-#: Messages the middleware keeps until this process takes them.
-QUEUED_MESSAGES = 5
 
 #: Seconds after which the log says the same trouble again.
 REPEAT_AFTER = 60.0
@@ -149,33 +142,16 @@ class FaceMeshView(ParameterNode):
         callback: Callable[[bytes], None],
         silent_since: float | None = None,
     ) -> None:
-        watched = WatchedTopic(self.resolve_topic_name(topic), message_type, silent_since)
-
         def on_message(message: bytes) -> None:
             watched.arrived()
             callback(message)
 
-        def on_incompatible_qos(event: QoSRequestedIncompatibleQoSInfo) -> None:
-            watched.incompatible = event.last_policy_kind.name.removeprefix("RMW_QOS_POLICY_")
-
-        watched.subscription = self.create_subscription(
-            message_type,
-            topic,
-            on_message,
-            # What a camera sends and what a node sends: both fit.
-            QoSProfile(
-                depth=QUEUED_MESSAGES,
-                reliability=qos_profile_sensor_data.reliability,
-                durability=qos_profile_sensor_data.durability,
-            ),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible_qos),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            raw=True,
-        )
+        subscription = AdaptiveSubscription(self, message_type, topic, on_message)
+        watched = WatchedTopic(subscription, silent_since)
         self._watched[role] = watched
 
     def _stop_watching(self, role: str) -> None:
-        self.destroy_subscription(self._watched.pop(role).subscription)
+        self._watched.pop(role).subscription.destroy()
 
     def _watch_pictures(self) -> None:
         """Subscribe to the pictures that are wanted, or to others where none of those come."""
@@ -307,6 +283,7 @@ class FaceMeshView(ParameterNode):
         self._watch_pictures()
         for watched in self._watched.values():
             watched.publishers = self.get_publishers_info_by_topic(watched.name)
+            watched.subscription.follow(watched.publishers)
         trouble = [
             *trouble_with(self._watched["faces"], "faces", "is facemesh_node running?"),
             *trouble_with(self._watched["pictures"], "pictures", self._advice_on_pictures()),
@@ -374,7 +351,7 @@ def _access(parameters: ViewParameters) -> Access:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the view until it is stopped; returns the exit code."""
-    return run_node(FaceMeshView, START_ERRORS, arguments, name="facemesh_view")
+    return run_node(FaceMeshView, START_ERRORS, arguments, "facemesh_view", NODE_PROFILE)
 
 
 if __name__ == "__main__":

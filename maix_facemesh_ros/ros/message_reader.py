@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.exceptions import InvalidHandle
 from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
@@ -41,22 +42,31 @@ class MessageReader:
         self._node = node
         #: For `create_subscription`: those with it are taken care of here.
         self.callback_group = _PastTheExecutor()
+        #: Nanoseconds, by the publisher's clock, at which the message in hand was published; 0
+        #: where the middleware does not tell.
+        self.source_time = 0
+        self._subscriptions: list[Subscription] = []
+        self._changed = threading.Event()
         self._stopping = threading.Event()
         self._wake = GuardCondition(None, None, context=node.context)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to read, once all subscriptions have been made."""
-        subscriptions = [
+        """Begin to read, where there are subscriptions."""
+        self.update()
+        if self._subscriptions:
+            self._thread = threading.Thread(target=self._read, name="message reader")
+            self._thread.start()
+
+    def update(self) -> None:
+        """Take subscriptions that were made or destroyed into account."""
+        self._subscriptions = [
             subscription
             for subscription in self._node.subscriptions
             if subscription.callback_group is self.callback_group
         ]
-        if subscriptions:
-            self._thread = threading.Thread(
-                target=self._read, args=(subscriptions,), name="message reader"
-            )
-            self._thread.start()
+        self._changed.set()
+        self._wake.trigger()
 
     def stop(self) -> None:
         """Stop reading; then the subscriptions may be destroyed."""
@@ -66,7 +76,15 @@ class MessageReader:
             self._thread.join()
         self._wake.destroy()
 
-    def _read(self, subscriptions: list[Subscription]) -> None:
+    def _read(self) -> None:
+        while not self._stopping.is_set() and self._node.context.ok():
+            self._changed.clear()
+            # A subscription may be destroyed in this moment; then `update` follows.
+            with suppress(InvalidHandle):
+                self._read_from(self._subscriptions)
+
+    def _read_from(self, subscriptions: list[Subscription]) -> None:
+        """Read until other subscriptions are to be read, or none."""
         context = self._node.context
         news = [handler for each in subscriptions for handler in each.event_handlers]
         # What is in use stays, also when the context ends and, since Kilted, destroys its nodes.
@@ -77,7 +95,7 @@ class MessageReader:
             wait_set = rclpy_implementation.WaitSet(
                 len(subscriptions), 1, 0, 0, 0, len(news), context.handle
             )
-            while not self._stopping.is_set() and context.ok():
+            while not (self._stopping.is_set() or self._changed.is_set()) and context.ok():
                 wait_set.clear_entities()
                 for subscription in subscriptions:
                     wait_set.add_subscription(subscription.handle)
@@ -96,7 +114,9 @@ class MessageReader:
     def _take(self, subscription: Subscription) -> None:
         taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
         if taken is not None:
-            subscription.callback(taken[0])
+            message, information = taken
+            self.source_time = information["source_timestamp"]
+            subscription.callback(message)
 
     def _take_news(self, handler: Any) -> None:
         news = handler.take_data()

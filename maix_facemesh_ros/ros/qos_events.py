@@ -5,8 +5,23 @@ warns that it is deprecated.
 """
 
 try:
-    from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+    from rclpy.event_handler import (
+        QoSMessageLostInfo,
+        QoSRequestedIncompatibleQoSInfo,
+        SubscriptionEventCallbacks,
+        UnsupportedEventTypeError,
+    )
 except ModuleNotFoundError:
-    from rclpy.qos_event import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+    from rclpy.qos_event import (
+        QoSMessageLostInfo,
+        QoSRequestedIncompatibleQoSInfo,
+        SubscriptionEventCallbacks,
+        UnsupportedEventTypeError,
+    )
 
-__all__ = ["QoSRequestedIncompatibleQoSInfo", "SubscriptionEventCallbacks"]
+__all__ = [
+    "QoSMessageLostInfo",
+    "QoSRequestedIncompatibleQoSInfo",
+    "SubscriptionEventCallbacks",
+    "UnsupportedEventTypeError",
+]

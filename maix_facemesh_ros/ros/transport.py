@@ -1,8 +1,9 @@
-"""How pictures travel between the processes of one machine."""
+"""How images travel between the processes of one machine."""
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -16,19 +17,22 @@ PROFILE_VARIABLES = {
 }
 
 
-#: Profiles in config/: for whoever sends pictures, and for the node, whose own messages are small.
+#: Profiles in config/: for a process that sends images, and for one that receives them.
 CAMERA_PROFILE = "fastdds_shared_memory.xml"
 NODE_PROFILE = "fastdds_node.xml"
 
+#: Bytes of a UDP socket's receive buffer that `NODE_PROFILE` asks for, and that images need.
+RECEIVE_BUFFER = 4 << 20
+
 
 def shared_memory_environment(profile_name: str = CAMERA_PROFILE) -> dict[str, str]:
-    """Return the variable that lets Fast DDS pass whole pictures through shared memory.
+    """Return the variable that makes Fast DDS carry whole images.
 
     Empty when the user has a profile of their own, or another middleware. It must be set before a
-    process calls `rclpy.init`, in the camera's process as well as in the node's.
+    process calls `rclpy.init`.
 
     Args:
-        profile_name: `CAMERA_PROFILE` for a process that sends pictures, or `NODE_PROFILE`.
+        profile_name: `CAMERA_PROFILE` for a process that sends images, or `NODE_PROFILE`.
     """
     profile = find_share_file("config", profile_name)
     chosen = [os.environ[name] for name in PROFILE_VARIABLES.values() if name in os.environ]
@@ -39,6 +43,32 @@ def shared_memory_environment(profile_name: str = CAMERA_PROFILE) -> dict[str, s
         if any(any(Path(folder).glob(f"{library}*")) for folder in folders if folder):
             return {name: str(profile)}
     return {}
+
+
+def advice_on_lost_images() -> str:
+    """Return what keeps images from being lost on their way to this process."""
+    chosen = [os.environ[name] for name in PROFILE_VARIABLES.values() if name in os.environ]
+    foreign = next((name for name in chosen if not _is_of_this_package(name)), None)
+    if foreign is not None:
+        return f"Fast DDS's profile {foreign} is in force; without it this node takes its own"
+    return advice_on_receive_buffer() or (
+        "the machine or the network is overloaded. Publish fewer or smaller images, or reliably, "
+        "or set image_transport to compressed"
+    )
+
+
+def advice_on_receive_buffer() -> str:
+    """Return the command that lets the kernel's receive buffers hold images; empty if they do."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        # Linux doubles what was set, for its own bookkeeping (socket(7)).
+        granted = probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    if granted >= RECEIVE_BUFFER:
+        return ""
+    return (
+        f"the kernel limits a receive buffer to {granted} bytes, which is less than an image. "
+        f"Type: sudo sysctl -w net.core.rmem_max={RECEIVE_BUFFER}, and restart this node"
+    )
 
 
 def _is_of_this_package(chosen: str) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.topic_watch import describe_publisher
 
 if TYPE_CHECKING:
@@ -22,20 +23,19 @@ SILENCE = 2.0
 class WatchedTopic:
     """One subscription, when its messages came, and who publishes."""
 
-    def __init__(self, name: str, message_type: type, silent_since: float | None = None) -> None:
+    def __init__(
+        self, subscription: AdaptiveSubscription, silent_since: float | None = None
+    ) -> None:
         """Begin to watch.
 
         Args:
-            name: the topic's full name.
-            message_type: what is expected on it.
+            subscription: of the topic.
             silent_since: `time.monotonic`, where it stands in for another topic; None is now.
         """
-        self.name = name
-        self.type_name = message_type_name(message_type)
-        self.subscription: Any = None
+        self.subscription = subscription
+        self.name = subscription.topic_name
+        self.type_name = subscription.type_name
         self.publishers: list[TopicEndpointInfo] = []
-        #: The policy by which a publisher and this subscription do not fit; empty if all do.
-        self.incompatible = ""
         self.watched_since = time.monotonic()
         self._silent_since = self.watched_since if silent_since is None else silent_since
         self._arrivals: deque[float] = deque(maxlen=RATE_WINDOW)
@@ -81,16 +81,10 @@ def trouble_with(topic: WatchedTopic, what: str, advice: str) -> list[str]:
     if not of_type:
         types = ", ".join(sorted({publisher.topic_type for publisher in topic.publishers}))
         return [f"no {what}: {topic.name} has {types}, and not {topic.type_name}"]
-    if topic.incompatible:
+    if topic.subscription.incompatible:
         return [
             f"no {what}: a publisher of {topic.name} offers a quality of service that does not "
-            f"fit ({topic.incompatible}); change it, or qos_overrides of facemesh_view"
+            f"fit ({topic.subscription.incompatible}); change it, or qos_overrides of facemesh_view"
         ]
     named = ", ".join(describe_publisher(publisher) for publisher in of_type)
     return [f"no {what}: nothing comes on {topic.name} from {named}"]
-
-
-def message_type_name(message_type: Any) -> str:
-    """Return a message type's name as the graph has it, such as sensor_msgs/msg/Image."""
-    package, kind, _ = message_type.__module__.split(".", 2)
-    return f"{package}/{kind}/{message_type.__name__}"

@@ -1,0 +1,196 @@
+"""`facemesh_node` with a stock camera driver: images answered, next to a plain rclpy subscriber."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from benchmarks.environments import OURS
+from benchmarks.measurement import Figure
+from benchmarks.node import ros_in_a_domain
+from benchmarks.options import Options
+from benchmarks.report import Row, Section
+from benchmarks.stock_processes import StockDriver, StockSubscriber, clean_environment
+from benchmarks.worker_process import NotMeasuredError
+
+SIZES = ((640, 480), (1280, 720), (1920, 1080))
+RATES = (15, 30)
+RELIABILITIES = ("RELIABLE", "BEST_EFFORT")
+
+#: Images of each setting.
+IMAGES = 90
+QUICK_IMAGES = 30
+
+#: Images that may be lost, in percent; with a busy core this holds up to this number of pixels.
+LIMIT = 1.0
+BUSY_PIXELS = 1280 * 720
+
+#: Seconds for processes to start and to find each other.
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the driver publishes."""
+
+    reliability: str
+    size: tuple[int, int]
+    rate: int
+
+    @property
+    def title(self) -> str:
+        """The setting in words."""
+        width, height = self.size
+        reliability = self.reliability.lower().replace("_", " ")
+        return f"{reliability} {width}x{height}, {self.rate} Hz"
+
+
+def measure(options: Options) -> Section:
+    """Both cores free."""
+    title = "images of a stock driver that are not answered, both cores free"
+    return Section("stock_driver", title, list(_rows(options, busy=False)))
+
+
+def measure_busy(options: Options) -> Section:
+    """One core busy with something else."""
+    title = "images of a stock driver that are not answered, one core busy"
+    return Section("stock_driver_busy", title, list(_rows(options, busy=True)))
+
+
+def _rows(options: Options, *, busy: bool) -> Iterator[Row]:
+    images = QUICK_IMAGES if options.quick else IMAGES
+    sizes = SIZES[:1] if options.quick else SIZES
+    with ExitStack() as stack:
+        domain = stack.enter_context(ros_in_a_domain())
+        collector = stack.enter_context(_collector())
+        node = stack.enter_context(_facemesh_node(domain))
+        if busy:
+            stack.enter_context(_busy_core())
+        for reliability, size, rate in product(RELIABILITIES, sizes, RATES):
+            yield _row(Setting(reliability, size, rate), images, node, collector, domain, busy=busy)
+
+
+def _row(
+    setting: Setting,
+    images: int,
+    node: subprocess.Popen[bytes],
+    collector: dict[int, int],
+    domain: int,
+    *,
+    busy: bool,
+) -> Row:
+    """Measure one setting: the node answers, while a plain subscriber counts."""
+    is_reliable = setting.reliability == "RELIABLE"
+    where = {"ROS_DOMAIN_ID": str(domain)}
+    plain = StockSubscriber(**where) if is_reliable else None
+    collector.clear()
+    before = _computed(node)
+    driver = StockDriver(
+        setting.size,
+        images,
+        reliability=setting.reliability,
+        rate=setting.rate,
+        subscribers=1 + is_reliable,
+        **where,
+    ).wait()
+    computed = _computed(node) - before
+    of_plain = plain.stop() if plain is not None else 0
+    answered = [stamp for stamp in driver.stamps if stamp in collector]
+    if not answered:
+        raise NotMeasuredError(f"{setting.title}: no answers")
+    latencies = Figure.milliseconds([(collector[s] - s) / 1e9 for s in answered])
+    lost = 100 * (1 - len(answered) / images)
+    lost_by_plain = 100 * (1 - of_plain / images)
+    has_target = not busy or np.prod(setting.size) <= BUSY_PIXELS
+    limits = [LIMIT] * has_target + [lost_by_plain] * is_reliable
+    return Row(
+        setting.title,
+        Figure.of([lost], "%"),
+        limit=min(limits, default=None),
+        remark=f"{len(answered)} of {images} answered"
+        + (f", plain reliable subscriber {of_plain}" if is_reliable else "")
+        + f"; latency {latencies.median:.1f} ms [{latencies.p10:.1f}-{latencies.p90:.1f}], "
+        f"driver {driver.rate:.1f} Hz, longest publish() {driver.longest_publish:.1f} ms, CPU an "
+        f"image: driver {driver.computing:.1f} ms, node {1e3 * computed / len(answered):.1f} ms",
+    )
+
+
+@contextmanager
+def _facemesh_node(domain: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the node as a user does, without a profile in its environment."""
+    import rclpy
+
+    node = subprocess.Popen(
+        [str(OURS / "bin" / "facemesh_node")],
+        env=clean_environment(ROS_DOMAIN_ID=str(domain)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        watcher = rclpy.create_node("watcher")
+        end = time.monotonic() + PATIENCE
+        while not watcher.count_subscribers("/image_raw"):
+            if time.monotonic() > end or node.poll() is not None:
+                raise NotMeasuredError(f"facemesh_node is not seen within {PATIENCE:g} s")
+            time.sleep(0.1)
+        watcher.destroy_node()
+        yield node
+    finally:
+        node.send_signal(signal.SIGINT)
+        node.wait(timeout=PATIENCE)
+
+
+@contextmanager
+def _collector() -> Iterator[dict[int, int]]:
+    """Give the time at which the faces of each image arrive, by the image's stamp."""
+    import rclpy
+    from maix_facemesh_ros.msg import FaceArray
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.qos import QoSProfile
+
+    arrived: dict[int, int] = {}
+
+    def on_faces(message: Any) -> None:
+        stamp = message.header.stamp
+        arrived[stamp.sec * 10**9 + stamp.nanosec] = time.time_ns()
+
+    node = rclpy.create_node("collector")
+    node.create_subscription(FaceArray, "faces", on_faces, QoSProfile(depth=100))
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    try:
+        yield arrived
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.destroy_node()
+
+
+@contextmanager
+def _busy_core() -> Iterator[None]:
+    """Keep one core busy."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"], env=dict(os.environ))
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _computed(process: subprocess.Popen[bytes]) -> float:
+    """Return the seconds that all threads of a process have computed."""
+    # The kernel's clock of another process's computing time (man clock_getcpuclockid).
+    return time.clock_gettime(~process.pid << 3 | 2)
