@@ -152,15 +152,26 @@ def decode_compressed(file: CompressedFile, *, follow_orientation: bool = False)
     flags = cv2.IMREAD_COLOR
     if not follow_orientation:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    if file.kind == "PNG" and file.bits > 8:
+        flags |= cv2.IMREAD_ANYDEPTH
+    return _decoded(_pixels_of(file, flags))
+
+
+def decode_unchanged(file: CompressedFile) -> npt.NDArray[Any] | None:
+    """Decode what has been checked into the channels and bits that it has; None if damaged.
+
+    Raises:
+        PictureError: it is damaged, or cut short where only the decoder can see it.
+    """
+    return _pixels_of(file, cv2.IMREAD_UNCHANGED)
+
+
+def _pixels_of(file: CompressedFile, flags: int) -> npt.NDArray[Any] | None:
     if file.kind == "PNG":
-        if file.bits > 8:
-            flags |= cv2.IMREAD_ANYDEPTH
-        pixels = _opencv_decode(_only_pixel_chunks(file), flags)
-    elif file.open_end:
-        pixels = _decode_open_jpeg(file.data, flags, progressive=file.progressive)
-    else:
-        pixels = _opencv_decode(file.data, flags)
-    return _decoded(pixels)
+        return _opencv_decode(_only_pixel_chunks(file), flags)
+    if file.open_end:
+        return _decode_open_jpeg(file.data, flags, progressive=file.progressive)
+    return _opencv_decode(file.data, flags)
 
 
 def read_image_file(path: Path) -> DecodedImage:

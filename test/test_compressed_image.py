@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ from maix_facemesh_ros.compressed_image import (
     check_compressed,
     check_jpeg,
     decode_compressed,
+    decode_unchanged,
     read_image_file,
 )
 from maix_facemesh_ros.face import Picture, PictureError
@@ -135,7 +137,20 @@ def test_extras_of_a_png_do_not_change_its_pixels(bgr: Picture) -> None:
     whole = encoded(bgr, ".png")
     animation = png_chunk(b"acTL", bytes((0, 0, 0, 2, 0, 0, 0, 0)))
     extras = (unpacking_text(1000), unpacking_profile(1000), animation)
-    np.testing.assert_array_equal(decode(b"".join((whole[:33], *extras, whole[33:]))), bgr)
+    data = b"".join((whole[:33], *extras, whole[33:]))
+    np.testing.assert_array_equal(decode(data), bgr)
+    np.testing.assert_array_equal(decode_unchanged(check_compressed(data)), bgr)
+
+
+def test_the_package_decodes_images_in_one_place_only() -> None:
+    """All others would decode what is not checked."""
+    package = Path(__file__).resolve().parents[1] / "maix_facemesh_ros"
+    decoding = {
+        file.name
+        for file in package.rglob("*.py")
+        if re.search(r"cv2\.(imdecode|imread)\(", file.read_text("utf-8"))
+    }
+    assert decoding == {"compressed_image.py"}
 
 
 def test_an_image_file_is_read_by_its_contents(bgr: Picture, tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.bags.bag_file import BagTopic
 from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.message_types import deserialize
+from maix_facemesh_ros.compressed_image import check_compressed, decode_unchanged
 from maix_facemesh_ros.face import PictureError
 from maix_facemesh_ros.image_message import ImageMessage, read_compressed_image, read_image
 
@@ -239,7 +239,7 @@ def _gray_of(message: Any) -> npt.NDArray[Any] | None:
 def _gray_of_compressed(message: Any) -> npt.NDArray[Any] | None:
     if not message.format.startswith(("mono", "8UC1")):
         return None
-    gray = cv2.imdecode(message.data, cv2.IMREAD_UNCHANGED)
+    gray = decode_unchanged(check_compressed(message.data.tobytes()))
     return gray if gray is not None and gray.ndim == 2 else None
 
 
