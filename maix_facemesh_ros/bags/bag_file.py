@@ -34,8 +34,8 @@ class UnpackLimits:
     What is larger is refused before memory or disk is taken for it.
     """
 
-    #: A compressed chunk or message: 8K images in RGB have 100 MB.
-    chunk: int = 64 * MIB
+    #: A compressed chunk or message: a 4K image in RGB has 25 MB. A job holds up to eight of them.
+    chunk: int = 32 * MIB
     #: A file that is compressed as a whole; 0: 256 MiB, or 100 times its size if that is more.
     file: int = 0
 

@@ -114,7 +114,6 @@ class FaceFinder:
 
     def look_at(self, recorded: RecordedPicture) -> tuple[PictureResults, list[Face]]:
         """Decode a picture and find its faces."""
-        self.networks.let_go()
         try:
             image = recorded.read()
         except PictureError as error:
@@ -129,13 +128,18 @@ class FaceFinder:
             return results, self._find(results.stand_in, results.stamp.seconds)
         except PictureError as error:
             return PictureResults(recorded.log_time, str(error)), []
+        finally:
+            self.networks.let_go()
 
     def look_again(self, results: PictureResults, cursor: Cursor, number: int) -> list[Face]:
         """Find the faces of a picture whose results are known, reading it only if need be."""
         if results.error:
             return []
         self.networks.take(results, lambda: cursor.image(number))
-        return self._find(results.stand_in, results.stamp.seconds)
+        try:
+            return self._find(results.stand_in, results.stamp.seconds)
+        finally:
+            self.networks.let_go()
 
 
 class Cursor:
