@@ -90,14 +90,14 @@ class AdaptiveSubscription:
         """
         offered = self._offered(publishers)
         changed = offered is not self.reliability and not self.is_overridden
-        if changed or self._current_is_used or self._reader is None:
+        if changed or self._current_is_used or not publishers:
             self._end_previous()
         if not changed:
             return
         self.reliability = offered
         self.incompatible = ""
         self._previous = self._current
-        if self._reader is None:
+        if self._reader is None or not publishers:
             self._end_previous()
         self._current = self._subscribe()
         if self._reader is not None:

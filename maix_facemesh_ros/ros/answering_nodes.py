@@ -56,10 +56,17 @@ def answering_nodes(node: Node, pictures: str, picture_type: str) -> list[Answer
         picture_type: such as `sensor_msgs/msg/Image`.
     """
     found = []
+    seen: set[tuple[bytes, str, str]] = set()
     for endpoint in node.get_subscriptions_info_by_topic(pictures):
         if endpoint.topic_type != picture_type:
             continue
         name, namespace = endpoint.node_name, endpoint.node_namespace
+        # A node that changes its reliability has two subscriptions for a moment. The first 12 bytes
+        # of an endpoint's id are its participant's (DDSI-RTPS 2.2, 8.2.4).
+        identity = (bytes(endpoint.endpoint_gid[:12]), namespace, name)
+        if identity in seen:
+            continue
+        seen.add(identity)
         published = _published_by(node, name, namespace)
         infos = frozenset(
             topic
