@@ -31,6 +31,17 @@ LARGEST_COMPRESSED = 64_000_000
 MOST_SCANS = 100
 MOST_SCANNED_PIXELS = 10 * LARGEST_COMPRESSED
 
+#: Bytes that an image may take, or its file's bytes times a factor where that is more. A file of
+#: 1 MB can declare an image of 64 million pixels; a photo of that size is far larger.
+MOST_MEMORY = 360_000_000
+MOST_MEMORY_OF_FILE = 100
+
+#: Bytes for each pixel that `facemesh_bag --annotated` takes, the most of all programs (measured
+#: with OpenCV 4.14): for 8 and 16 bits, and for a JPEG in several scans, whose coefficients are
+#: kept for each channel.
+_MEMORY = {8: 9.5, 16: 19.0}
+_SCANS_MEMORY, _COEFFICIENT = 6.5, 2.0
+
 #: Segments of a JPEG and chunks of a PNG at most; libpng writes a chunk for each 8 kB of pixels.
 MOST_SEGMENTS = 10_000
 MOST_CHUNKS = 100_000
@@ -231,6 +242,7 @@ def _walk_png(view: memoryview) -> CompressedFile:
     if (length, name) != (13, b"IHDR"):
         raise PictureError("it is a PNG that does not begin with its size")
     _check_pixels(len(view), width, height)
+    _check_memory(len(view), width, height, _MEMORY[16 if bits > 8 else 8])
     at, pixels_come, has_extras = len(_PNG), False, False
     for _ in range(MOST_CHUNKS):
         if pixels_come and len(view) - at < 12 and _PNG_END.startswith(bytes(view[at:])):
@@ -308,6 +320,10 @@ class _JpegWalk:
         width, height = self._size
         if not self._scans:
             raise PictureError("it is a JPEG without pixels")
+        memory = _MEMORY[8]
+        if self._progressive or self._scans > 1:
+            memory = max(memory, _SCANS_MEMORY + _COEFFICIENT * len(self._complete))
+        _check_memory(len(self._view), width, height, memory)
         return CompressedFile(
             "JPEG",
             width,
@@ -419,4 +435,14 @@ def _check_pixels(length: int, width: int, height: int) -> None:
         raise PictureError(
             f"{length} bytes declare a picture of {width}x{height}: "
             f"{LARGEST_COMPRESSED} pixels are the most that is decoded"
+        )
+
+
+def _check_memory(length: int, width: int, height: int, bytes_per_pixel: float) -> None:
+    needed = int(bytes_per_pixel * width * height)
+    if needed > max(MOST_MEMORY, MOST_MEMORY_OF_FILE * length):
+        raise PictureError(
+            f"{length} bytes declare an image of {width}x{height}, which takes "
+            f"{needed // 10**6} MB: the most is {MOST_MEMORY // 10**6} MB, or "
+            f"{MOST_MEMORY_OF_FILE} times the file"
         )

@@ -113,7 +113,7 @@ def test_half_open_requests_keep_nobody_out(
         connection = await websocket_connect(request)
         assert await connection.read_message() == "{}"
         with Flood(
-            guarded.port, ["127.0.0.1"], hold=1000, rate=5000, greeting=b"GET / HTTP/1.1\r\nHos"
+            guarded.port, ["127.0.0.1"], hold=1000, rate=500, greeting=b"GET / HTTP/1.1\r\nHos"
         ) as flood:
             await asyncio.to_thread(flood.wait_until_opened, 1000)
             for number in range(10):

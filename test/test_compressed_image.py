@@ -86,6 +86,9 @@ REFUSED = {
     "no size": (PNG_START + png_chunk(b"IDAT", bytes(40)), "does not begin with its size"),
     "no width": (png(0, 8), "0x8, without pixels"),
     "huge PNG": (png(20_000, 20_000, rows=b"0"), "declare a picture of 20000x20000"),
+    "memory for a PNG": (png(7500, 7500, rows=b"0"), "takes 534 MB: the most is 360 MB"),
+    "memory for 16 bits": (png(5000, 5000, bits=16, rows=b"0"), "takes 475 MB"),
+    "memory for scans": (progressive_jpeg(7600, 7600, 0), "takes 548 MB"),
     "parts without end": (png(8, 8, *[png_chunk(b"teXt", b"")] * 100_000), "more than 100000"),
     "2000 scans": (progressive_jpeg(640, 480, 2000), f"more scans: decoded are {MOST_SCANS}"),
     "12 scans of 60 megapixels": (progressive_jpeg(7750, 7750, 11), "with 11 or more scans"),
@@ -106,6 +109,15 @@ REFUSED = {
     "empty": (b"", "known are JPEG and PNG"),
     "GIF": (b"GIF89a" + bytes(100), "known are JPEG and PNG"),
 }
+
+
+def test_a_large_photo_may_take_what_a_small_file_may_not() -> None:
+    """An image of 56 megapixels is refused in 60 kB, and not in the megabytes of a real one."""
+    small = png(7500, 7500, rows=b"0")
+    large = png(7500, 7500, png_chunk(b"teXt", bytes(6_000_000)), rows=b"0")
+    with pytest.raises(PictureError, match="100 times the file"):
+        check_compressed(small)
+    assert check_compressed(large).size == (7500, 7500)
 
 
 @pytest.mark.parametrize(("data", "reason"), REFUSED.values(), ids=REFUSED)

@@ -7,7 +7,6 @@ is ready for one. While no browser is there, nothing is subscribed to.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -80,7 +79,6 @@ class FaceMeshView(ParameterNode):
     """Subscribes while a browser is there, and hands what belongs together to the server."""
 
     failed = False
-    #: Whether, after `stop`, a thread is still in a call that nothing can end: never.
 
     def __init__(self) -> None:
         super().__init__("facemesh_view")
@@ -303,8 +301,11 @@ class FaceMeshView(ParameterNode):
     def _log(self, trouble: list[str]) -> None:
         """Log what has not been said lately."""
         now = time.monotonic()
+        self._logged_at = {
+            line: at for line, at in self._logged_at.items() if now - at <= REPEAT_AFTER
+        }
         for line in trouble:
-            if now - self._logged_at.get(line, -math.inf) > REPEAT_AFTER:
+            if line not in self._logged_at:
                 self._logged_at[line] = now
                 self.get_logger().warning(line)
 
