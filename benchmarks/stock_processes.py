@@ -141,7 +141,6 @@ def count() -> None:
 
 def drive(given: argparse.Namespace) -> None:
     """Publish images and print the fields of `Driven`."""
-    import numpy as np
     import rclpy
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
@@ -153,7 +152,7 @@ def drive(given: argparse.Namespace) -> None:
         Image, "image_raw", QoSProfile(depth=5, reliability=reliability)
     )
     message = Image(height=given.height, width=given.width, encoding="rgb8", step=3 * given.width)
-    message.data = array("B", np.zeros((given.height, given.width, 3), np.uint8).tobytes())
+    message.data = array("B", a_face(given.width, given.height).tobytes())
     end = time.monotonic() + TIMEOUT
     while publisher.get_subscription_count() < given.subscribers and time.monotonic() < end:
         time.sleep(0.02)
@@ -163,6 +162,18 @@ def drive(given: argparse.Namespace) -> None:
     time.sleep(1.0)
     node.destroy_node()
     rclpy.try_shutdown()
+
+
+def a_face(width: int, height: int) -> Any:
+    """Return an image with a face, as a camera's mostly is: uint8 (height, width, 3) RGB."""
+    import cv2
+    import numpy as np
+    from skimage import data
+
+    image = np.zeros((height, width, 3), np.uint8)
+    side = min(width, height)
+    image[:side, :side] = cv2.resize(data.astronaut(), (side, side))
+    return image
 
 
 def publish(publisher: Any, message: Any, images: int, rate: float, skip: int) -> dict[str, Any]:
