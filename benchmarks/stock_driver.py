@@ -21,7 +21,7 @@ from benchmarks.measurement import Figure
 from benchmarks.node import ros_in_a_domain
 from benchmarks.options import Options
 from benchmarks.report import Row, Section
-from benchmarks.stock_processes import StockDriver, StockSubscriber, clean_environment
+from benchmarks.stock_processes import Driven, StockDriver, StockSubscriber, clean_environment
 from benchmarks.worker_process import NotMeasuredError
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
@@ -35,6 +35,9 @@ QUICK_IMAGES = 30
 #: Images that may be lost, in percent; with a busy core this holds up to this number of pixels.
 LIMIT = 1.0
 BUSY_PIXELS = 1280 * 720
+
+#: Key of the count of images on /diagnostics (`ARRIVED` of `ros/diagnostics.py`).
+ARRIVED = "pictures arrived"
 
 #: Seconds for processes to start and to find each other.
 PATIENCE = 30.0
@@ -85,31 +88,24 @@ def _row(
     setting: Setting,
     images: int,
     node: subprocess.Popen[bytes],
-    collector: dict[int, int],
+    collector: Collector,
     domain: int,
     *,
     busy: bool,
 ) -> Row:
-    """Measure one setting: the node answers, while a plain subscriber counts."""
-    is_reliable = setting.reliability == "RELIABLE"
-    where = {"ROS_DOMAIN_ID": str(domain)}
-    plain = StockSubscriber(**where) if is_reliable else None
-    collector.clear()
+    """Measure one setting: the node answers; then a plain subscriber counts, in another domain."""
+    collector.answered.clear()
+    arrived_before = collector.arrived_now()
     before = _computed(node)
-    driver = StockDriver(
-        setting.size,
-        images,
-        reliability=setting.reliability,
-        rate=setting.rate,
-        subscribers=1 + is_reliable,
-        **where,
-    ).wait()
+    driver = _drive(setting, images, domain)
     computed = _computed(node) - before
-    of_plain = plain.stop() if plain is not None else 0
-    answered = [stamp for stamp in driver.stamps if stamp in collector]
+    arrived = collector.arrived_now() - arrived_before
+    is_reliable = setting.reliability == "RELIABLE"
+    of_plain = _count_plainly(setting, images, domain + 1) if is_reliable else 0
+    answered = [stamp for stamp in driver.stamps if stamp in collector.answered]
     if not answered:
         raise NotMeasuredError(f"{setting.title}: no answers")
-    latencies = Figure.milliseconds([(collector[s] - s) / 1e9 for s in answered])
+    latencies = Figure.milliseconds([(collector.answered[s] - s) / 1e9 for s in answered])
     lost = 100 * (1 - len(answered) / images)
     lost_by_plain = 100 * (1 - of_plain / images)
     has_target = not busy or np.prod(setting.size) <= BUSY_PIXELS
@@ -118,12 +114,30 @@ def _row(
         setting.title,
         Figure.of([lost], "%"),
         limit=min(limits, default=None),
-        remark=f"{len(answered)} of {images} answered"
+        remark=f"{arrived} of {images} arrived, {len(answered)} answered"
         + (f", plain reliable subscriber {of_plain}" if is_reliable else "")
         + f"; latency {latencies.median:.1f} ms [{latencies.p10:.1f}-{latencies.p90:.1f}], "
         f"driver {driver.rate:.1f} Hz, longest publish() {driver.longest_publish:.1f} ms, CPU an "
         f"image: driver {driver.computing:.1f} ms, node {1e3 * computed / len(answered):.1f} ms",
     )
+
+
+def _drive(setting: Setting, images: int, domain: int) -> Driven:
+    """Publish the images of one setting to one subscriber."""
+    return StockDriver(
+        setting.size,
+        images,
+        reliability=setting.reliability,
+        rate=setting.rate,
+        ROS_DOMAIN_ID=str(domain),
+    ).wait()
+
+
+def _count_plainly(setting: Setting, images: int, domain: int) -> int:
+    """Return how many images of the same driver a plain reliable subscriber gets."""
+    plain = StockSubscriber(ROS_DOMAIN_ID=str(domain))
+    _drive(setting, images, domain)
+    return plain.stop()
 
 
 @contextmanager
@@ -151,28 +165,63 @@ def _facemesh_node(domain: int) -> Iterator[subprocess.Popen[bytes]]:
         node.wait(timeout=PATIENCE)
 
 
+class Collector:
+    """What the node publishes."""
+
+    def __init__(self) -> None:
+        #: When the faces of each image arrived, by the image's stamp; both in nanoseconds.
+        self.answered: dict[int, int] = {}
+        self._arrived: int | None = None
+
+    def on_faces(self, message: Any) -> None:
+        """Note when faces arrive."""
+        stamp = message.header.stamp
+        self.answered[stamp.sec * 10**9 + stamp.nanosec] = time.time_ns()
+
+    def on_diagnostics(self, message: Any) -> None:
+        """Note how many images have arrived at the node."""
+        for status in message.status:
+            values = {value.key: value.value for value in status.values}
+            self._arrived = int(values.get(ARRIVED, 0))
+
+    def arrived_now(self) -> int:
+        """Return how many images have arrived at the node, once it has told so again."""
+        # The first message may have been under way.
+        self._next_count()
+        return self._next_count()
+
+    def _next_count(self) -> int:
+        self._arrived = None
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            arrived: int | None = self._arrived
+            if arrived is not None:
+                return arrived
+            time.sleep(0.02)
+        raise NotMeasuredError(f"no diagnostics within {PATIENCE:g} s")
+
+
 @contextmanager
-def _collector() -> Iterator[dict[int, int]]:
-    """Give the time at which the faces of each image arrive, by the image's stamp."""
+def _collector() -> Iterator[Collector]:
+    """Give what collects the node's messages, in a thread of its own."""
     import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
     from maix_facemesh_ros.msg import FaceArray
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.qos import QoSProfile
 
-    arrived: dict[int, int] = {}
-
-    def on_faces(message: Any) -> None:
-        stamp = message.header.stamp
-        arrived[stamp.sec * 10**9 + stamp.nanosec] = time.time_ns()
-
+    collector = Collector()
     node = rclpy.create_node("collector")
-    node.create_subscription(FaceArray, "faces", on_faces, QoSProfile(depth=100))
+    node.create_subscription(FaceArray, "faces", collector.on_faces, QoSProfile(depth=100))
+    node.create_subscription(
+        DiagnosticArray, "/diagnostics", collector.on_diagnostics, QoSProfile(depth=10)
+    )
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     thread = threading.Thread(target=executor.spin, daemon=True)
     thread.start()
     try:
-        yield arrived
+        yield collector
     finally:
         executor.shutdown()
         thread.join()

@@ -472,7 +472,7 @@ def test_the_command_line_takes_the_parameters_of_the_node(bag: Path, tmp_path: 
         timeout=300,
     )
     assert finished.returncode == 0, finished.stderr
-    assert f"{COUNT} pictures" in finished.stdout
+    assert f"{COUNT} images" in finished.stdout
     assert "times as fast as recorded" in finished.stdout
     assert finished.stderr == ""
     parameters = NodeParameters(landmarks_num=68, smoothing="off", pose=False)

@@ -36,9 +36,9 @@ def calibration(width: int = 640, focal_length: float = 500.0) -> CameraInfo:
     return message
 
 
-def publish_calibration(robot: Robot, message: CameraInfo) -> None:
+def publish_calibration(robot: Robot, message: CameraInfo, topic: str = "camera_info") -> None:
     """Send it until the node has it."""
-    publisher = robot.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=1))
+    publisher = robot.create_publisher(CameraInfo, topic, QoSProfile(depth=1))
     # The focal length on the diagnostics is that of K or of P.
     said = [f"{message.width}x{message.height}, focal length {f:.1f}" for f in (message.k[0], 250)]
 
@@ -154,7 +154,7 @@ def test_rectified_pictures_are_those_of_the_projection(
     start: StartNode, robot: Robot, parameters: list[str], topic: str, expected: float
 ) -> None:
     start(*parameters, remaps=[f"image_raw:={topic}"])
-    publish_calibration(robot, calibration())
+    publish_calibration(robot, calibration(), "/camera/camera_info")
     assert f"focal length {expected:.1f}" in robot.diagnostics[-1]["calibration"]
 
 

@@ -359,15 +359,26 @@ def test_a_picture_that_cannot_be_shown_is_named_and_the_next_is_shown(
     publisher = camera.robot.create_publisher(
         CompressedImage, "image_raw/compressed", QoSProfile(depth=10)
     )
-    damaged = CompressedImage(format="jpeg", data=array("B", jpeg[:700]))
 
-    def send_damaged() -> None:
-        damaged.header.stamp = camera.robot.get_clock().now().to_msg()
-        publisher.publish(damaged)
+    def send_jpeg(data: bytes) -> None:
+        message = CompressedImage(format="jpeg", data=array("B", data))
+        message.header.stamp = camera.robot.get_clock().now().to_msg()
+        publisher.publish(message)
         camera.robot.spin_for(INTERVAL)
 
     browser.wait_until(
-        lambda: browser.text("#stage-note") == "a damaged picture", "note", send_damaged
+        lambda: "cut short" in browser.text("#trouble"),
+        "word on the cut JPEG",
+        lambda: send_jpeg(jpeg[:700]),
+    )
+    # Without its quantization tables (DQT, 0xFFDB) it has all its lengths, and only the browser
+    # sees that it cannot be decoded.
+    at = jpeg.index(b"\xff\xdb")
+    end = jpeg.index(b"\xff\xc0")
+    browser.wait_until(
+        lambda: browser.text("#stage-note") == "a damaged picture",
+        "note",
+        lambda: send_jpeg(jpeg[:at] + jpeg[end:]),
     )
     camera.robot.destroy_publisher(publisher)
     camera.shows(astronaut)

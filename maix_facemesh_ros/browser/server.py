@@ -101,6 +101,7 @@ class FrameServer:
         try:
             sockets = bind_sockets(port, address)
         except OSError as error:
+            self._loop.close()
             raise ServerError(
                 f"cannot listen at address {address!r}, port {port}: {error.strerror or error}"
             ) from error
