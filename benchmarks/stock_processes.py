@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("--reliability", default="RELIABLE")
     parser.add_argument("--subscribers", type=int, default=1)
     parser.add_argument("--skip", type=int, default=0, help="leave every n-th image out")
+    parser.add_argument("--first", type=int, default=0, help="images before those that count")
     parser.add_argument("--subscribe", action="store_true", help="count images until stdin ends")
     given = parser.parse_args()
     if given.subscribe:
@@ -157,6 +158,8 @@ def drive(given: argparse.Namespace) -> None:
     while publisher.get_subscription_count() < given.subscribers and time.monotonic() < end:
         time.sleep(0.02)
     time.sleep(SETTLING)
+    if given.first:
+        publish(publisher, message, given.first, given.rate, skip=0)
     print(json.dumps(publish(publisher, message, given.images, given.rate, given.skip)), flush=True)
     # The last image may still be asked for again.
     time.sleep(1.0)

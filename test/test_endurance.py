@@ -92,6 +92,10 @@ class Camera:
 
     def run(self, seconds: float, rate: float) -> Recording:
         """Send at a rate for so long, and wait until nothing more comes back."""
+        # The node follows the reliability that its publishers offer, twice a second.
+        self._robot.wait_until(
+            lambda: self._images.get_subscription_count() > 0, "subscription that fits"
+        )
         start = time.monotonic()
         for number in range(round(seconds * rate)):
             self._robot.spin_for(start + number / rate - time.monotonic())

@@ -152,7 +152,8 @@ def test_a_new_stream_begins_with_the_network(astronaut: Picture, runs: list[int
     runs[0] = 0
     mesh.process(astronaut)
     assert runs[0] == 0
-    mesh.process(astronaut, 0.0)
+    # Further back than `id_timeout`.
+    mesh.process(astronaut, -1.0)
     assert runs[0] == 1
 
 
