@@ -435,6 +435,16 @@ _VALUES = [
 ]
 
 
+def _declared(given: ParameterValue, before: ParameterValue) -> ParameterValue:
+    """Return a value in the parameter's own type: a double keeps its type when it is given 1."""
+    if (before.type, given.type) == (
+        ParameterType.PARAMETER_DOUBLE,
+        ParameterType.PARAMETER_INTEGER,
+    ):
+        return double(float(given.integer_value))
+    return given
+
+
 def test_every_hostile_set_of_parameters_is_refused_with_a_reason_or_applied_whole(
     start: StartNode, robot: Robot, astronaut: Picture
 ) -> None:
@@ -450,7 +460,8 @@ def test_every_hostile_set_of_parameters_is_refused_with_a_reason_or_applied_who
             good["applied" if result.successful else "refused"] += 1
             expected = dict(before)
             if result.successful:
-                expected.update({p.name: p.value for p in parameters if p.name in before})
+                known = [p for p in parameters if p.name in before]
+                expected.update({p.name: _declared(p.value, before[p.name]) for p in known})
             else:
                 assert result.reason, parameters
             before = expected
