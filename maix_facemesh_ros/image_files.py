@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.compressed_image import DecodedImage, read_image_file
+from maix_facemesh_ros.compressed_image import LARGEST_COMPRESSED, DecodedImage, read_image_file
 from maix_facemesh_ros.face import Picture, PictureError
 from maix_facemesh_ros.image_levels import Levels
 
@@ -39,8 +39,8 @@ FEWEST_BYTES_A_FRAME = 100
 #: Pixels of the frames of an animation that are decoded at once.
 PIXELS_AT_ONCE = 20_000_000
 
-#: What a frame of an animation may have at most: as `image_message.LARGEST_COMPRESSED`.
-LARGEST_FRAME = 64_000_000
+#: Pixels that a frame of an animation has at most, as any other compressed image.
+LARGEST_FRAME = LARGEST_COMPRESSED
 
 #: Bytes at the beginning of a file that tell whether it is an animation.
 _HEAD = 1 << 16
