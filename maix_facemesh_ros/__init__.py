@@ -11,11 +11,11 @@ from pkgutil import extend_path
 __path__ = extend_path(__path__, __name__)
 
 from maix_facemesh_ros.backends import BackendError
-from maix_facemesh_ros.blendshapes import BLENDSHAPE_NAMES
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh
-from maix_facemesh_ros.landmark_subsets import (
+from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
+from maix_facemesh_ros.mesh.landmark_subsets import (
     SUB_5,
     SUB_68,
     SUB_146,

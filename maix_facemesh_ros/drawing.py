@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.face import Box, Face, Picture
-from maix_facemesh_ros.mesh_connections import (
+from maix_facemesh_ros.mesh.connections import (
     FACEMESH_FACE_OVAL,
     FACEMESH_LEFT_EYE,
     FACEMESH_LEFT_EYEBROW,

@@ -22,9 +22,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.canonical_face import VERTICES
 from maix_facemesh_ros.face import DoubleArray, Gaze
 from maix_facemesh_ros.head_pose import SELLION
+from maix_facemesh_ros.mesh.canonical_face import VERTICES
 
 #: Metres from the centre that an eye turns about to its iris: the centre is 13.5 mm behind the
 #: cornea (Fry, Hill: «The center of rotation of the eye», 1962), the iris 3.6 mm.

@@ -32,8 +32,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.camera_model import CameraModel
-from maix_facemesh_ros.canonical_face import VERTICES, WEIGHTED_LANDMARKS
 from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.mesh.canonical_face import VERTICES, WEIGHTED_LANDMARKS
 
 DoubleArray = npt.NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
-from maix_facemesh_ros.landmark_subsets import LANDMARK_SUBSETS
+from maix_facemesh_ros.mesh.landmark_subsets import LANDMARK_SUBSETS
 
 #: The landmark network's number of points; valid mesh indices are 0..477.
 LANDMARKS = 478

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from maix_facemesh_ros.camera_model import CameraModel
-from maix_facemesh_ros.canonical_face import VERTICES
 from maix_facemesh_ros.face import DoubleArray
 from maix_facemesh_ros.head_pose import SELLION
+from maix_facemesh_ros.mesh.canonical_face import VERTICES
 
 #: The head's axes in the camera's optical frame for a face that looks straight into the camera.
 FACING: DoubleArray = np.array([[0.0, 1, 0], [0, 0, -1], [-1, 0, 0]])

@@ -13,7 +13,7 @@ import pytest
 
 from maix_facemesh_ros.drawing import draw_face, draw_landmarks
 from maix_facemesh_ros.face import Face, Picture
-from maix_facemesh_ros.landmark_subsets import SUB_5, SUB_68, SUB_146, get_sub_landmarks
+from maix_facemesh_ros.mesh.landmark_subsets import SUB_5, SUB_68, SUB_146, get_sub_landmarks
 
 MAIXPY = Path(__file__).parent / "data/maixpy"
 GOLDEN = json.loads((MAIXPY / "golden.json").read_text())

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros.camera_model import CalibrationError, CameraModel, Region
-from maix_facemesh_ros.canonical_face import VERTICES
 from maix_facemesh_ros.face import DoubleArray
 from maix_facemesh_ros.head_pose import SELLION, HeadPoseEstimator, Method
+from maix_facemesh_ros.mesh.canonical_face import VERTICES
 from posed_faces import FACING, degrees_between, head_at, rotation, see
 from scenes import MEDIAPIPE
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.landmark_subsets import (
+from maix_facemesh_ros.mesh.landmark_subsets import (
     LANDMARK_SUBSETS,
     SUB_5,
     SUB_68,

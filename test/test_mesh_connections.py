@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maix_facemesh_ros import mesh_connections
-from maix_facemesh_ros.landmark_subsets import SUB_146
-from maix_facemesh_ros.mesh_connections import (
+from maix_facemesh_ros.mesh import connections as mesh_connections
+from maix_facemesh_ros.mesh.connections import (
     FACEMESH_CONTOURS,
     FACEMESH_FACE_OVAL,
     FACEMESH_IRISES,
@@ -20,6 +19,7 @@ from maix_facemesh_ros.mesh_connections import (
     IndexArray,
     each_line_once,
 )
+from maix_facemesh_ros.mesh.landmark_subsets import SUB_146
 
 # Number of connections, and sha256 of the repr of the sorted list of pairs, of MediaPipe 0.10.21's
 # own sets.

@@ -20,7 +20,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face, Picture
-from maix_facemesh_ros.mesh_connections import FACEMESH_CONTOURS
+from maix_facemesh_ros.mesh.connections import FACEMESH_CONTOURS
 from maix_facemesh_ros.ros import annotated_picture, face_cloud, face_markers
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.messages import faces_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from maix_facemesh_ros.landmark_subsets import SUB_5, SUB_68
+from maix_facemesh_ros.mesh.landmark_subsets import SUB_5, SUB_68
 from maix_facemesh_ros.parameters import (
     FaceMeshParameters,
     NodeParameters,

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.blendshapes import BLENDSHAPE_NAMES
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
 from maix_facemesh_ros.image_message import Stamp
-from maix_facemesh_ros.mesh_connections import (
+from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
+from maix_facemesh_ros.mesh.connections import (
     FACEMESH_FACE_OVAL,
     FACEMESH_LEFT_EYE,
     FACEMESH_LEFT_EYEBROW,

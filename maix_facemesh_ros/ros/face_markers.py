@@ -20,7 +20,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from maix_facemesh_ros.camera_model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
-from maix_facemesh_ros.mesh_connections import (
+from maix_facemesh_ros.mesh.connections import (
     FACEMESH_CONTOURS,
     FACEMESH_IRISES,
     FACEMESH_TESSELATION,

@@ -6,7 +6,7 @@ import numpy as np
 
 from maix_facemesh_ros.backends.onnx.network import Network
 from maix_facemesh_ros.face import FloatArray
-from maix_facemesh_ros.landmark_subsets import SUB_146
+from maix_facemesh_ros.mesh.landmark_subsets import SUB_146
 from maix_facemesh_ros.model_files import find_model
 
 
