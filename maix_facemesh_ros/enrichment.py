@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_ids import FaceIds
 from maix_facemesh_ros.gaze import estimate_gaze

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from maix_facemesh_ros.backends import OpenedBackend, open_backend
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import Face, Picture, PictureError
 from maix_facemesh_ros.parameters import (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from maix_facemesh_ros.backends import open_face_source
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.parameters import NodeParameters

@@ -31,7 +31,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.mesh.canonical_face import VERTICES, WEIGHTED_LANDMARKS
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray
 from maix_facemesh_ros.head_pose import SELLION
 from maix_facemesh_ros.mesh.canonical_face import VERTICES

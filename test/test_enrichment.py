@@ -14,7 +14,7 @@ import pytest
 
 from maix_facemesh_ros import SUB_5, Face, FaceMesh, ParameterError, enrichment
 from maix_facemesh_ros.backends.onnx import blendshapes
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, Picture
 from maix_facemesh_ros.head_pose import HeadPoseEstimator, Method
 from maix_facemesh_ros.one_euro import LandmarkSmoother

@@ -11,7 +11,7 @@ import pytest
 from face_sequences import PLAIN, Mistakes, Seen, count_mistakes
 from face_sequences import Sequence as FaceSequence
 from maix_facemesh_ros import face_stream
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import FaceFrame
 from maix_facemesh_ros.face_stream import FaceStream
 from maix_facemesh_ros.parameters import NodeParameters

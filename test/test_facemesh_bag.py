@@ -23,7 +23,7 @@ from rosbags.highlevel import AnyReader
 from maix_facemesh_ros.bags.facemesh_bag import main
 from maix_facemesh_ros.bags.job import Job, Report
 from maix_facemesh_ros.bags.job_options import JobOptions
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.messages import faces_of

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, Gaze
 from maix_facemesh_ros.gaze import (
     CENTER_DEPTH,

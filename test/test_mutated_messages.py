@@ -18,8 +18,8 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
 from maix_facemesh_ros.browser.frame_packet import pack_frame
-from maix_facemesh_ros.camera_info import camera_of, check_camera_info
-from maix_facemesh_ros.camera_model import CalibrationError
+from maix_facemesh_ros.camera.calibration import camera_of, check_camera_info
+from maix_facemesh_ros.camera.model import CalibrationError
 from maix_facemesh_ros.cdr_reader import Stamp
 from maix_facemesh_ros.face import Picture, PictureError
 from maix_facemesh_ros.face_message import check_faces

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maix_facemesh_ros.browser.access import AccessError, token_of
-from maix_facemesh_ros.camera_info import read_calibration
+from maix_facemesh_ros.camera.calibration import read_calibration
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.user_files import LARGEST_FILE, path_of, read_small_file
 from test_calibration import CALIBRATION
@@ -95,7 +95,7 @@ def test_yaml_that_unpacks_without_end_is_refused(content: str, tmp_path: Path) 
     file = tmp_path / "camera.yaml"
     file.write_text(content)
     program = (
-        "import resource, sys; from maix_facemesh_ros.camera_info import read_calibration\n"
+        "import resource, sys; from maix_facemesh_ros.camera.calibration import read_calibration\n"
         "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\n"
         "try: read_calibration(sys.argv[1])\n"
         "except ValueError as error: print(error)"

@@ -25,8 +25,8 @@ from maix_facemesh_ros.bags.stretches import (
     cut,
     results_of,
 )
-from maix_facemesh_ros.camera_info import camera_of, is_rectified, read_calibration
-from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
+from maix_facemesh_ros.camera.calibration import camera_of, is_rectified, read_calibration
+from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError

@@ -21,8 +21,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from maix_facemesh_ros import camera_info
-from maix_facemesh_ros.camera_model import CalibrationError, CameraModel
+from maix_facemesh_ros.camera import calibration as camera_info
+from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
 from maix_facemesh_ros.ros.qos_events import SubscriptionEventCallbacks
 from maix_facemesh_ros.ros.topic_watch import describe_publisher
 

@@ -18,7 +18,7 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from maix_facemesh_ros.camera_model import CameraModel
+from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
 from maix_facemesh_ros.mesh.connections import (
     FACEMESH_CONTOURS,

@@ -26,7 +26,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
-from maix_facemesh_ros.camera_info import is_rectified
+from maix_facemesh_ros.camera.calibration import is_rectified
 from maix_facemesh_ros.compressed_image import check_jpeg, decode_compressed
 from maix_facemesh_ros.enrichment import camera_of_pictures
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError

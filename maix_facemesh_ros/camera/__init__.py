@@ -1,0 +1,1 @@
+"""The camera that took an image: its model, and how calibrations are read."""
