@@ -15,9 +15,13 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.compressed_image import LARGEST_COMPRESSED, DecodedImage, read_image_file
 from maix_facemesh_ros.face import Picture, PictureError
-from maix_facemesh_ros.image_levels import Levels
+from maix_facemesh_ros.messages.compressed_image import (
+    LARGEST_COMPRESSED,
+    DecodedImage,
+    read_image_file,
+)
+from maix_facemesh_ros.messages.levels import Levels
 
 #: Images of a folder, and one image in a loop, are this number a second, and so are those of a
 #: video that does not tell its times.

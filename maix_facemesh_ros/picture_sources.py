@@ -24,7 +24,7 @@ from maix_facemesh_ros.image_files import (
     next_frame,
     open_image_file,
 )
-from maix_facemesh_ros.image_levels import Levels
+from maix_facemesh_ros.messages.levels import Levels
 
 #: Seconds without a picture after which a live source counts as stalled.
 STALL = 3.0

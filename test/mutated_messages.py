@@ -12,9 +12,9 @@ from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from maix_facemesh_ros.cdr_reader import Stamp
 from maix_facemesh_ros.face import Face, FloatArray, Picture
-from maix_facemesh_ros.face_message import serialized_faces
+from maix_facemesh_ros.messages.cdr import Stamp
+from maix_facemesh_ros.messages.faces import serialized_faces
 from running_node import image_message
 
 #: Numbers that break a sum or a size somewhere.

@@ -15,7 +15,7 @@ from skimage import data
 
 from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.image_message import Stamp
+from maix_facemesh_ros.messages.image import Stamp
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND

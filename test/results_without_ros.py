@@ -35,7 +35,7 @@ from maix_facemesh_ros.browser.access import Access
 from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.browser.server import READY, FrameServer
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.image_message import Stamp
+from maix_facemesh_ros.messages.image import Stamp
 from maix_facemesh_ros.model_files import find_model
 
 Numbers = dict[str, npt.NDArray[np.float64]]

@@ -25,7 +25,8 @@ from crafted_images import (
     unpacking_profile,
     unpacking_text,
 )
-from maix_facemesh_ros.compressed_image import (
+from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.messages.compressed_image import (
     MOST_SCANS,
     check_compressed,
     check_jpeg,
@@ -33,7 +34,6 @@ from maix_facemesh_ros.compressed_image import (
     decode_unchanged,
     read_image_file,
 )
-from maix_facemesh_ros.face import Picture, PictureError
 
 #: Ways to write the astronaut as JPEG: OpenCV's options.
 JPEGS = {
@@ -183,7 +183,7 @@ PEAKS = """
 import json, sys
 from pathlib import Path
 import cv2
-from maix_facemesh_ros.compressed_image import check_compressed, decode_compressed
+from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_compressed
 from maix_facemesh_ros.face import PictureError
 
 def status(field):
@@ -251,7 +251,7 @@ CHECKSUMS = """
 import json, sys, zlib
 from pathlib import Path
 import cv2
-from maix_facemesh_ros.compressed_image import check_compressed, decode_compressed
+from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_compressed
 from maix_facemesh_ros.face import PictureError
 
 found = {"OpenCV": cv2.__version__}

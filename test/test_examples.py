@@ -20,8 +20,8 @@ from std_msgs.msg import UInt32
 
 from maix_facemesh_ros import BLENDSHAPE_NAMES, Face
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.face_message import serialized_faces
-from maix_facemesh_ros.image_message import Stamp
+from maix_facemesh_ros.messages.faces import serialized_faces
+from maix_facemesh_ros.messages.image import Stamp
 from running_node import Robot, StartNode, image_message
 from scenes import close_eyes, paste_head, plain, scene
 

@@ -30,8 +30,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.face import Picture, PictureError
-from maix_facemesh_ros.image_encodings import ENCODINGS
-from maix_facemesh_ros.image_message import ImageMessage, read_compressed_image, read_image
+from maix_facemesh_ros.messages.encodings import ENCODINGS
+from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 from running_node import NodeProcess, Robot, StartNode, double, image_message, integer, stamp_of
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.image_annotations import POINTS, image_annotations
+from maix_facemesh_ros.messages.annotations import POINTS, image_annotations
 from scenes import ASTRONAUT_POINTS
 
 HEADER = SimpleNamespace(stamp="stamp")

@@ -17,10 +17,10 @@ import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from maix_facemesh_ros.compressed_image import check_compressed
 from maix_facemesh_ros.face import PictureError
-from maix_facemesh_ros.image_encodings import ENCODINGS
-from maix_facemesh_ros.image_message import (
+from maix_facemesh_ros.messages.compressed_image import check_compressed
+from maix_facemesh_ros.messages.encodings import ENCODINGS
+from maix_facemesh_ros.messages.image import (
     ImageMessage,
     read_compressed_image,
     read_image,

@@ -14,8 +14,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.face import Picture, PictureError
-from maix_facemesh_ros.image_levels import FULL, LEAST_RANGE, levels_of, to_8_bits
-from maix_facemesh_ros.image_message import ImageMessage, read_compressed_image, read_image
+from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image
+from maix_facemesh_ros.messages.levels import FULL, LEAST_RANGE, levels_of, to_8_bits
 
 Values = npt.NDArray[np.uint16]
 

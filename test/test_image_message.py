@@ -12,7 +12,7 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.face import PictureError
-from maix_facemesh_ros.image_message import read_image
+from maix_facemesh_ros.messages.image import read_image
 
 PIXELS: npt.NDArray[np.uint8] = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
 

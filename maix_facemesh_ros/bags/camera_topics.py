@@ -19,9 +19,9 @@ import numpy.typing as npt
 from maix_facemesh_ros.bags.bag_file import BagTopic
 from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.message_types import deserialize
-from maix_facemesh_ros.compressed_image import check_compressed, decode_unchanged
 from maix_facemesh_ros.face import PictureError
-from maix_facemesh_ros.image_message import ImageMessage, read_compressed_image, read_image
+from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_unchanged
+from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"

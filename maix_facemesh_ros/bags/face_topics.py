@@ -25,8 +25,8 @@ from maix_facemesh_ros.bags.recordings import Camera
 from maix_facemesh_ros.bags.stretches import Cursor, StretchTask
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face, Picture
-from maix_facemesh_ros.face_message import serialized_faces
-from maix_facemesh_ros.image_annotations import image_annotations
+from maix_facemesh_ros.messages.annotations import image_annotations
+from maix_facemesh_ros.messages.faces import serialized_faces
 
 #: The topic of the faces: as that of a node in the namespace of the camera.
 FACES_TOPIC = "{namespace}/faces"

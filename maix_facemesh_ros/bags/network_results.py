@@ -24,7 +24,7 @@ from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks
 from maix_facemesh_ros.bags.bag_file import BagError, Damage
 from maix_facemesh_ros.detection import BoxDetector, Detection
 from maix_facemesh_ros.face import FloatArray, Picture
-from maix_facemesh_ros.image_message import ImageMessage, Stamp
+from maix_facemesh_ros.messages.image import ImageMessage, Stamp
 from maix_facemesh_ros.roi import Roi
 
 NO_STAMP = Stamp(0, 0)

@@ -35,7 +35,7 @@ from maix_facemesh_ros.image_files import (
     VideoFile,
     open_image_file,
 )
-from maix_facemesh_ros.image_message import ImageMessage, Stamp
+from maix_facemesh_ros.messages.image import ImageMessage, Stamp
 
 #: The topic of the images, as if a camera had sent them, and their frame.
 TOPIC = "/image_raw"

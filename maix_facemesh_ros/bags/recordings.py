@@ -18,7 +18,7 @@ from maix_facemesh_ros.bags.bag_file import (
     Damage,
     MetadataRecord,
 )
-from maix_facemesh_ros.image_message import ImageMessage
+from maix_facemesh_ros.messages.image import ImageMessage
 
 SECOND = 10**9
 

@@ -25,7 +25,7 @@ from maix_facemesh_ros.bags.recordings import (
 )
 from maix_facemesh_ros.face import Face, Picture, PictureError
 from maix_facemesh_ros.face_mesh import check_picture
-from maix_facemesh_ros.image_message import ImageMessage
+from maix_facemesh_ros.messages.image import ImageMessage
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: Pictures of a stretch. With n of them of length l, n / l times `WARM_UP` pictures are looked at

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from maix_facemesh_ros.camera.model import CameraModel, Region
-from maix_facemesh_ros.cdr_reader import CdrReader
+from maix_facemesh_ros.messages.cdr import CdrReader
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.user_files import read_small_file
 

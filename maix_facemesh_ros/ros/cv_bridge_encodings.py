@@ -18,9 +18,9 @@ import numpy.typing as npt
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.face import Picture, PictureError
-from maix_facemesh_ros.image_encodings import unknown_encoding
-from maix_facemesh_ros.image_levels import Levels, levels_of, to_8_bits
-from maix_facemesh_ros.image_message import ImageMessage, read_image
+from maix_facemesh_ros.messages.encodings import unknown_encoding
+from maix_facemesh_ros.messages.image import ImageMessage, read_image
+from maix_facemesh_ros.messages.levels import Levels, levels_of, to_8_bits
 
 #: OpenCV's types name no colors, so cv_bridge does not convert them. Their channels are in OpenCV's
 #: order, as those of 8UC3 (cv_bridge/src/cv_bridge.cpp, cvtColorForDisplay).

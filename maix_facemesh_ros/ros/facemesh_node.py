@@ -27,15 +27,15 @@ from std_msgs.msg import Header
 
 from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
 from maix_facemesh_ros.camera.calibration import is_rectified
-from maix_facemesh_ros.compressed_image import check_jpeg, decode_compressed
 from maix_facemesh_ros.enrichment import camera_of_pictures
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
-from maix_facemesh_ros.face_message import serialized_faces
 from maix_facemesh_ros.face_stream import FaceStream
-from maix_facemesh_ros.image_levels import Levels
-from maix_facemesh_ros.image_message import ImageMessage, Stamp, read_compressed_image
 from maix_facemesh_ros.latest import LatestSlot
+from maix_facemesh_ros.messages.compressed_image import check_jpeg, decode_compressed
+from maix_facemesh_ros.messages.faces import serialized_faces
+from maix_facemesh_ros.messages.image import ImageMessage, Stamp, read_compressed_image
+from maix_facemesh_ros.messages.levels import Levels
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError, parameters_of

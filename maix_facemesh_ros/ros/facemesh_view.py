@@ -24,8 +24,8 @@ from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
 from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
 from maix_facemesh_ros.face import PictureError
-from maix_facemesh_ros.face_message import check_faces
-from maix_facemesh_ros.image_message import (
+from maix_facemesh_ros.messages.faces import check_faces
+from maix_facemesh_ros.messages.image import (
     ImageMessage,
     Stamp,
     read_compressed_image,

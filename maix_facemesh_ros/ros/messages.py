@@ -9,7 +9,7 @@ import numpy.typing as npt
 from geometry_msgs.msg import Point, Pose, Quaternion
 
 from maix_facemesh_ros.face import Face, FloatArray, Gaze, PictureError
-from maix_facemesh_ros.face_message import quaternion_of
+from maix_facemesh_ros.messages.faces import quaternion_of
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
 

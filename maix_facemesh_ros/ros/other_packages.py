@@ -20,8 +20,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face, Picture
-from maix_facemesh_ros.image_annotations import image_annotations
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
+from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.messages import pose_message
 

@@ -14,16 +14,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.cdr_reader import CdrReader
-from maix_facemesh_ros.cdr_reader import Stamp as Stamp
-from maix_facemesh_ros.compressed_image import (
+from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.messages.cdr import CdrReader
+from maix_facemesh_ros.messages.cdr import Stamp as Stamp
+from maix_facemesh_ros.messages.compressed_image import (
     CompressedFile,
     check_compressed,
     decode_compressed,
 )
-from maix_facemesh_ros.face import Picture, PictureError
-from maix_facemesh_ros.image_encodings import ENCODINGS, to_picture, unknown_encoding
-from maix_facemesh_ros.image_levels import Levels
+from maix_facemesh_ros.messages.encodings import ENCODINGS, to_picture, unknown_encoding
+from maix_facemesh_ros.messages.levels import Levels
 
 
 class ImageMessage(NamedTuple):

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.cdr_reader import CdrReader, Stamp
 from maix_facemesh_ros.face import DoubleArray, Face, PictureError
+from maix_facemesh_ros.messages.cdr import CdrReader, Stamp
 
 #: The encapsulation header of plain CDR, little endian.
 LITTLE_ENDIAN = b"\x00\x01\x00\x00"

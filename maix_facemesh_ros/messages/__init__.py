@@ -1,0 +1,1 @@
+"""ROS messages as bytes, read and written without ROS."""
