@@ -11,8 +11,8 @@ from benchmarks.measurement import Contender, Figure, measure_by_turns, timed
 from benchmarks.options import Options
 from benchmarks.report import Row, Section
 from maix_facemesh_ros import Face, FaceMeshParameters
+from maix_facemesh_ros.analysis.enrichment import Enrichment
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import DoubleArray, FloatArray
 from maix_facemesh_ros.roi import bounding_box
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from maix_facemesh_ros.analysis.enrichment import Enrichment
+from maix_facemesh_ros.analysis.stream_stamps import StreamClock
 from maix_facemesh_ros.backends import OpenedBackend, open_backend
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import Face, Picture, PictureError
 from maix_facemesh_ros.parameters import (
     FaceMeshParameters,
@@ -17,7 +18,6 @@ from maix_facemesh_ros.parameters import (
     parameters_of,
     unknown_parameter,
 )
-from maix_facemesh_ros.stream_stamps import StreamClock
 
 #: OpenCV's warps count pixels in 16 bits.
 LARGEST_SIDE = 2**15 - 2

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from maix_facemesh_ros.analysis.enrichment import Enrichment
+from maix_facemesh_ros.analysis.stream_stamps import StreamClock
 from maix_facemesh_ros.backends import open_face_source
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.enrichment import Enrichment
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.picture_sources import Report
-from maix_facemesh_ros.stream_stamps import StreamClock
 
 
 class FaceStream:

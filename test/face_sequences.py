@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.analysis.identity import FaceIds
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.face_ids import FaceIds
 from scenes import MEDIAPIPE
 
 WIDTH, HEIGHT = 640, 480

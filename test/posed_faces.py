@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from maix_facemesh_ros.analysis.head_pose import SELLION
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray
-from maix_facemesh_ros.head_pose import SELLION
 from maix_facemesh_ros.mesh.canonical_face import VERTICES
 
 #: The head's axes in the camera's optical frame for a face that looks straight into the camera.

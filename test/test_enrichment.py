@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros import SUB_5, Face, FaceMesh, ParameterError, enrichment
+from maix_facemesh_ros import SUB_5, Face, FaceMesh, ParameterError
+from maix_facemesh_ros.analysis import enrichment
+from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator, Method
+from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother
 from maix_facemesh_ros.backends.onnx import blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, Picture
-from maix_facemesh_ros.head_pose import HeadPoseEstimator, Method
-from maix_facemesh_ros.one_euro import LandmarkSmoother
 from posed_faces import degrees_between
 from scenes import paste_head, plain, scene
 

@@ -22,8 +22,8 @@ from face_sequences import (
     taking_a_place,
 )
 from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.analysis.identity import FaceIds
 from maix_facemesh_ros.face import Face, Picture
-from maix_facemesh_ros.face_ids import FaceIds
 from scenes import stand_behind_each_other
 
 SEEDS = range(5)
@@ -41,7 +41,7 @@ def test_all_ways_tried_give_the_ids_that_scipy_gives(
     scene: Callable[[Random], Sequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ids_of(most_ways: int) -> list[list[int]]:
-        monkeypatch.setattr("maix_facemesh_ros.face_ids.MOST_WAYS", most_ways)
+        monkeypatch.setattr("maix_facemesh_ros.analysis.identity.MOST_WAYS", most_ways)
         ids = FaceIds()
         found = []
         random = np.random.default_rng(0)

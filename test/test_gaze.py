@@ -7,9 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.face import DoubleArray, Gaze
-from maix_facemesh_ros.gaze import (
+from maix_facemesh_ros.analysis.gaze import (
     CENTER_DEPTH,
     CENTER_HEIGHT,
     IRIS_DISTANCE,
@@ -17,7 +15,9 @@ from maix_facemesh_ros.gaze import (
     RIGHT,
     estimate_gaze,
 )
-from maix_facemesh_ros.head_pose import HeadPoseEstimator
+from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator
+from maix_facemesh_ros.camera.model import CameraModel
+from maix_facemesh_ros.face import DoubleArray, Gaze
 from posed_faces import head_at, rotation, see
 from scenes import MEDIAPIPE
 from test_head_pose import CAMERAS, mediapipe_camera

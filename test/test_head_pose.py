@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from maix_facemesh_ros.analysis.head_pose import SELLION, HeadPoseEstimator, Method
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel, Region
 from maix_facemesh_ros.face import DoubleArray
-from maix_facemesh_ros.head_pose import SELLION, HeadPoseEstimator, Method
 from maix_facemesh_ros.mesh.canonical_face import VERTICES
 from posed_faces import FACING, degrees_between, head_at, rotation, see
 from scenes import MEDIAPIPE

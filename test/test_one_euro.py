@@ -7,8 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.one_euro import LandmarkSmoother
 
 #: (478, 3) x, y, z of a face 100 pixels wide and high.
 SHAPE = np.random.default_rng(1).uniform(0, 100, (478, 3))

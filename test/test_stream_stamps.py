@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.analysis.stream_stamps import StampCheck, StreamClock, StreamTime
 from maix_facemesh_ros.face import FloatArray, Picture
-from maix_facemesh_ros.stream_stamps import StampCheck, StreamClock, StreamTime
 
 INTERVAL = 0.04
 

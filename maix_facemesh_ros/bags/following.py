@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.analysis.stream_stamps import StampCheck
 from maix_facemesh_ros.backends import OpenedBackend
 from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, deserialize
@@ -30,7 +31,6 @@ from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
-from maix_facemesh_ros.stream_stamps import StampCheck
 
 
 @dataclass(slots=True)

@@ -25,9 +25,10 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from maix_facemesh_ros.analysis.enrichment import camera_of_pictures
+from maix_facemesh_ros.analysis.stream_stamps import StampCheck
 from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
 from maix_facemesh_ros.camera.calibration import is_rectified
-from maix_facemesh_ros.enrichment import camera_of_pictures
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_stream import FaceStream
@@ -73,7 +74,6 @@ from maix_facemesh_ros.ros.other_packages import open_other_packages
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
 from maix_facemesh_ros.ros.transport import NODE_PROFILE, advice_on_receive_buffer
-from maix_facemesh_ros.stream_stamps import StampCheck
 
 #: Seconds that a camera or URL may take to end its last read when the node stops.
 READER_TIMEOUT = 0.5

@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maix_facemesh_ros.analysis.stream_stamps import LONGEST_PAUSE
 from maix_facemesh_ros.face import Box, Face, FloatArray
-from maix_facemesh_ros.stream_stamps import LONGEST_PAUSE
 
 #: A face may be so many face sizes away from the way that it was going, at once and for every
 #: second since it was seen. Less at once would lose one that starts to move fast, whose landmarks

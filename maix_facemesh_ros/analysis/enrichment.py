@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maix_facemesh_ros.analysis.gaze import estimate_gaze
+from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator
+from maix_facemesh_ros.analysis.identity import FaceIds
+from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother, OneEuro
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.face_ids import FaceIds
-from maix_facemesh_ros.gaze import estimate_gaze
-from maix_facemesh_ros.head_pose import HeadPoseEstimator
-from maix_facemesh_ros.one_euro import LandmarkSmoother, OneEuro
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 if TYPE_CHECKING:

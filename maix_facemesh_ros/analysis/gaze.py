@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.analysis.head_pose import SELLION
 from maix_facemesh_ros.face import DoubleArray, Gaze
-from maix_facemesh_ros.head_pose import SELLION
 from maix_facemesh_ros.mesh.canonical_face import VERTICES
 
 #: Metres from the centre that an eye turns about to its iris: the centre is 13.5 mm behind the
