@@ -11,7 +11,7 @@ from maix_facemesh_ros.backends import open_face_source
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.parameters import NodeParameters
-from maix_facemesh_ros.picture_sources import Report
+from maix_facemesh_ros.sources.open import Report
 
 
 class FaceStream:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes maix_facemesh_ros/mesh/canonical_face.py from the face that Google publishes with MediaPipe.
+"""Makes mesh/canonical_face.py from the face that Google publishes with MediaPipe.
 
     python3 models/make_canonical_face.py            downloads the original, writes the module
     python3 models/make_canonical_face.py --check    writes nothing; fails if the module differs

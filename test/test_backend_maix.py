@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.picture_sources import SourceError, open_source
+from maix_facemesh_ros.sources.open import SourceError, open_source
 
 STAND_IN = Path(__file__).resolve().with_name("maix_stand_in")
 
@@ -32,7 +32,7 @@ from maix_facemesh_ros.backends import BackendError
 from maix_facemesh_ros.backends.maix import MaixFaceDetector
 from maix_facemesh_ros.face import PictureError
 from maix_facemesh_ros.parameters import FaceMeshParameters
-from maix_facemesh_ros.picture_sources import SourceError, open_source
+from maix_facemesh_ros.sources.open import SourceError, open_source
 
 answer = {}
 
@@ -492,7 +492,7 @@ def test_import_is_refused_off_the_main_thread_and_then_possible_on_it() -> None
 
 CAMERA = """
 from itertools import islice
-from maix_facemesh_ros import picture_sources
+from maix_facemesh_ros.sources import open as picture_sources
 from maix_facemesh_ros.backends.maix import camera as maix_camera
 
 notices = []

@@ -18,7 +18,7 @@ from maix_facemesh_ros.bags.facemesh_bag import main
 from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.recordings import RecordedPicture, Recording
 from maix_facemesh_ros.face import Picture, PictureError
-from maix_facemesh_ros.image_files import (
+from maix_facemesh_ros.sources.files import (
     AnimationFile,
     FileImage,
     ImageFileError,
@@ -26,7 +26,7 @@ from maix_facemesh_ros.image_files import (
     VideoFile,
     open_image_file,
 )
-from maix_facemesh_ros.picture_sources import SourceNotice, open_source
+from maix_facemesh_ros.sources.open import SourceNotice, open_source
 from recorded_bags import scene
 
 VIDEOS = Path(__file__).parent / "data" / "videos"
@@ -138,7 +138,7 @@ def test_an_animation_is_a_video_for_the_node_and_for_the_tools(kind: str, tmp_p
 def test_a_long_animation_is_read_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = animation(tmp_path / "animation.webp")
     whole = [image.seconds for image in images_of(path)]
-    monkeypatch.setattr("maix_facemesh_ros.image_files.PIXELS_AT_ONCE", 2 * 24 * 32)
+    monkeypatch.setattr("maix_facemesh_ros.sources.files.PIXELS_AT_ONCE", 2 * 24 * 32)
     assert [image.seconds for image in images_of(path)] == whole
 
 
@@ -179,7 +179,7 @@ def test_a_video_without_times_counts_by_its_rate(
             return getattr(self._video, name)
 
     capture = cv2.VideoCapture
-    monkeypatch.setattr("maix_facemesh_ros.image_files.cv2.VideoCapture", Damaged)
+    monkeypatch.setattr("maix_facemesh_ros.sources.files.cv2.VideoCapture", Damaged)
     seconds = [image.seconds for image in VideoFile(path).images()]
     assert seconds == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2, 0.3])
 
@@ -200,7 +200,7 @@ def test_the_node_names_damaged_frames_once_and_loops_at_the_times_of_the_contai
 def test_too_large_an_animation_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "face.png"
     assert cv2.imwrite(str(path), np.zeros((30, 30, 3), np.uint8))
-    monkeypatch.setattr("maix_facemesh_ros.image_files.LARGEST_FRAME", 800)
+    monkeypatch.setattr("maix_facemesh_ros.sources.files.LARGEST_FRAME", 800)
     with pytest.raises(ImageFileError, match="900 pixels: 800 are the most"):
         AnimationFile(path)
 

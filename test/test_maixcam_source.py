@@ -27,7 +27,7 @@ from maix_facemesh_ros.backends.maixcam.connection import Connection, DeviceLost
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.maixcam_shared import link as host_link
 from maix_facemesh_ros.parameters import NodeParameters
-from maix_facemesh_ros.picture_sources import SourceError, SourceNotice
+from maix_facemesh_ros.sources.open import SourceError, SourceNotice
 
 #: Seconds within which a user shall know what is wrong, and in which a device that is back has its
 #: host again.

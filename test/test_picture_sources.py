@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros import picture_sources
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.image_files import ASSUMED_RATE
-from maix_facemesh_ros.picture_sources import (
+from maix_facemesh_ros.sources import open as picture_sources
+from maix_facemesh_ros.sources.files import ASSUMED_RATE
+from maix_facemesh_ros.sources.open import (
     SourceError,
     SourceNotice,
     SourcePicture,

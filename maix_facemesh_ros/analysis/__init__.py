@@ -1,1 +1,1 @@
-"""Everything computed from landmarks alone: ids, smoothing, head pose, gaze. No backend, no image."""
+"""What is computed from landmarks alone: ids, smoothing, head pose, gaze. No backend, no image."""

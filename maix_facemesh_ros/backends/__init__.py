@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, cast
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture
 from maix_facemesh_ros.missing_packages import how_to_install
 from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
-from maix_facemesh_ros.picture_sources import Report
+from maix_facemesh_ros.sources.open import Report
 
 
 class _Backend(NamedTuple):

@@ -26,7 +26,8 @@ from maix_facemesh_ros.bags.recordings import (
     Recording,
 )
 from maix_facemesh_ros.face import PictureError
-from maix_facemesh_ros.image_files import (
+from maix_facemesh_ros.messages.image import ImageMessage, Stamp
+from maix_facemesh_ros.sources.files import (
     AnimationFile,
     FileImage,
     ImageFileError,
@@ -35,7 +36,6 @@ from maix_facemesh_ros.image_files import (
     VideoFile,
     open_image_file,
 )
-from maix_facemesh_ros.messages.image import ImageMessage, Stamp
 
 #: The topic of the images, as if a camera had sent them, and their frame.
 TOPIC = "/image_raw"

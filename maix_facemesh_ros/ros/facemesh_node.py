@@ -40,12 +40,6 @@ from maix_facemesh_ros.messages.levels import Levels
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError, parameters_of
-from maix_facemesh_ros.picture_sources import (
-    PictureSource,
-    SourceError,
-    SourceNotice,
-    open_source,
-)
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.annotated_picture import AnnotatedPicture
 from maix_facemesh_ros.ros.calibration import Calibration
@@ -74,6 +68,12 @@ from maix_facemesh_ros.ros.other_packages import open_other_packages
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
 from maix_facemesh_ros.ros.transport import NODE_PROFILE, advice_on_receive_buffer
+from maix_facemesh_ros.sources.open import (
+    PictureSource,
+    SourceError,
+    SourceNotice,
+    open_source,
+)
 
 #: Seconds that a camera or URL may take to end its last read when the node stops.
 READER_TIMEOUT = 0.5

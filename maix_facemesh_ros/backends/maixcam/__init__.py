@@ -30,7 +30,7 @@ from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.maixcam_shared import link
 from maix_facemesh_ros.maixcam_shared.maix_face import MaixFace, Thresholds
 from maix_facemesh_ros.parameters import NodeParameters
-from maix_facemesh_ros.picture_sources import Report, SourceError, SourceNotice
+from maix_facemesh_ros.sources.open import Report, SourceError, SourceNotice
 from maix_facemesh_ros.user_files import exposure_of, path_of, read_small_file
 
 #: Seconds until the next attempt, after the first failure in a row, the second and so on; the last

@@ -17,14 +17,14 @@ from typing import Protocol
 import cv2
 
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.image_files import (
+from maix_facemesh_ros.messages.levels import Levels
+from maix_facemesh_ros.sources.files import (
     ImageFile,
     ImageFileError,
     ImageFolder,
     next_frame,
     open_image_file,
 )
-from maix_facemesh_ros.messages.levels import Levels
 
 #: Seconds without a picture after which a live source counts as stalled.
 STALL = 3.0

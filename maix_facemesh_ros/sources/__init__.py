@@ -1,0 +1,1 @@
+"""Image sources: files, folders, cameras and URLs."""
