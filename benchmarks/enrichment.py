@@ -12,9 +12,9 @@ from benchmarks.options import Options
 from benchmarks.report import Row, Section
 from maix_facemesh_ros import Face, FaceMeshParameters
 from maix_facemesh_ros.analysis.enrichment import Enrichment
+from maix_facemesh_ros.backends.onnx.roi import bounding_box
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, FloatArray
-from maix_facemesh_ros.roi import bounding_box
 
 # The heads are put before the camera as those of the tests.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "test"))

@@ -19,7 +19,7 @@ from benchmarks.options import Options
 from benchmarks.report import Row, Section
 from benchmarks.shared_picture import RATE, Clip, Picture
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.face import FloatArray
 
 INTERVALS = (2, 3, 10)

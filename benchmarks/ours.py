@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.measurement import Contender, timed
 from benchmarks.shared_picture import RATE, map_picture
 from maix_facemesh_ros import Face, FaceMesh
-from maix_facemesh_ros.backends.onnx.model_variants import model_file
 from maix_facemesh_ros.backends.onnx.network import CPU, Network
+from maix_facemesh_ros.backends.onnx.variants import model_file
 from maix_facemesh_ros.camera.model import CameraModel
 
 cv2.setNumThreads(1)  # else it would cut out a face with all cores

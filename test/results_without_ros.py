@@ -28,8 +28,8 @@ import onnxruntime
 from tornado.websocket import websocket_connect
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.backends.onnx.model_variants import VARIANTS, channels_in_group
 from maix_facemesh_ros.backends.onnx.network import Network
+from maix_facemesh_ros.backends.onnx.variants import VARIANTS, channels_in_group
 from maix_facemesh_ros.bags import facemesh_bag
 from maix_facemesh_ros.browser.access import Access
 from maix_facemesh_ros.browser.frame_packet import pack_frame

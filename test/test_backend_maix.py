@@ -76,8 +76,8 @@ def run(program: str, **knobs: object) -> Any:
 #: For each scene: how far the landmarks are from those of the onnx backend's network in the same
 #: square, in pixels of the crop.
 COMPARE = """
-from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
-from maix_facemesh_ros.roi import RoiRule, roi_from_detection
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.roi import RoiRule, roi_from_detection
 
 network = FaceLandmarksNetwork()
 maix_detector = MaixFaceDetector(FaceMeshParameters(backend="maix"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.detection import (
+from maix_facemesh_ros.backends.onnx.detection import (
     Detection,
     logit,
     sigmoid,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros import Face, FaceMesh
-from maix_facemesh_ros.backends.onnx import face_flow
-from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx import flow as face_flow
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.face import FloatArray, Picture
 
 #: A camera's noise, in grey levels.

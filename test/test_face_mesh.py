@@ -22,11 +22,11 @@ from maix_facemesh_ros import (
 )
 from maix_facemesh_ros.backends.onnx import blazeface
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
-from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.network import Network
-from maix_facemesh_ros.detection import Detection
+from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box
 from maix_facemesh_ros.face import FloatArray, Picture
-from maix_facemesh_ros.roi import Roi, bounding_box
 from scenes import ASTRONAUT_POINTS, distance, paste_head, plain, scene
 
 SMALL, MIDDLE, LARGE = (90, 100, 60.0), (270, 180, 90.0), (490, 180, 130.0)

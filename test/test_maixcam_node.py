@@ -22,10 +22,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
-from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.roi import RoiRule, roi_from_detection
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import FloatArray, Picture
-from maix_facemesh_ros.roi import RoiRule, roi_from_detection
 from maix_facemesh_ros.ros.messages import faces_of
 from maixcam_process import HEIGHT, TOKEN, WIDTH, MaixCamApp
 from running_node import NodeProcess, Robot, StartNode, double, integer

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from maix_facemesh_ros import FaceMesh, ModelError, model_files
-from maix_facemesh_ros.backends.onnx.model_variants import model_file
 from maix_facemesh_ros.backends.onnx.network import Network
+from maix_facemesh_ros.backends.onnx.variants import model_file
 from maix_facemesh_ros.model_files import find_model, find_share_file
 
 NAME = "face_landmarks.onnx"

@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 
 from maix_facemesh_ros import BackendError, FaceMesh
-from maix_facemesh_ros.backends.onnx import model_variants
-from maix_facemesh_ros.backends.onnx.model_variants import VARIANTS, channels_in_group, model_file
+from maix_facemesh_ros.backends.onnx import variants as model_variants
 from maix_facemesh_ros.backends.onnx.network import PROVIDERS, writes_blocks
+from maix_facemesh_ros.backends.onnx.variants import VARIANTS, channels_in_group, model_file
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.model_files import find_model
 from maix_facemesh_ros.parameters import FaceMeshParameters, parameters_of

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.face import FloatArray, Picture
-from maix_facemesh_ros.roi import (
+from maix_facemesh_ros.backends.onnx.roi import (
     Roi,
     RoiRule,
     bounding_box,
@@ -19,6 +18,7 @@ from maix_facemesh_ros.roi import (
     roi_from_detection,
     roi_from_landmarks,
 )
+from maix_facemesh_ros.face import FloatArray, Picture
 
 LEVEL_EYES = np.array([[30, 40], [50, 40]], np.float32)
 BOX = (20.0, 30.0, 40.0, 60.0)

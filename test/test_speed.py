@@ -19,9 +19,9 @@ import pytest
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx import PICTURES_UNTIL_REST
-from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarksNetwork
-from maix_facemesh_ros.backends.onnx.model_variants import model_file
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.network import Network
+from maix_facemesh_ros.backends.onnx.variants import model_file
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import find_model
 

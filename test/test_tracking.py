@@ -10,10 +10,10 @@ import pytest
 
 from maix_facemesh_ros import Face, FaceMesh, ParameterError
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
-from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks, FaceLandmarksNetwork
-from maix_facemesh_ros.detection import Detection
+from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.roi import Roi, bounding_box
 from scenes import distance, paste_head, plain, scene
 
 LEFT, RIGHT = (150, 180, 90.0), (480, 180, 100.0)

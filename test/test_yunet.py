@@ -23,11 +23,11 @@ from blob_networks import (
     face_score,
     paint_blob,
 )
+from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.backends.onnx.roi import roi_from_detection
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
-from maix_facemesh_ros.detection import Detection
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.model_files import ModelError
-from maix_facemesh_ros.roi import roi_from_detection
 
 KINDS = ("cls", "obj", "bbox", "kps")
 

@@ -17,14 +17,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
-from maix_facemesh_ros.backends.onnx.face_flow import FaceFlow
-from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks, FaceLandmarksNetwork
-from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
-from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
-from maix_facemesh_ros.detection import BoxDetector, Detection
-from maix_facemesh_ros.face import Face, Picture
-from maix_facemesh_ros.parameters import FaceMeshParameters
-from maix_facemesh_ros.roi import (
+from maix_facemesh_ros.backends.onnx.detection import BoxDetector, Detection
+from maix_facemesh_ros.backends.onnx.flow import FaceFlow
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.roi import (
     Roi,
     bounding_box,
     containment,
@@ -32,6 +28,10 @@ from maix_facemesh_ros.roi import (
     roi_from_detection,
     roi_from_landmarks,
 )
+from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
+from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
+from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: detector: how to open it, given the path of the user's file and the execution provider.
 DETECTORS: dict[str, Callable[[Path, str], BoxDetector]] = {

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.model_variants import model_file
+from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid, suppress_weighted
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_bytes
-from maix_facemesh_ros.detection import Detection, logit, sigmoid, suppress_weighted
+from maix_facemesh_ros.backends.onnx.roi import Roi, RoiRule, crop, overlap
+from maix_facemesh_ros.backends.onnx.variants import model_file
 from maix_facemesh_ros.face import FloatArray, Picture
-from maix_facemesh_ros.roi import Roi, RoiRule, crop, overlap
 
 #: MediaPipe blends at an overlap of 0.3 where MaixPy's default `detect_iou_th` is 0.45: the
 #: parameter keeps its meaning (more = fewer boxes count as one face) and its default keeps

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maix_facemesh_ros.backends.onnx.detection import Detection, suppress_greedy
 from maix_facemesh_ros.backends.onnx.letterbox import PictureInput, letterbox, run_once
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_planes
-from maix_facemesh_ros.detection import Detection, suppress_greedy
+from maix_facemesh_ros.backends.onnx.roi import RoiRule
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import ModelError
-from maix_facemesh_ros.roi import RoiRule
 
 STRIDES = (8, 16, 32)
 KEYPOINTS = 5

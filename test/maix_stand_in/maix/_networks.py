@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.blazeface import ShortRangeDetector
+from maix_facemesh_ros.backends.onnx.detection import Detection, sigmoid
 from maix_facemesh_ros.backends.onnx.network import Network, picture_bytes
-from maix_facemesh_ros.detection import Detection, sigmoid
 from maix_facemesh_ros.model_files import find_model
 
 from . import _knobs

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.backends.onnx.face_landmarks import FaceLandmarks
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
+from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box, roi_from_landmarks
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
-from maix_facemesh_ros.roi import Roi, bounding_box, roi_from_landmarks
 
 #: Landmarks that are followed: on the outline, the brows, the nose, the eyelids and the lips.
 FOLLOWED = np.array(SUB_68)

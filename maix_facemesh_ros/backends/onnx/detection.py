@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.backends.onnx.roi import RoiRule
 from maix_facemesh_ros.face import Box, FloatArray, Picture
-from maix_facemesh_ros.roi import RoiRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)

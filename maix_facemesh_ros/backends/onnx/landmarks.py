@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.model_variants import model_file
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_bytes
+from maix_facemesh_ros.backends.onnx.roi import Roi, crop, project_landmarks
+from maix_facemesh_ros.backends.onnx.variants import model_file
 from maix_facemesh_ros.face import FloatArray, Picture
-from maix_facemesh_ros.roi import Roi, crop, project_landmarks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
