@@ -31,14 +31,14 @@ from benchmarks.measurement import Figure
 from benchmarks.options import Options
 from benchmarks.report import Report, Row, Section
 from benchmarks.worker_process import NotMeasuredError
-from maix_facemesh_ros.bags.bag_reading import Bag
-from maix_facemesh_ros.bags.bag_writing import BagWriter
 from maix_facemesh_ros.bags.message_types import (
     COMPRESSED_IMAGE,
     package,
     serialize,
     topic_of_type,
 )
+from maix_facemesh_ros.bags.reader import Bag
+from maix_facemesh_ros.bags.writer import BagWriter
 
 WIDTH, HEIGHT = 640, 480
 RATE = 30

@@ -20,9 +20,9 @@ import mcap.writer
 import numpy as np
 from mcap.writer import CompressionType
 
-from maix_facemesh_ros.bags.bag_file import BagError
 from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.recordings import RecordedPicture
+from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.face import PictureError
 from recorded_bags import KINDS, Recorded, camera_messages, storage_file, write_bag
 

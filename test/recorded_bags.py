@@ -13,7 +13,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_typestore
 from skimage import data
 
-from maix_facemesh_ros.bags.bag_reading import Bag
+from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.messages.image import Stamp
 

@@ -16,8 +16,8 @@ from rosbags.interfaces import Qos
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from skimage import data
 
-from maix_facemesh_ros.bags.bag_writing import BagWriter
 from maix_facemesh_ros.bags.message_types import topic_of_type
+from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.face import Picture
 
 SECOND = 10**9

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from mcap.reader import SeekingReader
 
-from maix_facemesh_ros.bags.bag_file import BagError
-from maix_facemesh_ros.bags.bag_reading import Bag
-from maix_facemesh_ros.bags.bag_writing import BagWriter
 from maix_facemesh_ros.bags.message_types import topic_of_type
+from maix_facemesh_ros.bags.reader import Bag
+from maix_facemesh_ros.bags.storage import BagError
+from maix_facemesh_ros.bags.writer import BagWriter
 from recorded_bags import (
     KINDS,
     START,

@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 import zstandard
 
-from maix_facemesh_ros.bags.bag_file import MIB, BagError, UnpackLimits
-from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.open_recording import open_recording
+from maix_facemesh_ros.bags.reader import Bag
+from maix_facemesh_ros.bags.storage import MIB, BagError, UnpackLimits
 from maix_facemesh_ros.bags.unpacking import CutShortError, TooLargeError, unpack_lz4, unpack_zstd
 from recorded_bags import (
     KINDS,
@@ -360,8 +360,8 @@ def test_a_file_that_is_too_large_is_refused_before_the_disk_is_full(
 MEMORY = """
 import sys
 from pathlib import Path
-from maix_facemesh_ros.bags.bag_file import BagError
-from maix_facemesh_ros.bags.bag_reading import Bag
+from maix_facemesh_ros.bags.storage import BagError
+from maix_facemesh_ros.bags.reader import Bag
 try:
     with Bag(Path(sys.argv[1])) as bag:
         for topic in bag.topics:

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from maix_facemesh_ros.bags import workers
-from maix_facemesh_ros.bags.bag_file import BagError
 from maix_facemesh_ros.bags.job import Job, Report
-from maix_facemesh_ros.bags.job_folder import COMPLETE
 from maix_facemesh_ros.bags.job_options import JobOptions
+from maix_facemesh_ros.bags.output_folder import COMPLETE
 from maix_facemesh_ros.bags.partial_output import PartialOutput
+from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.parameters import NodeParameters
 from recorded_bags import camera_messages, content_of, fingerprint, scene, write_bag
 
@@ -35,7 +35,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from maix_facemesh_ros.bags.job import Job
-from maix_facemesh_ros.bags.job_folder import COMPLETE
+from maix_facemesh_ros.bags.output_folder import COMPLETE
 from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 bag, output, workers, length = sys.argv[1:]

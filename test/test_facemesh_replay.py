@@ -28,8 +28,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.golden_faces import GoldenFaces, stamp_of
+from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.ros import facemesh_replay
 from maix_facemesh_ros.ros.recorded_topics import quality_of_service
 from replay_bags import (

@@ -24,8 +24,8 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.golden_faces import stamp_of
+from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 from maix_facemesh_ros.ros.launch_files import (

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.bags.bag_file import BagTopic
-from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.message_types import deserialize
+from maix_facemesh_ros.bags.reader import Bag
+from maix_facemesh_ros.bags.storage import BagTopic
 from maix_facemesh_ros.face import PictureError
 from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_unchanged
 from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image

@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.bags.bag_file import BagError, BagTopic
 from maix_facemesh_ros.bags.camera_topics import COMPRESSED
 from maix_facemesh_ros.bags.message_types import (
     COMPRESSED_IMAGE,
@@ -22,6 +21,7 @@ from maix_facemesh_ros.bags.message_types import (
 from maix_facemesh_ros.bags.network_results import PictureResults
 from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.recordings import Camera
+from maix_facemesh_ros.bags.storage import BagError, BagTopic
 from maix_facemesh_ros.bags.stretches import Cursor, StretchTask
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face, Picture

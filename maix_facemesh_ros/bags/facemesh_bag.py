@@ -14,12 +14,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maix_facemesh_ros.backends import BackendError
-from maix_facemesh_ros.bags.bag_file import MIB, BagError, UnpackLimits
-from maix_facemesh_ros.bags.bag_writing import STORAGES
 from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
 from maix_facemesh_ros.bags.job import Job, Report
 from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.bags.recordings import NoImagesError
+from maix_facemesh_ros.bags.storage import MIB, BagError, UnpackLimits
+from maix_facemesh_ros.bags.writer import STORAGES
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.parameter_files import given_parameters
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from maix_facemesh_ros.bags.bag_file import BagError
-from maix_facemesh_ros.bags.bag_writing import BagWriter
-from maix_facemesh_ros.bags.job_folder import (
+from maix_facemesh_ros.bags.message_types import FACE_ARRAY, topic_of_type
+from maix_facemesh_ros.bags.output_folder import (
     MADE_BY,
     JobFolder,
     refuse_existing_output,
     refuse_input_as_output,
 )
-from maix_facemesh_ros.bags.message_types import FACE_ARRAY, topic_of_type
+from maix_facemesh_ros.bags.storage import BagError
+from maix_facemesh_ros.bags.writer import BagWriter
 
 
 class FacesBag:

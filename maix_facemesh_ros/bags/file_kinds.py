@@ -6,7 +6,8 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from maix_facemesh_ros.bags import mcap_file, sqlite_file
+from maix_facemesh_ros.bags import mcap as mcap_file
+from maix_facemesh_ros.bags import sqlite as sqlite_file
 
 #: Ends the name of a file that is compressed as a whole.
 COMPRESSED_FILE = ".zstd"

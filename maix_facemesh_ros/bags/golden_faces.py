@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from maix_facemesh_ros.bags.bag_file import BagError
-from maix_facemesh_ros.bags.bag_reading import Bag
 from maix_facemesh_ros.bags.message_types import FACE_ARRAY, described
+from maix_facemesh_ros.bags.reader import Bag
+from maix_facemesh_ros.bags.storage import BagError
 
 DoubleArray = npt.NDArray[np.float64]
 

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maix_facemesh_ros.backends.onnx import open_networks
-from maix_facemesh_ros.bags.bag_file import BagRecord, BagTopic, Damage, disk_errors
-from maix_facemesh_ros.bags.bag_writing import BagWriter
 from maix_facemesh_ros.bags.face_topics import FaceTopics, draw_in_stretch, face_topics
 from maix_facemesh_ros.bags.following import (
     CameraCount,
@@ -34,9 +32,11 @@ from maix_facemesh_ros.bags.network_results import PictureResults, StretchResult
 from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.partial_output import PartialOutput
 from maix_facemesh_ros.bags.recordings import SECOND, NoImagesError, Recording
+from maix_facemesh_ros.bags.storage import BagRecord, BagTopic, Damage, disk_errors
 from maix_facemesh_ros.bags.stretch_queue import Place, StretchQueue
 from maix_facemesh_ros.bags.tasks import Tasks
 from maix_facemesh_ros.bags.workers import ClusterWorkers, LocalWorkers, Workers
+from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.parameters import NodeParameters
 

@@ -11,8 +11,8 @@ import numpy as np
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from maix_facemesh_ros.bags.bag_file import BagError, BagTopic
 from maix_facemesh_ros.bags.foxglove_definitions import FOXGLOVE_DEFINITIONS
+from maix_facemesh_ros.bags.storage import BagError, BagTopic
 from maix_facemesh_ros.model_files import PACKAGE, find_share_file
 
 FACE_ARRAY = f"{PACKAGE}/msg/FaceArray"

@@ -23,7 +23,7 @@ from maix_facemesh_ros.backends.onnx import LandmarkFinder, Networks
 from maix_facemesh_ros.backends.onnx.detection import BoxDetector, Detection
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
 from maix_facemesh_ros.backends.onnx.roi import Roi
-from maix_facemesh_ros.bags.bag_file import BagError, Damage
+from maix_facemesh_ros.bags.storage import BagError, Damage
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.messages.image import ImageMessage, Stamp
 

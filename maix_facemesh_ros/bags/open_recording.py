@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from maix_facemesh_ros.bags.bag_file import BagError, UnpackLimits
-from maix_facemesh_ros.bags.bag_metadata import METADATA
 from maix_facemesh_ros.bags.file_kinds import Storage, kind_of, storage_by_name
+from maix_facemesh_ros.bags.metadata import METADATA
 from maix_facemesh_ros.bags.recorded_bag import RecordedBag
 from maix_facemesh_ros.bags.recorded_pictures import open_recorded_file
 from maix_facemesh_ros.bags.recordings import Recording
+from maix_facemesh_ros.bags.storage import BagError, UnpackLimits
 
 
 def open_recording(

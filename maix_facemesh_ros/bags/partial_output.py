@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from maix_facemesh_ros.bags.bag_file import BagError
-from maix_facemesh_ros.bags.job_folder import (
+from maix_facemesh_ros.bags.output_folder import (
     COMPLETE,
     JobFolder,
     refuse_existing_output,
     refuse_input_as_output,
 )
+from maix_facemesh_ros.bags.storage import BagError
 
 
 class PartialOutput:

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.bags.bag_file import (
+from maix_facemesh_ros.bags.camera_topics import COMPRESSED, READERS, find_camera_topics
+from maix_facemesh_ros.bags.message_types import CAMERA_INFO
+from maix_facemesh_ros.bags.reader import Bag
+from maix_facemesh_ros.bags.recordings import (
+    Camera,
+    NoImagesError,
+    RecordedCalibration,
+    RecordedPicture,
+)
+from maix_facemesh_ros.bags.storage import (
     Attachment,
     BagError,
     BagRecord,
@@ -17,15 +26,6 @@ from maix_facemesh_ros.bags.bag_file import (
     Damage,
     MetadataRecord,
     UnpackLimits,
-)
-from maix_facemesh_ros.bags.bag_reading import Bag
-from maix_facemesh_ros.bags.camera_topics import COMPRESSED, READERS, find_camera_topics
-from maix_facemesh_ros.bags.message_types import CAMERA_INFO
-from maix_facemesh_ros.bags.recordings import (
-    Camera,
-    NoImagesError,
-    RecordedCalibration,
-    RecordedPicture,
 )
 
 

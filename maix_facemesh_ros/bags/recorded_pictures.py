@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.bags.bag_file import (
-    Attachment,
-    BagError,
-    BagRecord,
-    BagTopic,
-    Damage,
-    MetadataRecord,
-)
 from maix_facemesh_ros.bags.recordings import (
     SECOND,
     Camera,
     RecordedCalibration,
     RecordedPicture,
     Recording,
+)
+from maix_facemesh_ros.bags.storage import (
+    Attachment,
+    BagError,
+    BagRecord,
+    BagTopic,
+    Damage,
+    MetadataRecord,
 )
 from maix_facemesh_ros.face import PictureError
 from maix_facemesh_ros.messages.image import ImageMessage, Stamp

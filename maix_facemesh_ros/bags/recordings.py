@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.bags.bag_file import (
+from maix_facemesh_ros.bags.storage import (
     Attachment,
     BagError,
     BagRecord,

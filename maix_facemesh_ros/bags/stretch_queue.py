@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from maix_facemesh_ros.bags.bag_file import BagError, UnpackLimits
 from maix_facemesh_ros.bags.following import FollowedCamera
 from maix_facemesh_ros.bags.network_results import StretchResults
 from maix_facemesh_ros.bags.partial_output import PartialOutput
+from maix_facemesh_ros.bags.storage import BagError, UnpackLimits
 from maix_facemesh_ros.bags.stretches import StretchTask, find_in_stretch
 from maix_facemesh_ros.bags.tasks import Task, Tasks
 

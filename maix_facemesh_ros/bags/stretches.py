@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector, open_networks
-from maix_facemesh_ros.bags.bag_file import UnpackLimits
 from maix_facemesh_ros.bags.network_results import KnownNetworks, PictureResults, StretchResults
 from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.recordings import (
@@ -23,6 +22,7 @@ from maix_facemesh_ros.bags.recordings import (
     RecordedPicture,
     Recording,
 )
+from maix_facemesh_ros.bags.storage import UnpackLimits
 from maix_facemesh_ros.face import Face, Picture, PictureError
 from maix_facemesh_ros.face_mesh import check_picture
 from maix_facemesh_ros.messages.image import ImageMessage

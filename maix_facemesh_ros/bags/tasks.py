@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
-from maix_facemesh_ros.bags.bag_file import BagError
+from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.bags.workers import Workers
 
 Result = TypeVar("Result")

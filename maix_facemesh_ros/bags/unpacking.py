@@ -10,7 +10,7 @@ from pathlib import Path
 import lz4.frame
 import zstandard
 
-from maix_facemesh_ros.bags.bag_file import MIB
+from maix_facemesh_ros.bags.storage import MIB
 
 #: Bytes of a file that are unpacked at once.
 BLOCK = MIB

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
-from maix_facemesh_ros.bags.bag_file import BagError
+from maix_facemesh_ros.bags.storage import BagError
 
 Result = TypeVar("Result")
 

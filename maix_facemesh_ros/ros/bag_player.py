@@ -20,7 +20,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 
-from maix_facemesh_ros.bags.bag_file import BagMessage, BagTopic
+from maix_facemesh_ros.bags.storage import BagMessage, BagTopic
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.answering_nodes import (
     AnsweringNode,

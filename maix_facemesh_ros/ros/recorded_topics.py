@@ -16,7 +16,7 @@ from rclpy.qos import (
 )
 from rosbags.interfaces import Qos
 
-from maix_facemesh_ros.bags.bag_file import BagMessage, BagTopic
+from maix_facemesh_ros.bags.storage import BagMessage, BagTopic
 
 #: What a publisher keeps, and at most for those who come later.
 QUEUED_MESSAGES = 10

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from maix_facemesh_ros.bags.bag_file import BagError
+from maix_facemesh_ros.bags.storage import BagError
 
 JOB = "job.json"
 LOCK = "lock"

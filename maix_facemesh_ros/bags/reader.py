@@ -16,7 +16,17 @@ import numpy.typing as npt
 import zstandard
 from rosbags.rosbag2.metadata import parse_qos
 
-from maix_facemesh_ros.bags.bag_file import (
+from maix_facemesh_ros.bags.file_kinds import (
+    COMPRESSED_FILE,
+    ZSTD_MAGIC,
+    Storage,
+    kind_of,
+    storage_by_name,
+)
+from maix_facemesh_ros.bags.mcap import McapFile
+from maix_facemesh_ros.bags.metadata import BagMetadata, read_metadata
+from maix_facemesh_ros.bags.sqlite import SqliteFile, journals_of, merge_journals
+from maix_facemesh_ros.bags.storage import (
     Attachment,
     BagError,
     BagFile,
@@ -28,16 +38,6 @@ from maix_facemesh_ros.bags.bag_file import (
     UnpackLimits,
     qos_of,
 )
-from maix_facemesh_ros.bags.bag_metadata import BagMetadata, read_metadata
-from maix_facemesh_ros.bags.file_kinds import (
-    COMPRESSED_FILE,
-    ZSTD_MAGIC,
-    Storage,
-    kind_of,
-    storage_by_name,
-)
-from maix_facemesh_ros.bags.mcap_file import McapFile
-from maix_facemesh_ros.bags.sqlite_file import SqliteFile, journals_of, merge_journals
 from maix_facemesh_ros.bags.unpacking import (
     CutShortError,
     TooLargeError,

@@ -17,7 +17,10 @@ import mcap.writer
 import yaml
 from rosbags.rosbag2.metadata import dump_qos_v8
 
-from maix_facemesh_ros.bags.bag_file import (
+from maix_facemesh_ros.bags.mcap import LAST_TIME, QOS, TYPE_HASH
+from maix_facemesh_ros.bags.message_types import described
+from maix_facemesh_ros.bags.metadata import METADATA
+from maix_facemesh_ros.bags.storage import (
     Attachment,
     BagError,
     BagRecord,
@@ -25,9 +28,6 @@ from maix_facemesh_ros.bags.bag_file import (
     MetadataRecord,
     RecordedSchema,
 )
-from maix_facemesh_ros.bags.bag_metadata import METADATA
-from maix_facemesh_ros.bags.mcap_file import LAST_TIME, QOS, TYPE_HASH
-from maix_facemesh_ros.bags.message_types import described
 from maix_facemesh_ros.model_files import PACKAGE
 
 #: Of the metadata: the last that Humble reads too; in 9 qualities of service are tables.

@@ -24,7 +24,7 @@ from mcap.reader import SeekingReader
 from mcap.records import Channel, Chunk, ChunkIndex, MessageIndex, Metadata, Schema
 from zstandard import ZstdError
 
-from maix_facemesh_ros.bags.bag_file import (
+from maix_facemesh_ros.bags.storage import (
     Attachment,
     BagError,
     BagRecord,

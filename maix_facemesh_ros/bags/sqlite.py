@@ -17,7 +17,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.bags.bag_file import (
+from maix_facemesh_ros.bags.storage import (
     BagError,
     BagRecord,
     BagTopic,
