@@ -19,7 +19,7 @@ class _Program(NamedTuple):
 BAGS = ("apsw", "lz4", "mcap", "rosbags", "zstandard")
 
 PROGRAMS = {
-    "facemesh_bag": _Program("maix_facemesh_ros.bags.facemesh_bag", (*BAGS, "onnxruntime")),
+    "facemesh_bag": _Program("maix_facemesh_ros.offline.main", (*BAGS, "onnxruntime")),
     "facemesh_node": _Program("maix_facemesh_ros.ros.facemesh_node"),
     "facemesh_replay": _Program("maix_facemesh_ros.ros.facemesh_replay", BAGS),
     "facemesh_rviz": _Program("maix_facemesh_ros.ros.facemesh_rviz"),

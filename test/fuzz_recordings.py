@@ -20,10 +20,10 @@ import mcap.writer
 import numpy as np
 from mcap.writer import CompressionType
 
-from maix_facemesh_ros.bags.open_recording import open_recording
-from maix_facemesh_ros.bags.recordings import RecordedPicture
 from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.offline.open_recording import open_recording
+from maix_facemesh_ros.offline.recordings import RecordedPicture
 from recorded_bags import KINDS, Recorded, camera_messages, storage_file, write_bag
 
 #: Bytes of address space, which is more than is ever used.

@@ -30,13 +30,13 @@ from tornado.websocket import websocket_connect
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx.network import Network
 from maix_facemesh_ros.backends.onnx.variants import VARIANTS, channels_in_group
-from maix_facemesh_ros.bags import facemesh_bag
 from maix_facemesh_ros.browser.access import Access
 from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.browser.server import READY, FrameServer
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.messages.image import Stamp
 from maix_facemesh_ros.model_files import find_model
+from maix_facemesh_ros.offline import main as facemesh_bag
 
 Numbers = dict[str, npt.NDArray[np.float64]]
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from rosbags.highlevel import AnyReader
 
-from maix_facemesh_ros.bags.job import Job, Report
-from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.bags.message_types import topic_of_type
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.writer import BagWriter
+from maix_facemesh_ros.offline.job import Job, Report
+from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 from recorded_bags import START, camera_messages, content_of, scene, text, write_bag
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from maix_facemesh_ros.bags.camera_topics import CameraTopics, find_camera_topics
-from maix_facemesh_ros.bags.facemesh_bag import main
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.offline.main import main
 from recorded_bags import (
     INTERVAL,
     START,

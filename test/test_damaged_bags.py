@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 import zstandard
 
-from maix_facemesh_ros.bags.open_recording import open_recording
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import MIB, BagError, UnpackLimits
 from maix_facemesh_ros.bags.unpacking import CutShortError, TooLargeError, unpack_lz4, unpack_zstd
+from maix_facemesh_ros.offline.open_recording import open_recording
 from recorded_bags import (
     KINDS,
     START,
@@ -423,7 +423,7 @@ def test_memory_stays_bounded(make: Callable[[Path], Path], tmp_path: Path) -> N
 JOB_MEMORY = """
 import sys
 from pathlib import Path
-from maix_facemesh_ros.bags.facemesh_bag import main
+from maix_facemesh_ros.offline.main import main
 code = main([*sys.argv[1:], "--copy", "--annotated", "--workers", "1", "--quiet"])
 assert code == 0, code
 status = Path("/proc/self/status").read_text().split()

@@ -16,8 +16,8 @@ from typing import Any
 import cv2
 import pytest
 
-from maix_facemesh_ros.bags import workers
-from maix_facemesh_ros.bags.facemesh_bag import main
+from maix_facemesh_ros.offline import workers
+from maix_facemesh_ros.offline.main import main
 from recorded_bags import KINDS, camera_messages, content_of, scene, write_bag
 
 COUNT = 12
@@ -174,7 +174,7 @@ def test_a_home_that_is_not_there_is_not_needed(tmp_path: Path) -> None:
     cv2.imwrite(str(folder / "1.png"), next(scene(1))[:, :, ::-1])
     finished = subprocess.run(
         [
-            *(sys.executable, "-m", "maix_facemesh_ros.bags.facemesh_bag"),
+            *(sys.executable, "-m", "maix_facemesh_ros.offline.main"),
             *(folder, "-o", tmp_path / "out.csv", "--workers", "1"),
         ],
         env={

@@ -20,11 +20,11 @@ from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 
-from maix_facemesh_ros.bags.facemesh_bag import main
-from maix_facemesh_ros.bags.job import Job, Report
-from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.offline.job import Job, Report
+from maix_facemesh_ros.offline.main import main
+from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.messages import faces_of
 from recorded_bags import (
@@ -462,7 +462,7 @@ def test_the_command_line_takes_the_parameters_of_the_node(bag: Path, tmp_path: 
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     finished = subprocess.run(
         [
-            *(sys.executable, "-m", "maix_facemesh_ros.bags.facemesh_bag"),
+            *(sys.executable, "-m", "maix_facemesh_ros.offline.main"),
             *(bag, "-o", tmp_path / "faces", "--params-file", file),
             *("-p", "smoothing:=off", "--workers", "2"),
         ],
@@ -506,8 +506,8 @@ def test_a_calibration_file_stands_in_for_camera_info(tmp_path: Path) -> None:
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from maix_facemesh_ros.bags.job import Job
-from maix_facemesh_ros.bags.job_options import JobOptions
+from maix_facemesh_ros.offline.job import Job
+from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 options = JobOptions(
     (Path(sys.argv[1]),), (Path(sys.argv[2]),), NodeParameters(detector="short_range"),

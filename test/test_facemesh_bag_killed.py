@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from maix_facemesh_ros.bags import workers
-from maix_facemesh_ros.bags.job import Job, Report
-from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.bags.output_folder import COMPLETE
-from maix_facemesh_ros.bags.partial_output import PartialOutput
 from maix_facemesh_ros.bags.storage import BagError
+from maix_facemesh_ros.offline import workers
+from maix_facemesh_ros.offline.checkpoint import PartialOutput
+from maix_facemesh_ros.offline.job import Job, Report
+from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 from recorded_bags import camera_messages, content_of, fingerprint, scene, write_bag
 
@@ -34,9 +34,9 @@ KILLS = 5
 PROGRAM = """
 import sys
 from pathlib import Path
-from maix_facemesh_ros.bags.job import Job
+from maix_facemesh_ros.offline.job import Job
 from maix_facemesh_ros.bags.output_folder import COMPLETE
-from maix_facemesh_ros.bags.job_options import JobOptions
+from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 bag, output, workers, length = sys.argv[1:]
 options = JobOptions(
@@ -172,7 +172,7 @@ def test_a_worker_that_dies_is_replaced(bag: Path, expected: list[Any], tmp_path
 def test_a_task_that_always_fails_ends_with_its_error(
     bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("maix_facemesh_ros.bags.stretch_queue.find_in_stretch", len)
+    monkeypatch.setattr("maix_facemesh_ros.offline.segment_queue.find_in_stretch", len)
     with pytest.raises(BagError, match=r"has failed 3 times: TypeError: .* has no len"):
         run(bag, tmp_path / "faces", workers=2)
     assert not (tmp_path / "faces").exists()

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.bags.facemesh_bag import main
-from maix_facemesh_ros.bags.open_recording import open_recording
-from maix_facemesh_ros.bags.recordings import RecordedPicture, Recording
 from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.offline.main import main
+from maix_facemesh_ros.offline.open_recording import open_recording
+from maix_facemesh_ros.offline.recordings import RecordedPicture, Recording
 from maix_facemesh_ros.sources.files import (
     AnimationFile,
     FileImage,

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from maix_facemesh_ros.bags.facemesh_bag import main
 from maix_facemesh_ros.bags.faces_bag import FacesBag
-from maix_facemesh_ros.bags.job_options import JobOptions
 from maix_facemesh_ros.bags.output_folder import COMPLETE, JOB, MADE_BY, JobFolder
-from maix_facemesh_ros.bags.partial_output import PartialOutput
 from maix_facemesh_ros.bags.storage import BagError
+from maix_facemesh_ros.offline.checkpoint import PartialOutput
+from maix_facemesh_ros.offline.main import main
+from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 from recorded_bags import camera_messages, fingerprint, scene, write_bag
 

@@ -23,15 +23,15 @@ from rclpy.serialization import deserialize_message
 from tqdm import tqdm
 
 from maix_facemesh_ros.backends import FACE_SOURCES
-from maix_facemesh_ros.bags.face_topics import FACES_TOPIC, face_topics
 from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.bags.golden_faces import GoldenCheck, GoldenFaces, Tolerances
 from maix_facemesh_ros.bags.message_types import FACE_ARRAY
 from maix_facemesh_ros.bags.reader import Bag
-from maix_facemesh_ros.bags.recorded_bag import RecordedBag
-from maix_facemesh_ros.bags.recordings import Camera, NoImagesError
 from maix_facemesh_ros.bags.storage import BagError, BagMessage, BagTopic
 from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.offline.output_topics import FACES_TOPIC, face_topics
+from maix_facemesh_ros.offline.recorded_bag import RecordedBag
+from maix_facemesh_ros.offline.recordings import Camera, NoImagesError
 from maix_facemesh_ros.parameter_files import given_parameters
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.ros.answering_nodes import (

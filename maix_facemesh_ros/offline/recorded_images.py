@@ -10,13 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.bags.recordings import (
-    SECOND,
-    Camera,
-    RecordedCalibration,
-    RecordedPicture,
-    Recording,
-)
 from maix_facemesh_ros.bags.storage import (
     Attachment,
     BagError,
@@ -27,6 +20,13 @@ from maix_facemesh_ros.bags.storage import (
 )
 from maix_facemesh_ros.face import PictureError
 from maix_facemesh_ros.messages.image import ImageMessage, Stamp
+from maix_facemesh_ros.offline.recordings import (
+    SECOND,
+    Camera,
+    RecordedCalibration,
+    RecordedPicture,
+    Recording,
+)
 from maix_facemesh_ros.sources.files import (
     AnimationFile,
     FileImage,

@@ -12,12 +12,6 @@ import numpy.typing as npt
 from maix_facemesh_ros.bags.camera_topics import COMPRESSED, READERS, find_camera_topics
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO
 from maix_facemesh_ros.bags.reader import Bag
-from maix_facemesh_ros.bags.recordings import (
-    Camera,
-    NoImagesError,
-    RecordedCalibration,
-    RecordedPicture,
-)
 from maix_facemesh_ros.bags.storage import (
     Attachment,
     BagError,
@@ -26,6 +20,12 @@ from maix_facemesh_ros.bags.storage import (
     Damage,
     MetadataRecord,
     UnpackLimits,
+)
+from maix_facemesh_ros.offline.recordings import (
+    Camera,
+    NoImagesError,
+    RecordedCalibration,
+    RecordedPicture,
 )
 
 

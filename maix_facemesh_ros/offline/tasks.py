@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
 from maix_facemesh_ros.bags.storage import BagError
-from maix_facemesh_ros.bags.workers import Workers
+from maix_facemesh_ros.offline.workers import Workers
 
 Result = TypeVar("Result")
 

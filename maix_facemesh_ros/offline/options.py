@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
-from maix_facemesh_ros.bags.landmark_tables import TABLES
 from maix_facemesh_ros.bags.output_folder import MADE_BY
 from maix_facemesh_ros.bags.storage import BagError, UnpackLimits
+from maix_facemesh_ros.offline.output_topics import FACES_TOPIC
+from maix_facemesh_ros.offline.tables import TABLES
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 #: Of what is kept of an earlier attempt; another one is not gone on with.

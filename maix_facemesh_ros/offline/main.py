@@ -14,13 +14,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maix_facemesh_ros.backends import BackendError
-from maix_facemesh_ros.bags.face_topics import FACES_TOPIC
-from maix_facemesh_ros.bags.job import Job, Report
-from maix_facemesh_ros.bags.job_options import JobOptions
-from maix_facemesh_ros.bags.recordings import NoImagesError
 from maix_facemesh_ros.bags.storage import MIB, BagError, UnpackLimits
 from maix_facemesh_ros.bags.writer import STORAGES
 from maix_facemesh_ros.model_files import ModelError
+from maix_facemesh_ros.offline.job import Job, Report
+from maix_facemesh_ros.offline.options import JobOptions
+from maix_facemesh_ros.offline.output_topics import FACES_TOPIC
+from maix_facemesh_ros.offline.recordings import NoImagesError
 from maix_facemesh_ros.parameter_files import given_parameters
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 

@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector, open_networks
-from maix_facemesh_ros.bags.network_results import KnownNetworks, PictureResults, StretchResults
-from maix_facemesh_ros.bags.open_recording import open_recording
-from maix_facemesh_ros.bags.recordings import (
+from maix_facemesh_ros.bags.storage import UnpackLimits
+from maix_facemesh_ros.face import Face, Picture, PictureError
+from maix_facemesh_ros.face_mesh import check_picture
+from maix_facemesh_ros.messages.image import ImageMessage
+from maix_facemesh_ros.offline.network_results import KnownNetworks, PictureResults, StretchResults
+from maix_facemesh_ros.offline.open_recording import open_recording
+from maix_facemesh_ros.offline.recordings import (
     Camera,
     RecordedCalibration,
     RecordedPicture,
     Recording,
 )
-from maix_facemesh_ros.bags.storage import UnpackLimits
-from maix_facemesh_ros.face import Face, Picture, PictureError
-from maix_facemesh_ros.face_mesh import check_picture
-from maix_facemesh_ros.messages.image import ImageMessage
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: Pictures of a stretch. With n of them of length l, n / l times `WARM_UP` pictures are looked at

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from maix_facemesh_ros.bags.following import FollowedCamera
-from maix_facemesh_ros.bags.network_results import StretchResults
-from maix_facemesh_ros.bags.partial_output import PartialOutput
 from maix_facemesh_ros.bags.storage import BagError, UnpackLimits
-from maix_facemesh_ros.bags.stretches import StretchTask, find_in_stretch
-from maix_facemesh_ros.bags.tasks import Task, Tasks
+from maix_facemesh_ros.offline.checkpoint import PartialOutput
+from maix_facemesh_ros.offline.network_results import StretchResults
+from maix_facemesh_ros.offline.segments import StretchTask, find_in_stretch
+from maix_facemesh_ros.offline.tasks import Task, Tasks
+from maix_facemesh_ros.offline.tracking import FollowedCamera
 
 #: Index of the recording, of its camera, and of the stretch.
 Place = tuple[int, int, int]

@@ -19,25 +19,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maix_facemesh_ros.backends.onnx import open_networks
-from maix_facemesh_ros.bags.face_topics import FaceTopics, draw_in_stretch, face_topics
-from maix_facemesh_ros.bags.following import (
+from maix_facemesh_ros.bags.storage import BagRecord, BagTopic, Damage, disk_errors
+from maix_facemesh_ros.bags.writer import BagWriter
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.offline.checkpoint import PartialOutput
+from maix_facemesh_ros.offline.network_results import PictureResults, StretchResults
+from maix_facemesh_ros.offline.open_recording import open_recording
+from maix_facemesh_ros.offline.options import JobOptions
+from maix_facemesh_ros.offline.output_topics import FaceTopics, draw_in_stretch, face_topics
+from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording
+from maix_facemesh_ros.offline.segment_queue import Place, StretchQueue
+from maix_facemesh_ros.offline.tables import FaceTable
+from maix_facemesh_ros.offline.tasks import Tasks
+from maix_facemesh_ros.offline.tracking import (
     CameraCount,
     FollowedCamera,
     calibration_of_file,
     parameters_for_stills,
 )
-from maix_facemesh_ros.bags.job_options import JobOptions
-from maix_facemesh_ros.bags.landmark_tables import FaceTable
-from maix_facemesh_ros.bags.network_results import PictureResults, StretchResults
-from maix_facemesh_ros.bags.open_recording import open_recording
-from maix_facemesh_ros.bags.partial_output import PartialOutput
-from maix_facemesh_ros.bags.recordings import SECOND, NoImagesError, Recording
-from maix_facemesh_ros.bags.storage import BagRecord, BagTopic, Damage, disk_errors
-from maix_facemesh_ros.bags.stretch_queue import Place, StretchQueue
-from maix_facemesh_ros.bags.tasks import Tasks
-from maix_facemesh_ros.bags.workers import ClusterWorkers, LocalWorkers, Workers
-from maix_facemesh_ros.bags.writer import BagWriter
-from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.offline.workers import ClusterWorkers, LocalWorkers, Workers
 from maix_facemesh_ros.parameters import NodeParameters
 
 #: Stretches whose pictures others draw into while later ones are followed.

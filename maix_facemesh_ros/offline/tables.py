@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from maix_facemesh_ros.bags.network_results import PictureResults
 from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
+from maix_facemesh_ros.offline.network_results import PictureResults
 from maix_facemesh_ros.parameters import LANDMARKS, FaceMeshParameters
 
 #: Rows that are written to a Parquet file at once.

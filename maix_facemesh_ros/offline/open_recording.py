@@ -7,10 +7,10 @@ from pathlib import Path
 
 from maix_facemesh_ros.bags.file_kinds import Storage, kind_of, storage_by_name
 from maix_facemesh_ros.bags.metadata import METADATA
-from maix_facemesh_ros.bags.recorded_bag import RecordedBag
-from maix_facemesh_ros.bags.recorded_pictures import open_recorded_file
-from maix_facemesh_ros.bags.recordings import Recording
 from maix_facemesh_ros.bags.storage import BagError, UnpackLimits
+from maix_facemesh_ros.offline.recorded_bag import RecordedBag
+from maix_facemesh_ros.offline.recorded_images import open_recorded_file
+from maix_facemesh_ros.offline.recordings import Recording
 
 
 def open_recording(

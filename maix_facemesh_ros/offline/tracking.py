@@ -15,9 +15,13 @@ from maix_facemesh_ros.analysis.stream_stamps import StampCheck
 from maix_facemesh_ros.backends import OpenedBackend
 from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, deserialize
-from maix_facemesh_ros.bags.network_results import KnownNetworks, PictureResults, StretchResults
-from maix_facemesh_ros.bags.recordings import SECOND, Camera, Recording
-from maix_facemesh_ros.bags.stretches import (
+from maix_facemesh_ros.camera.calibration import camera_of, is_rectified, read_calibration
+from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.offline.network_results import KnownNetworks, PictureResults, StretchResults
+from maix_facemesh_ros.offline.recordings import SECOND, Camera, Recording
+from maix_facemesh_ros.offline.segments import (
     AFTER_STAMP,
     WARM_UP,
     Cursor,
@@ -26,10 +30,6 @@ from maix_facemesh_ros.bags.stretches import (
     cut,
     results_of,
 )
-from maix_facemesh_ros.camera.calibration import camera_of, is_rectified, read_calibration
-from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
-from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 

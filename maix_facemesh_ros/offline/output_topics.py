@@ -18,15 +18,15 @@ from maix_facemesh_ros.bags.message_types import (
     serialize,
     topic_of_type,
 )
-from maix_facemesh_ros.bags.network_results import PictureResults
-from maix_facemesh_ros.bags.open_recording import open_recording
-from maix_facemesh_ros.bags.recordings import Camera
 from maix_facemesh_ros.bags.storage import BagError, BagTopic
-from maix_facemesh_ros.bags.stretches import Cursor, StretchTask
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face, Picture
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.messages.faces import serialized_faces
+from maix_facemesh_ros.offline.network_results import PictureResults
+from maix_facemesh_ros.offline.open_recording import open_recording
+from maix_facemesh_ros.offline.recordings import Camera
+from maix_facemesh_ros.offline.segments import Cursor, StretchTask
 
 #: The topic of the faces: as that of a node in the namespace of the camera.
 FACES_TOPIC = "{namespace}/faces"
