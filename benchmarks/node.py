@@ -378,7 +378,7 @@ def _no_result(node: NodeProcess) -> NotMeasuredError:
 
 
 def _transport() -> dict[str, str]:
-    from maix_facemesh_ros.ros.transport import shared_memory_environment
+    from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
     return shared_memory_environment() or {
         name: os.environ[name]

@@ -34,7 +34,7 @@ from sensor_msgs.msg import Image
 from skimage import data
 
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.ros.transport import shared_memory_environment
+from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
 from benchmarks.measurement import Figure

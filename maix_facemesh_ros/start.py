@@ -21,9 +21,9 @@ BAGS = ("apsw", "lz4", "mcap", "rosbags", "zstandard")
 PROGRAMS = {
     "facemesh_bag": _Program("maix_facemesh_ros.offline.main", (*BAGS, "onnxruntime")),
     "facemesh_node": _Program("maix_facemesh_ros.ros.facemesh_node"),
-    "facemesh_replay": _Program("maix_facemesh_ros.ros.facemesh_replay", BAGS),
+    "facemesh_replay": _Program("maix_facemesh_ros.ros.replay.main", BAGS),
     "facemesh_rviz": _Program("maix_facemesh_ros.ros.facemesh_rviz"),
-    "facemesh_view": _Program("maix_facemesh_ros.ros.facemesh_view"),
+    "facemesh_view": _Program("maix_facemesh_ros.ros.view.main"),
 }
 
 

@@ -170,7 +170,7 @@ def ros_in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """
     import rclpy
 
-    from maix_facemesh_ros.ros.transport import shared_memory_environment
+    from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
     for name, value in shared_memory_environment().items():

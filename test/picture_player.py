@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from maix_facemesh_ros.bags.golden_faces import stamp_of
+from maix_facemesh_ros.ros.replay.golden import stamp_of
 from replay_bags import image_message
 
 #: Seconds to wait for anything. Generous: the machine may have other work.

@@ -30,7 +30,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.ros.transport import shared_memory_environment
+from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 #: Seconds for what takes a moment: a machine that is busy with something else may take long.
 TIMEOUT = 60.0

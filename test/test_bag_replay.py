@@ -19,7 +19,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
-from maix_facemesh_ros.bags.golden_faces import GoldenCheck, GoldenFaces, stamp_of
+from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, stamp_of
 from replay_bags import DELAY, SECOND, BagMaker, image_message, moving_scene, stamps
 
 pytest_plugins = ["running_node"]
@@ -59,7 +59,7 @@ class Replay:
     def command(self, folder: Path, *options: str | Path) -> list[str | Path]:
         """Return what plays the bag in that folder into a node of its own."""
         return [
-            *(sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_replay", folder / self.name),
+            *(sys.executable, "-m", "maix_facemesh_ros.ros.replay.main", folder / self.name),
             "--start-node",
             *(part for parameter in self.parameters for part in ("-p", parameter)),
             *options,

@@ -24,7 +24,6 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from maix_facemesh_ros.bags.golden_faces import stamp_of
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
@@ -35,6 +34,7 @@ from maix_facemesh_ros.ros.launch_files import (
     parameter_arguments,
     refuse_unknown_arguments,
 )
+from maix_facemesh_ros.ros.replay.golden import stamp_of
 from picture_player import TIMEOUT, PicturePlayer
 from replay_bags import image_message
 from test_bag_replay import JPEG

@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 from maix_facemesh_ros.face import Face, Picture
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
 from maix_facemesh_ros.ros.messages import faces_of
-from maix_facemesh_ros.ros.other_packages import OTHER_PACKAGES, _crop
+from maix_facemesh_ros.ros.publishers.interop import OTHER_PACKAGES, _crop
 from message_packages import build_message_package
 from running_node import Robot, StartNode, image_message
 from scenes import ASTRONAUT_POINTS, plain, scene

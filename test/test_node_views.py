@@ -21,9 +21,11 @@ from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face, Picture
 from maix_facemesh_ros.mesh.connections import FACEMESH_CONTOURS
-from maix_facemesh_ros.ros import annotated_picture, face_cloud, face_markers
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.messages import faces_of
+from maix_facemesh_ros.ros.publishers import annotated_image as annotated_picture
+from maix_facemesh_ros.ros.publishers import cloud as face_cloud
+from maix_facemesh_ros.ros.publishers import markers as face_markers
 from running_node import TIMEOUT, Robot, StartNode, image_message
 from scenes import plain, scene
 from test_endurance import node_in_this_process

@@ -33,8 +33,10 @@ from rclpy.qos import (
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face as PlainFace
-from maix_facemesh_ros.ros.face_frames import frames_of_image
-from maix_facemesh_ros.ros.face_markers import (
+from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
+from maix_facemesh_ros.ros.facemesh_rviz import UPRIGHT, view_position
+from maix_facemesh_ros.ros.launch_files import parameter_arguments
+from maix_facemesh_ros.ros.publishers.markers import (
     GAZE_HEAD_LENGTH,
     GAZE_HEAD_WIDTH,
     GAZE_SHAFT_WIDTH,
@@ -45,9 +47,7 @@ from maix_facemesh_ros.ros.face_markers import (
     TEXT_HEIGHT,
     _enlargement,
 )
-from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
-from maix_facemesh_ros.ros.facemesh_rviz import UPRIGHT, view_position
-from maix_facemesh_ros.ros.launch_files import parameter_arguments
+from maix_facemesh_ros.ros.publishers.tf_broadcaster import frames_of_image
 from running_node import TIMEOUT, Robot
 from test_endurance import node_in_this_process
 

@@ -11,7 +11,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.ros.transport import PROFILE_VARIABLES, advice_on_receive_buffer
+from maix_facemesh_ros.ros.dds_profile import PROFILE_VARIABLES, advice_on_receive_buffer
 from running_node import NodeProcess, Robot, StartNode, image_message
 
 # Last, so that the installed package is the one that is tested.

@@ -16,9 +16,9 @@ from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from maix_facemesh_ros.bags.golden_faces import GoldenCheck, GoldenFaces, Tolerances, stamp_of
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, Tolerances, stamp_of
 from picture_player import TIMEOUT, PicturePlayer
 from replay_bags import (
     DELAY,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maix_facemesh_ros.ros.transport import (
+from maix_facemesh_ros.ros.dds_profile import (
     CAMERA_PROFILE,
     NODE_PROFILE,
     PROFILE_VARIABLES,

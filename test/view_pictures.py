@@ -26,7 +26,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from skimage import data
 
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.ros.transport import shared_memory_environment
+from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from message_packages import build_message_package
 from running_node import NodeProcess, Robot, image_message, new_robot
 from scenes import ASTRONAUT_POINTS

@@ -30,9 +30,9 @@ from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_process import end_node
-from maix_facemesh_ros.ros.transport import shared_memory_environment
 
 WIDTH, HEIGHT = 640, 480
 RATE = 30  # pictures per second

@@ -32,7 +32,6 @@ from maix_facemesh_ros.camera.calibration import is_rectified
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_stream import FaceStream
-from maix_facemesh_ros.latest import LatestSlot
 from maix_facemesh_ros.messages.compressed_image import check_jpeg, decode_compressed
 from maix_facemesh_ros.messages.faces import serialized_faces
 from maix_facemesh_ros.messages.image import ImageMessage, Stamp, read_compressed_image
@@ -41,19 +40,17 @@ from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError, parameters_of
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
-from maix_facemesh_ros.ros.annotated_picture import AnnotatedPicture
 from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
+from maix_facemesh_ros.ros.dds_profile import NODE_PROFILE, advice_on_receive_buffer
 from maix_facemesh_ros.ros.diagnostics import (
     CALIBRATION_PUBLISHERS,
     FACES_SUBSCRIBERS,
     IMAGE_PUBLISHERS,
     Diagnostics,
 )
-from maix_facemesh_ros.ros.face_cloud import FaceCloud
-from maix_facemesh_ros.ros.face_frames import FaceFrames
-from maix_facemesh_ros.ros.face_markers import FaceMarkers
 from maix_facemesh_ros.ros.image_topics import camera_info_topic, compressed_topic
+from maix_facemesh_ros.ros.latest import LatestSlot
 from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import (
@@ -64,10 +61,13 @@ from maix_facemesh_ros.ros.node_process import (
     run_node,
     start_bound,
 )
-from maix_facemesh_ros.ros.other_packages import open_other_packages
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
+from maix_facemesh_ros.ros.publishers.annotated_image import AnnotatedPicture
+from maix_facemesh_ros.ros.publishers.cloud import FaceCloud
+from maix_facemesh_ros.ros.publishers.interop import open_other_packages
+from maix_facemesh_ros.ros.publishers.markers import FaceMarkers
+from maix_facemesh_ros.ros.publishers.tf_broadcaster import FaceFrames
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
-from maix_facemesh_ros.ros.transport import NODE_PROFILE, advice_on_receive_buffer
 from maix_facemesh_ros.sources.open import (
     PictureSource,
     SourceError,

@@ -34,8 +34,8 @@ from rclpy.qos import QoSProfile
 
 from maix_facemesh_ros.msg import Face, FaceArray
 from maix_facemesh_ros.parameters import NodeParameters
+from maix_facemesh_ros.ros.dds_profile import NODE_PROFILE
 from maix_facemesh_ros.ros.node_process import StartError, StopRequest, end_node, start_ros
-from maix_facemesh_ros.ros.transport import NODE_PROFILE
 
 #: Appended to the camera's frame: the frame that RViz's view stands in.
 VIEW_FRAME_SUFFIX = "_rviz"

@@ -27,7 +27,7 @@ from rclpy.signals import (
     uninstall_signal_handlers,
 )
 
-from maix_facemesh_ros.ros.transport import shared_memory_environment
+from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 #: Seconds between two messages about callbacks that fail.
 WARNING_INTERVAL = 5.0

@@ -10,7 +10,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
-from maix_facemesh_ros.ros.transport import advice_on_lost_images
+from maix_facemesh_ros.ros.dds_profile import advice_on_lost_images
 
 if TYPE_CHECKING:
     # Since 2025 it is in rclpy.endpoint_info.

@@ -22,18 +22,18 @@ from rosgraph_msgs.msg import Clock
 
 from maix_facemesh_ros.bags.storage import BagMessage, BagTopic
 from maix_facemesh_ros.msg import FaceArray
-from maix_facemesh_ros.ros.answering_nodes import (
-    AnsweringNode,
-    NodeReport,
-    NodeReports,
-    ReplayError,
-)
 from maix_facemesh_ros.ros.diagnostics import (
     CALIBRATION_PUBLISHERS,
     FACES_SUBSCRIBERS,
     IMAGE_PUBLISHERS,
 )
-from maix_facemesh_ros.ros.recorded_topics import RecordedTopics
+from maix_facemesh_ros.ros.replay.nodes import (
+    AnsweringNode,
+    NodeReport,
+    NodeReports,
+    ReplayError,
+)
+from maix_facemesh_ros.ros.replay.publishers import RecordedTopics
 
 SECOND = 10**9
 

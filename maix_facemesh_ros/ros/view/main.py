@@ -36,12 +36,12 @@ from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
+from maix_facemesh_ros.ros.dds_profile import NODE_PROFILE
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import end_node, run_node
-from maix_facemesh_ros.ros.transport import NODE_PROFILE
-from maix_facemesh_ros.ros.view_topics import SILENCE, WatchedTopic, trouble_with
+from maix_facemesh_ros.ros.view.topics import SILENCE, WatchedTopic, trouble_with
 from maix_facemesh_ros.user_files import exposure_of, path_of
 
 #: What can be wrong at the start: said in one line, without a traceback.

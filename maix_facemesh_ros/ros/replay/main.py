@@ -24,7 +24,6 @@ from tqdm import tqdm
 
 from maix_facemesh_ros.backends import FACE_SOURCES
 from maix_facemesh_ros.bags.faces_bag import FacesBag
-from maix_facemesh_ros.bags.golden_faces import GoldenCheck, GoldenFaces, Tolerances
 from maix_facemesh_ros.bags.message_types import FACE_ARRAY
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagError, BagMessage, BagTopic
@@ -34,16 +33,17 @@ from maix_facemesh_ros.offline.recorded_bag import RecordedBag
 from maix_facemesh_ros.offline.recordings import Camera, NoImagesError
 from maix_facemesh_ros.parameter_files import given_parameters
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
-from maix_facemesh_ros.ros.answering_nodes import (
+from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
+from maix_facemesh_ros.ros.node_process import StartError, end_node, initialize_ros
+from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, Tolerances
+from maix_facemesh_ros.ros.replay.nodes import (
     AnsweringNode,
     ReplayError,
     command_for,
     started,
     wait_for_nodes,
 )
-from maix_facemesh_ros.ros.bag_player import DROPPED, NOT_SENT, REFUSED, BagPlayer
-from maix_facemesh_ros.ros.node_process import StartError, end_node, initialize_ros
-from maix_facemesh_ros.ros.transport import shared_memory_environment
+from maix_facemesh_ros.ros.replay.player import DROPPED, NOT_SENT, REFUSED, BagPlayer
 
 #: Exit codes beside 0, which is for faces that are equal, or were not to be compared. argparse ends
 #: with 2 too, and so does a fault of this program: only faces that differ end with 1.

@@ -1,0 +1,1 @@
+"""The topics and tf frames that show faces, one module for each kind."""

@@ -1,0 +1,1 @@
+"""`facemesh_view`: the browser view as a ROS node."""
