@@ -27,6 +27,7 @@ from maix_facemesh_ros.mesh.connections import (
     IndexArray,
     each_line_once,
 )
+from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
 
 Colour = tuple[int, int, int]
 Numbers = npt.NDArray[Any]
@@ -251,14 +252,14 @@ def _touching(centres: Numbers, radii: Numbers, shape: tuple[int, ...]) -> npt.N
 
 
 def _row_of_landmark(indices: npt.NDArray[np.uint16] | None, count: int) -> npt.NDArray[np.int64]:
-    """(478 or more,) for each mesh index the row of `points` in which it stands, or -1."""
+    """(LANDMARKS or more,) for each mesh index the row of `points` in which it stands, or -1."""
     landmarks = np.arange(count) if indices is None else np.asarray(indices, np.int64)
     if landmarks.shape != (count,):
         raise ValueError(
             f"face has {count} points but indices of shape {landmarks.shape}: "
             "give one mesh index for each point, or None for all landmarks in order"
         )
-    rows = np.full(max(478, int(landmarks.max(initial=0)) + 1), -1)
+    rows = np.full(max(LANDMARKS, int(landmarks.max(initial=0)) + 1), -1)
     rows[landmarks] = np.arange(count)
     return rows
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from maix_facemesh_ros.parameter_files import given_parameters, parameters_in
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
+from maix_facemesh_ros.parameters.files import given_parameters, parameters_in
 
 #: What `ros2 param dump /facemesh` wrote, of a node that subscribes to /cam/image_raw.
 DUMPED = Path(__file__).parent / "data" / "dumped_params.yaml"

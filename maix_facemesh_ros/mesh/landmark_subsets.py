@@ -15,6 +15,9 @@ import numpy.typing as npt
 Number = TypeVar("Number", int, float)
 Array = npt.NDArray[Any]
 
+#: The landmark network's number of points; valid mesh indices are 0..477.
+LANDMARKS: Final = 478
+
 # fmt: off
 #: The landmarks that MediaPipe's blendshape network reads.
 SUB_146: Final[tuple[int, ...]] = (
@@ -44,7 +47,7 @@ SUB_5: Final[tuple[int, ...]] = (468, 473, 4, 61, 291)
 
 #: The mesh indices for each number of landmarks one can ask for.
 LANDMARK_SUBSETS: Final[dict[int, tuple[int, ...]]] = {
-    478: tuple(range(478)),
+    LANDMARKS: tuple(range(LANDMARKS)),
     146: SUB_146,
     68: SUB_68,
     5: SUB_5,

@@ -21,8 +21,8 @@ from maix_facemesh_ros.offline.job import Job, Report
 from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.offline.output_topics import FACES_TOPIC
 from maix_facemesh_ros.offline.recordings import NoImagesError
-from maix_facemesh_ros.parameter_files import given_parameters
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
+from maix_facemesh_ros.parameters.files import given_parameters
 
 EXAMPLES = """\
 examples:

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
+from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
 from maix_facemesh_ros.offline.network_results import PictureResults
-from maix_facemesh_ros.parameters import LANDMARKS, FaceMeshParameters
+from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: Rows that are written to a Parquet file at once.
 ROWS_IN_A_GROUP = 2000

@@ -9,7 +9,7 @@ import numpy as np
 
 from maix_facemesh_ros.maixcam_shared import link
 from maix_facemesh_ros.maixcam_shared.maix_face import MaixFace
-from maix_facemesh_ros.parameters import LANDMARKS
+from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
 
 #: Pixels that an image of a MaixCAM has at most on a side: its sensors have up to 2592.
 LARGEST_SIDE = 8192

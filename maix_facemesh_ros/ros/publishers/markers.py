@@ -26,7 +26,8 @@ from maix_facemesh_ros.mesh.connections import (
     FACEMESH_TESSELATION,
     each_line_once,
 )
-from maix_facemesh_ros.parameters import LANDMARKS, NodeParameters
+from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
+from maix_facemesh_ros.parameters import NodeParameters
 
 #: Sizes in metres of a head at the distance of one metre; they grow with its distance, so that what
 #: is far away can still be seen (`_enlargement`). RViz draws a line that is less than a pixel wide

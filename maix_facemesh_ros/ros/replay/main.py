@@ -31,8 +31,8 @@ from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.offline.output_topics import FACES_TOPIC, face_topics
 from maix_facemesh_ros.offline.recorded_bag import RecordedBag
 from maix_facemesh_ros.offline.recordings import Camera, NoImagesError
-from maix_facemesh_ros.parameter_files import given_parameters
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
+from maix_facemesh_ros.parameters.files import given_parameters
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from maix_facemesh_ros.ros.node_process import StartError, end_node, initialize_ros
 from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, Tolerances
