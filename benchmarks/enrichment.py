@@ -13,6 +13,7 @@ from benchmarks.report import Row, Section
 from maix_facemesh_ros import Face, FaceMeshParameters
 from maix_facemesh_ros.analysis.enrichment import Enrichment
 from maix_facemesh_ros.backends.onnx.roi import bounding_box
+from maix_facemesh_ros.backends.registry import open_blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, FloatArray
 
@@ -105,7 +106,7 @@ def _video() -> list[Landmarks]:
 
 def _contender(values: dict[str, object], frames: list[Landmarks]) -> Contender:
     parameters = FaceMeshParameters(**values)  # type: ignore[arg-type]
-    enrichment = Enrichment(parameters)
+    enrichment = Enrichment(parameters, open_blendshapes)
 
     def step(number: int) -> None:
         points, points_z = frames[number % len(frames)]
@@ -118,7 +119,7 @@ def _contender(values: dict[str, object], frames: list[Landmarks]) -> Contender:
 def _enriched(smoothing: str, frames: list[Landmarks], camera: CameraModel) -> list[Face]:
     """Return the face of each frame after it went through `Enrichment`."""
     parameters = FaceMeshParameters(ids=True, pose=True, smoothing=smoothing)
-    enrichment, faces = Enrichment(parameters), []
+    enrichment, faces = Enrichment(parameters, open_blendshapes), []
     for number, (points, points_z) in enumerate(frames):
         face = Face(points=points, points_z=points_z, box=bounding_box(points))
         size = (camera.width, camera.height)

@@ -10,7 +10,7 @@ from pkgutil import extend_path
 # messages.
 __path__ = extend_path(__path__, __name__)
 
-from maix_facemesh_ros.backends import BackendError
+from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh

@@ -9,7 +9,8 @@ import numpy as np
 
 from maix_facemesh_ros.analysis.enrichment import Enrichment
 from maix_facemesh_ros.analysis.stream_stamps import StreamClock
-from maix_facemesh_ros.backends import OpenedBackend, open_backend
+from maix_facemesh_ros.backends.base import OpenedBackend
+from maix_facemesh_ros.backends.registry import open_backend, open_blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import Face, Picture, PictureError
 from maix_facemesh_ros.parameters import (
@@ -68,7 +69,7 @@ class FaceMesh:
         self.backend_name = opened.name
         self._backend = opened.detector
         self._backend_description = opened.description
-        self._enrichment = Enrichment(parameters)
+        self._enrichment = Enrichment(parameters, open_blendshapes)
         #: What takes the pictures, for `pose`; None: not known. It counts from the next picture on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()

@@ -7,11 +7,11 @@ from typing import Any
 
 from maix_facemesh_ros.analysis.enrichment import Enrichment
 from maix_facemesh_ros.analysis.stream_stamps import StreamClock
-from maix_facemesh_ros.backends import open_face_source
+from maix_facemesh_ros.backends.registry import open_blendshapes, open_face_source
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.parameters import NodeParameters
-from maix_facemesh_ros.sources.open import Report
+from maix_facemesh_ros.sources.base import Report
 
 
 class FaceStream:
@@ -46,7 +46,7 @@ class FaceStream:
         self._parameters = parameters
         self.backend_name = parameters.backend
         self._source = open_face_source(parameters, report)
-        self._enrichment = Enrichment(parameters)
+        self._enrichment = Enrichment(parameters, open_blendshapes)
         #: What takes the pictures, for `pose`; None: not known. It counts from the next picture on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()

@@ -82,7 +82,7 @@ USE = """
 import numpy
 from ament_index_python.packages import get_package_share_directory
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.backends import maixcam  # with what the device's app shares
+import maix_facemesh_ros.backends.maixcam.source  # with what the device's app shares
 
 print(get_package_share_directory("maix_facemesh_ros"))
 with FaceMesh() as mesh:

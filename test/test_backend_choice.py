@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from maix_facemesh_ros.backends import FACE_DETECTORS, FACE_SOURCES, BackendError, open_backend
+from maix_facemesh_ros.backends.base import BackendError
+from maix_facemesh_ros.backends.registry import FACE_DETECTORS, FACE_SOURCES, open_backend
 from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters, parameters_of
 from test_backend_maix import STAND_IN, run
 
 #: Opens the backend of `PARAMETERS`, which is put in front of it.
 OPEN = """
-from maix_facemesh_ros.backends import open_backend
+from maix_facemesh_ros.backends.registry import open_backend
 
 def attempt():
     try:

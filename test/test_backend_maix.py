@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.sources.open import SourceError, open_source
+from maix_facemesh_ros.backends.registry import open_image_source
+from maix_facemesh_ros.parameters import NodeParameters
+from maix_facemesh_ros.sources.base import SourceError
 
 STAND_IN = Path(__file__).resolve().with_name("maix_stand_in")
 
@@ -28,11 +30,12 @@ import cv2
 import numpy as np
 from skimage.data import astronaut
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.backends import BackendError
-from maix_facemesh_ros.backends.maix import MaixFaceDetector
+from maix_facemesh_ros.backends.base import BackendError
+from maix_facemesh_ros.backends.maix.detector import MaixFaceDetector
 from maix_facemesh_ros.face import PictureError
 from maix_facemesh_ros.parameters import FaceMeshParameters
-from maix_facemesh_ros.sources.open import SourceError, open_source
+from maix_facemesh_ros.sources.base import SourceError
+from maix_facemesh_ros.backends.maix.camera import MaixCamera
 
 answer = {}
 
@@ -474,7 +477,7 @@ def test_import_is_refused_off_the_main_thread_and_then_possible_on_it() -> None
             return result[0]
 
         answer["refused"] = in_thread(lambda: FaceMesh(backend="maix"))
-        answer["camera refused"] = in_thread(lambda: open_source("maix"))
+        answer["camera refused"] = in_thread(lambda: MaixCamera(print))
         answer["imported"] = "maix" in sys.modules
         mesh = FaceMesh(backend="maix")
         answer["used"] = in_thread(lambda: len(mesh.process(scene())))
@@ -492,13 +495,13 @@ def test_import_is_refused_off_the_main_thread_and_then_possible_on_it() -> None
 
 CAMERA = """
 from itertools import islice
-from maix_facemesh_ros.sources import open as picture_sources
+from maix_facemesh_ros.sources import base
 from maix_facemesh_ros.backends.maix import camera as maix_camera
 
 notices = []
-picture_sources.STALL = 0.6
+base.STALL = 0.6
 maix_camera.PATIENCE = 0.3
-source = open_source("maix", report=lambda notice: notices.append([notice.text, notice.warning]))
+source = MaixCamera(lambda notice: notices.append([notice.text, notice.warning]))
 import maix
 """
 
@@ -650,7 +653,7 @@ def test_a_camera_that_cannot_be_opened_is_one_clear_line() -> None:
             raise RuntimeError("Runtime error: camera open failed\\n")
         maix.camera.Camera.__init__ = fail
         try:
-            open_source("maix")
+            MaixCamera(print)
         except SourceError as error:
             answer = str(error)
         """
@@ -663,7 +666,7 @@ def test_a_camera_that_cannot_be_opened_is_one_clear_line() -> None:
 
 def test_without_maixpy_the_camera_is_no_source() -> None:
     with pytest.raises(SourceError, match="source 'maix' is the camera of a MaixCAM: MaixPy"):
-        open_source("maix")
+        open_image_source(NodeParameters(source="maix"), print)
     assert "maix" not in sys.modules
 
 

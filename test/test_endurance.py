@@ -28,7 +28,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.backends.onnx import PICTURES_UNTIL_REST
+from maix_facemesh_ros.backends.onnx.tracker import PICTURES_UNTIL_REST
 from maix_facemesh_ros.face import Face, Picture
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode

@@ -18,6 +18,7 @@ from maix_facemesh_ros.face import Picture, PictureError
 from maix_facemesh_ros.offline.main import main
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.recordings import RecordedPicture, Recording
+from maix_facemesh_ros.sources.base import SourceNotice
 from maix_facemesh_ros.sources.files import (
     AnimationFile,
     FileImage,
@@ -26,7 +27,7 @@ from maix_facemesh_ros.sources.files import (
     VideoFile,
     open_image_file,
 )
-from maix_facemesh_ros.sources.open import SourceNotice, open_source
+from maix_facemesh_ros.sources.open import open_source
 from recorded_bags import scene
 
 VIDEOS = Path(__file__).parent / "data" / "videos"

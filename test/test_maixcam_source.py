@@ -17,17 +17,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-import maix_facemesh_ros.backends.maixcam as maixcam
 from link_devices import FIRST_WIDTH, JPEG, TOKEN, DeviceEnd, DrivenDevice, SteadyDevice
 from link_peer import face_server, link, some_faces
 from maix_facemesh_ros.backends.maix_faces import face_of
-from maix_facemesh_ros.backends.maixcam import MaixCamFaceSource, connection
+from maix_facemesh_ros.backends.maixcam import checks, connection
+from maix_facemesh_ros.backends.maixcam import source as source_module
 from maix_facemesh_ros.backends.maixcam.checks import fault_of
 from maix_facemesh_ros.backends.maixcam.connection import Connection, DeviceLostError
+from maix_facemesh_ros.backends.maixcam.source import MaixCamFaceSource
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.maixcam_shared import link as host_link
 from maix_facemesh_ros.parameters import NodeParameters
-from maix_facemesh_ros.sources.open import SourceError, SourceNotice
+from maix_facemesh_ros.sources.base import SourceError, SourceNotice
 
 #: Seconds within which a user shall know what is wrong, and in which a device that is back has its
 #: host again.
@@ -351,7 +352,7 @@ def test_without_reconnect_the_first_failure_ends_it(host: Callable[..., Host]) 
 )
 def test_an_address_that_cannot_be_is_refused(address: str) -> None:
     with pytest.raises(SourceError, match=re.escape(repr(address))):
-        maixcam._address_of(address)
+        source_module._address_of(address)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +367,7 @@ def test_an_address_that_cannot_be_is_refused(address: str) -> None:
     ],
 )
 def test_addresses(text: str, host_name: str, port: int) -> None:
-    assert maixcam._address_of(text) == (host_name, port)
+    assert source_module._address_of(text) == (host_name, port)
 
 
 # Faults of the connection
@@ -400,7 +401,7 @@ def test_a_connection_that_is_cut_at_any_byte_loses_nothing_else(
     host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At every byte of the handshake, of a PONG, of faces and of a picture, over TCP."""
-    monkeypatch.setattr(maixcam, "WAITS", (0.0,))
+    monkeypatch.setattr(source_module, "WAITS", (0.0,))
     monkeypatch.setattr(connection, "FIRST_PING_INTERVAL", 0.0005)
     cuts = iter(range(10**9))
     lengths: list[int] = []
@@ -468,7 +469,7 @@ def test_a_cancellation_that_is_lost_does_not_keep_the_link_alive(
             lost.set()
         raise DeviceLostError("is not there")
 
-    monkeypatch.setattr(maixcam, "resolve", resolve)
+    monkeypatch.setattr(source_module, "resolve", resolve)
     received = host(1)
     assert waits.wait(20)
     received.close()
@@ -610,7 +611,7 @@ def test_frames_with_impossible_values_are_dropped_and_counted(host: Callable[..
         assert facts["frames with impossible values"] == str(len(IMPOSSIBLE))
         assert (facts["link"], facts["connections"]) == ("connected", "1")
     warnings = received.warnings
-    assert len(warnings) == maixcam.MOST_SAID + 1
+    assert len(warnings) == source_module.MOST_SAID + 1
     assert "are on /diagnostics only" in warnings[-1]
     for words, warning in zip(IMPOSSIBLE, warnings[:-1], strict=False):
         assert words.strip() in warning and warning.endswith("such frames are dropped")
@@ -642,7 +643,7 @@ def test_mutated_frames_give_possible_faces_or_a_reason() -> None:
         for each in frame.faces:
             face = face_of(each, (frame.crop_width, frame.crop_height))
             assert 0 <= face.score <= 1
-            assert np.abs(face.points).max(initial=0) < 5 * maixcam.checks.LARGEST_SIDE
+            assert np.abs(face.points).max(initial=0) < 5 * checks.LARGEST_SIDE
             assert np.isfinite(face.points_z).all()
     assert kept > 500 and dropped > 100 and refused > 100, (kept, dropped, refused)
 
@@ -693,16 +694,16 @@ def test_refusals_are_printable_and_are_said_a_few_times(
 
     with DrivenDevice(serve) as device:
         received = host(device.port)
-        eventually(lambda: device.connections > 2 * maixcam.MOST_SAID)
-        assert len(received.warnings) == maixcam.MOST_SAID + 1
+        eventually(lambda: device.connections > 2 * source_module.MOST_SAID)
+        assert len(received.warnings) == source_module.MOST_SAID + 1
         assert all(text.isprintable() and len(text) < 400 for text in received.warnings)
-        assert len(received.source._said) == maixcam.MOST_SAID + 1
+        assert len(received.source._said) == source_module.MOST_SAID + 1
 
 
 def test_a_fault_of_ours_does_not_end_the_link(
     host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maixcam, "REFUSED_WAIT", 0.01)
+    monkeypatch.setattr(source_module, "REFUSED_WAIT", 0.01)
     right, faults = host_link.decode_facts, iter([ValueError("a fault\nof this test")])
 
     def wrong_once(data: bytes) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.sources.open import OPEN_TIMEOUT
+from maix_facemesh_ros.sources.live import OPEN_TIMEOUT
 from mjpeg_server import MjpegServer
 from running_node import NodeProcess, Robot, StartNode
 

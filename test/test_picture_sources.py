@@ -13,15 +13,11 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros.face import Picture
-from maix_facemesh_ros.sources import open as picture_sources
+from maix_facemesh_ros.sources import base, live
+from maix_facemesh_ros.sources.base import SourceError, SourceNotice, SourcePicture
 from maix_facemesh_ros.sources.files import ASSUMED_RATE
-from maix_facemesh_ros.sources.open import (
-    SourceError,
-    SourceNotice,
-    SourcePicture,
-    open_source,
-    public_name,
-)
+from maix_facemesh_ros.sources.names import public_name
+from maix_facemesh_ros.sources.open import open_source
 from mjpeg_server import MjpegServer
 
 RATE = 50.0
@@ -315,11 +311,11 @@ def camera() -> Iterator[MjpegServer]:
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that takes seconds takes less."""
-    monkeypatch.setattr(picture_sources, "STALL", 0.5)
-    monkeypatch.setattr(picture_sources, "READ_TIMEOUT", 1.5)
-    monkeypatch.setattr(picture_sources, "OPEN_TIMEOUT", 1.5)
-    monkeypatch.setattr(picture_sources, "FIRST_WAIT", 0.1)
-    monkeypatch.setattr(picture_sources, "LONGEST_WAIT", 0.4)
+    monkeypatch.setattr(base, "STALL", 0.5)
+    monkeypatch.setattr(live, "READ_TIMEOUT", 1.5)
+    monkeypatch.setattr(live, "OPEN_TIMEOUT", 1.5)
+    monkeypatch.setattr(live, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(live, "LONGEST_WAIT", 0.4)
 
 
 def test_url_gives_pictures_under_the_time_they_were_read(camera: MjpegServer) -> None:
@@ -413,7 +409,7 @@ def test_url_with_a_password_that_is_needed_and_not_shown() -> None:
 
 
 def test_url_is_closed_at_once_while_it_waits_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_sources, "FIRST_WAIT", 10 * TIMEOUT)
+    monkeypatch.setattr(live, "FIRST_WAIT", 10 * TIMEOUT)
     camera = MjpegServer(picture())
     camera.server_close()
     reading = Reading(camera.url)

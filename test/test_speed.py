@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.backends.onnx import PICTURES_UNTIL_REST
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.network import Network
+from maix_facemesh_ros.backends.onnx.tracker import PICTURES_UNTIL_REST
 from maix_facemesh_ros.backends.onnx.variants import model_file
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import find_model
@@ -181,7 +181,7 @@ import cv2
 from pathlib import Path
 from skimage.data import astronaut
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.backends.onnx import PICTURES_UNTIL_REST
+from maix_facemesh_ros.backends.onnx.tracker import PICTURES_UNTIL_REST
 
 def megabytes():
     status = Path("/proc/self/status").read_text()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -12,18 +13,29 @@ from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator
 from maix_facemesh_ros.analysis.identity import FaceIds
 from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother, OneEuro
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.face import Face, FloatArray
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
-if TYPE_CHECKING:
-    from maix_facemesh_ros.backends.onnx.blendshapes import BlendshapesNetwork
+
+class ExpressionScorer(Protocol):
+    """Computes expression scores from landmarks."""
+
+    def score(self, points: FloatArray) -> FloatArray:
+        """Return (52,) scores, 0 to 1, of (478, 2) landmarks in pixels of the image."""
+        ...
 
 
 class Enrichment:
     """Fills in the faces of one stream of pictures, and keeps what is wanted of them."""
 
-    def __init__(self, parameters: FaceMeshParameters) -> None:
+    def __init__(
+        self, parameters: FaceMeshParameters, open_blendshapes: Callable[[], ExpressionScorer]
+    ) -> None:
         """Load what the parameters ask for.
+
+        Args:
+            parameters: those of the start.
+            open_blendshapes: loads the blendshape network; called when scores are first asked for.
 
         Raises:
             ModelError: a model file is missing or damaged.
@@ -31,7 +43,8 @@ class Enrichment:
         self._ids: FaceIds | None = FaceIds() if parameters.has_ids else None
         self._smoother = LandmarkSmoother()
         self._pose: HeadPoseEstimator | None = None
-        self._blendshapes: BlendshapesNetwork | None = None
+        self._open_blendshapes = open_blendshapes
+        self._blendshapes: ExpressionScorer | None = None
         if parameters.blendshapes:
             self._load_blendshapes()
 
@@ -92,13 +105,9 @@ class Enrichment:
             if len(face.points):
                 _find_head(face, self._pose, with_gaze=parameters.gaze)
 
-    def _load_blendshapes(self) -> BlendshapesNetwork:
+    def _load_blendshapes(self) -> ExpressionScorer:
         if self._blendshapes is None:
-            # Loaded when it is first wanted, and from the onnx backend's module, the home of
-            # onnxruntime.
-            from maix_facemesh_ros.backends.onnx.blendshapes import BlendshapesNetwork
-
-            self._blendshapes = BlendshapesNetwork()
+            self._blendshapes = self._open_blendshapes()
         return self._blendshapes
 
 

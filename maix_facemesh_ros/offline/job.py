@@ -18,7 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from maix_facemesh_ros.backends.onnx import open_networks
+from maix_facemesh_ros.backends.onnx.tracker import open_networks
 from maix_facemesh_ros.bags.storage import BagRecord, BagTopic, Damage, disk_errors
 from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.face import Face

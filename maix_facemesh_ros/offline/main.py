@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from maix_facemesh_ros.backends import BackendError
+from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.bags.storage import MIB, BagError, UnpackLimits
 from maix_facemesh_ros.bags.writer import STORAGES
 from maix_facemesh_ros.model_files import ModelError

@@ -19,10 +19,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.backends.onnx import LandmarkFinder, Networks
 from maix_facemesh_ros.backends.onnx.detection import BoxDetector, Detection
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
 from maix_facemesh_ros.backends.onnx.roi import Roi
+from maix_facemesh_ros.backends.onnx.tracker import LandmarkFinder, Networks
 from maix_facemesh_ros.bags.storage import BagError, Damage
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.messages.image import ImageMessage, Stamp

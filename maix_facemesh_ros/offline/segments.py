@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector, open_networks
+from maix_facemesh_ros.backends.onnx.tracker import Networks, OnnxFaceDetector, open_networks
 from maix_facemesh_ros.bags.storage import UnpackLimits
 from maix_facemesh_ros.face import Face, Picture, PictureError
 from maix_facemesh_ros.face_mesh import check_picture

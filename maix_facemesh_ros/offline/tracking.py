@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.analysis.stream_stamps import StampCheck
-from maix_facemesh_ros.backends import OpenedBackend
-from maix_facemesh_ros.backends.onnx import Networks, OnnxFaceDetector
+from maix_facemesh_ros.backends.base import OpenedBackend
+from maix_facemesh_ros.backends.onnx.tracker import Networks, OnnxFaceDetector
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, deserialize
 from maix_facemesh_ros.camera.calibration import camera_of, is_rectified, read_calibration
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel

@@ -198,9 +198,7 @@ class ViewParameters(ParameterTable):
         "Where to listen. 127.0.0.1: for browsers on this machine; 0.0.0.0: for those of other "
         "machines too, which takes token_file, token or open_to_all.",
     )
-    port: int = parameter(
-        8478, "Port to listen at; 0: any that is free.", minimum=0, maximum=65535
-    )
+    port: int = parameter(8478, "Port to listen at; 0: any that is free.", minimum=0, maximum=65535)
     token_file: str = parameter(
         "",
         "A file that holds a token, which browsers have to give. Where there is no such file, it "

@@ -1,4 +1,4 @@
-"""Tables of parameters: default, meaning, range, and whether a parameter may change while running."""
+"""Tables of parameters: default, meaning, range, and whether each may change while running."""
 
 from __future__ import annotations
 
@@ -122,6 +122,7 @@ def _one_of(choices: tuple[Any, ...]) -> str:
 
 
 def description_of(table: type, name: str) -> str:
+    """Return the description of a parameter of another table, so that it stands in one place."""
     (description,) = (
         field.metadata["description"] for field in dataclasses.fields(table) if field.name == name
     )
@@ -137,6 +138,15 @@ def parameter(
     choices: tuple[Any, ...] = (),
     changeable: bool = False,
 ) -> Any:
+    """Declare a parameter as a field of a `ParameterTable`.
+
+    Args:
+        default: its type is the parameter's type.
+        description: what the parameter does, for people to read.
+        minimum, maximum: the range of a number, ends included.
+        choices: the only values, where there are some.
+        changeable: whether the parameter may change while running.
+    """
     facts = {
         "description": description,
         "minimum": minimum,

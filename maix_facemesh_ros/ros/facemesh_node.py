@@ -27,7 +27,8 @@ from std_msgs.msg import Header
 
 from maix_facemesh_ros.analysis.enrichment import camera_of_pictures
 from maix_facemesh_ros.analysis.stream_stamps import StampCheck
-from maix_facemesh_ros.backends import FACE_SOURCES, BackendError
+from maix_facemesh_ros.backends.base import BackendError
+from maix_facemesh_ros.backends.registry import FACE_SOURCES, open_image_source
 from maix_facemesh_ros.camera.calibration import is_rectified
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
 from maix_facemesh_ros.face_mesh import FaceMesh
@@ -68,12 +69,7 @@ from maix_facemesh_ros.ros.publishers.interop import open_other_packages
 from maix_facemesh_ros.ros.publishers.markers import FaceMarkers
 from maix_facemesh_ros.ros.publishers.tf_broadcaster import FaceFrames
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
-from maix_facemesh_ros.sources.open import (
-    PictureSource,
-    SourceError,
-    SourceNotice,
-    open_source,
-)
+from maix_facemesh_ros.sources.base import PictureSource, SourceError, SourceNotice
 
 #: Seconds that a camera or URL may take to end its last read when the node stops.
 READER_TIMEOUT = 0.5
@@ -190,9 +186,7 @@ class FaceMeshNode(ParameterNode):
     def _take_pictures_from(self, parameters: NodeParameters) -> str:
         """Open the source or subscribe to the topic; returns its name."""
         if parameters.source:
-            self._source = open_source(
-                parameters.source, loop=parameters.source_loop, report=self._on_source_notice
-            )
+            self._source = open_image_source(parameters, self._on_source_notice)
             return self._source.name
         self._transport = TRANSPORTS[parameters.image_transport]
         images = AdaptiveSubscription(

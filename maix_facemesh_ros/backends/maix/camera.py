@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from maix_facemesh_ros.backends import BackendError
+from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.maix.import_maix import import_maix, words_of
-from maix_facemesh_ros.sources.open import Report, SourceError, SourcePicture, Watchdog
+from maix_facemesh_ros.sources.base import Report, SourceError, SourcePicture, Watchdog
 
 #: Width and height of the pictures. It is MaixCDK's default and the input size of MaixCAM2's
 #: detectors (docs/doc/en/vision/yolov5.md of MaixPy), so that nothing is scaled for them. MaixCDK

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
-from maix_facemesh_ros.backends import BackendError
+from maix_facemesh_ros.backends.base import BackendError
 
 #: What this package uses of it; another module of this name would not have it.
 _PARTS = ("camera", "image", "nn", "sys")

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from maix_facemesh_ros.backends import BackendError
+from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.face import FloatArray, Picture
 from maix_facemesh_ros.model_files import ModelError
 

@@ -22,7 +22,7 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from tqdm import tqdm
 
-from maix_facemesh_ros.backends import FACE_SOURCES
+from maix_facemesh_ros.backends.registry import FACE_SOURCES
 from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.bags.message_types import FACE_ARRAY
 from maix_facemesh_ros.bags.reader import Bag

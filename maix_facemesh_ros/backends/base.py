@@ -1,0 +1,84 @@
+"""What a backend is.
+
+A `FaceDetector` answers pictures; a `FaceSource` gives faces of pictures that it takes itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture
+from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
+
+
+class BackendError(RuntimeError):
+    """A backend cannot run here; the message says what it needs."""
+
+
+class FaceDetector(Protocol):
+    """Finds the faces of a picture with their 478 landmarks."""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What runs where, by name, for people to read."""
+        ...
+
+    def detect(self, picture: Picture, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
+        """Return the faces of a uint8 (H, W, 3) picture, largest first, with all their landmarks.
+
+        With `parameters.tracking` the picture follows the one of the last call, and each face
+        carries its id.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Forget the pictures before: the next one starts a new stream."""
+        ...
+
+    def close(self) -> None:
+        """Free what the backend holds."""
+        ...
+
+
+class FaceSource(Protocol):
+    """Gives the faces of pictures that it takes itself."""
+
+    #: The source as it may be shown.
+    name: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What runs where, and how well it is connected, by name, for people to read."""
+        ...
+
+    def frames(self) -> Iterator[FaceFrame | JpegFrame]:
+        """Give frames as they come until the source is closed; to be iterated once, in one thread.
+
+        Raises:
+            SourceError: it is lost, and shall not be waited for.
+        """
+        ...
+
+    def change(self, parameters: NodeParameters) -> None:
+        """Let the following frames be found with these parameters; from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Give no more frames, from any thread."""
+        ...
+
+
+class OpenedBackend(NamedTuple):
+    """A face detector, and how it came to be chosen."""
+
+    #: Of `FACE_DETECTORS`.
+    name: str
+    #: Why `auto` has chosen it, in words; empty when the parameters name it.
+    reason: str
+    detector: FaceDetector
+
+    @property
+    def description(self) -> str:
+        """The name and, if there is one, the reason, for people to read."""
+        return f"{self.name} ({self.reason})" if self.reason else self.name

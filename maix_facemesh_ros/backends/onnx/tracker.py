@@ -1,0 +1,334 @@
+"""The onnx backend: MediaPipe's networks, or a user's own face detector, on onnxruntime.
+
+One picture's way, in order: detection → roi → crop → landmarks → projection → next roi.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
+
+from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
+from maix_facemesh_ros.backends.onnx.detection import BoxDetector, Detection
+from maix_facemesh_ros.backends.onnx.flow import FaceFlow
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.roi import (
+    Roi,
+    bounding_box,
+    containment,
+    overlap,
+    roi_from_detection,
+    roi_from_landmarks,
+)
+from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
+from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
+from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.parameters import FaceMeshParameters
+
+#: detector: how to open it, given the path of the user's file and the execution provider.
+DETECTORS: dict[str, Callable[[Path, str], BoxDetector]] = {
+    "full_range": lambda _, provider: FullRangeDetector(provider),
+    "short_range": lambda _, provider: ShortRangeDetector(provider),
+    "yolov8_face": YoloV8FaceDetector,
+    "yunet": YuNetDetector,
+}
+
+
+class LandmarkFinder(Protocol):
+    """A network that finds the landmarks of the face in a ROI."""
+
+    #: Name of what computes, and of the model's file.
+    provider: str
+    file_name: str
+
+    def find(self, picture: Picture, roi: Roi, *, bgr: bool) -> FaceLandmarks:
+        """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) picture."""
+        ...
+
+    def give_back_memory(self) -> None:
+        """Give back the memory that the detector has left for its next run."""
+        ...
+
+
+class Networks(NamedTuple):
+    """What looks at pictures. Both depend on nothing but the picture and their arguments."""
+
+    detector: BoxDetector
+    landmarks: LandmarkFinder
+
+
+def open_networks(parameters: FaceMeshParameters) -> Networks:
+    """Load the networks that the parameters ask for.
+
+    Raises:
+        BackendError: the execution provider is not there.
+        ModelError: a model file is missing, damaged, or not the network it should be.
+    """
+    provider = parameters.execution_provider
+    detector = DETECTORS[parameters.detector](Path(parameters.detector_model), provider)
+    return Networks(detector, FaceLandmarksNetwork(provider))
+
+
+#: Two sets of landmarks are of one face when this much of the smaller one's box lies in the other:
+#: a detector may take a part of a near face for another face. MediaPipe compares whole faces only
+#: (AssociationNormRectCalculator in face_landmarker_graph.cc, intersection over union 0.5).
+SAME_LANDMARKS_CONTAINMENT = 0.7
+
+#: A face that was lost may come out again from behind another one: for this many pictures the
+#: detector looks for it in every n-th.
+PICTURES_AFTER_A_LOSS = 15
+LOOK_AFTER_A_LOSS = 3
+
+#: When the detector has not looked at so many pictures, for a second or so, its memory is given
+#: back: 23 MB of the default one's at 640x480.
+PICTURES_UNTIL_REST = 30
+
+#: A detector's box and a landmarks' box of one face overlap by more than this; they frame it
+#: differently.
+SAME_BOX_OVERLAP = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """A face to be followed into the next picture."""
+
+    id: int
+    roi: Roi
+    #: The detector's confidence when it last looked at this face.
+    score: float
+
+
+_Face = TypeVar("_Face", Roi, _Track)
+
+
+class OnnxFaceDetector:
+    """Finds faces and their landmarks on the host's processor."""
+
+    def __init__(self, parameters: FaceMeshParameters, networks: Networks | None = None) -> None:
+        """Load the networks, or take those that are given.
+
+        Raises:
+            BackendError: the execution provider is not there.
+            ModelError: a model file is missing, damaged, or not the network it should be.
+        """
+        self._detector, self._landmarks = networks or open_networks(parameters)
+        threads = parameters.threads or len(os.sched_getaffinity(0))
+        self.facts = {
+            "detector": parameters.detector,
+            "detector model": parameters.detector_model or "the package's own",
+            "landmarks model": self._landmarks.file_name,
+            "execution provider": self._landmarks.provider,
+            "threads": str(threads),
+        }
+        # Beside the thread that asks, which does its part.
+        self._more_threads = threads - 1
+        self._made_pool: ThreadPoolExecutor | None = None
+        self._pool_process = 0
+        self._new_ids = count(1)
+        self.forget()
+
+    def forget(self) -> None:
+        """See `backends.FaceDetector`."""
+        self._tracks: list[_Track] = []
+        self._flows: dict[int, FaceFlow] = {}
+        self._pictures_since_look = 0
+        self._pictures_since_loss = PICTURES_AFTER_A_LOSS
+        self._untracked_in_view = False
+
+    def close(self) -> None:
+        """See `backends.FaceDetector`."""
+        if self._made_pool is not None and self._pool_process == os.getpid():
+            self._made_pool.shutdown()
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """Return the threads of this process: of those a fork does not take along any."""
+        if self._made_pool is None or self._pool_process != os.getpid():
+            self._made_pool = ThreadPoolExecutor(self._more_threads, "face_landmarks")
+            self._pool_process = os.getpid()
+        return self._made_pool
+
+    def detect(self, picture: Picture, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
+        """See `backends.FaceDetector`."""
+        if not parameters.tracking:
+            return _largest_first(self._find_new(picture, parameters, bgr, known=[]))
+
+        faces = self._follow(picture, parameters, bgr)
+        if self._must_look(faces, parameters):
+            self._pictures_since_look = 0
+            faces += self._find_new(picture, parameters, bgr, known=faces)
+        else:
+            self._pictures_since_look += 1
+            if self._pictures_since_look == PICTURES_UNTIL_REST:
+                self._landmarks.give_back_memory()
+
+        for face in faces:
+            if len(face.points):
+                face.id = face.id or next(self._new_ids)
+                face.box = bounding_box(face.points)
+        faces = _largest_first(faces)
+        self._untracked_in_view = any(face.id == 0 for face in faces)
+        self._tracks = [
+            _Track(face.id, roi_from_landmarks(face.points), face.score)
+            for face in faces
+            if face.id
+        ]
+        flows = self._flows
+        self._flows = {track.id: flows[track.id] for track in self._tracks if track.id in flows}
+        return faces
+
+    def _follow(self, picture: Picture, parameters: FaceMeshParameters, bgr: bool) -> list[Face]:
+        """Find the tracked faces again where their last landmarks say; lost ones are left out."""
+        tracks = self._tracks[: parameters.face_limit]
+        faces: list[Face] = []
+        find = partial(self._find_again, picture, bgr=bgr, interval=parameters.landmarks_interval)
+        for track, landmarks in zip(tracks, self._side_by_side(find, tracks), strict=True):
+            is_face = landmarks.presence >= parameters.landmarks_conf_th
+            if is_face and not _is_among(landmarks, faces):
+                face = Face(id=track.id, score=track.score)
+                _set_landmarks(face, landmarks)
+                faces.append(face)
+        return faces
+
+    def _must_look(self, followed: list[Face], parameters: FaceMeshParameters) -> bool:
+        """Whether the detector must look at this picture for faces beside those followed."""
+        if parameters.face_limit is not None and len(followed) >= parameters.face_limit:
+            return False
+        lost_one = len(followed) < len(self._tracks)  # it may be elsewhere in this very picture
+        self._pictures_since_loss = 0 if lost_one else self._pictures_since_loss + 1
+        searching = self._pictures_since_loss < PICTURES_AFTER_A_LOSS
+        interval = min(LOOK_AFTER_A_LOSS if searching else math.inf, parameters.detect_interval)
+        return (
+            not followed
+            or lost_one
+            or self._untracked_in_view  # faces without landmarks are seen by the detector only
+            or self._pictures_since_look + 1 >= interval
+        )
+
+    def _find_new(
+        self, picture: Picture, parameters: FaceMeshParameters, bgr: bool, known: list[Face]
+    ) -> list[Face]:
+        """Detect faces and find their landmarks, the largest first, up to the face limit.
+
+        Args:
+            known: faces already found in this picture; their score and key points are brought up to
+                date.
+        """
+        detections = self._detector.detect(
+            picture,
+            bgr=bgr,
+            score_threshold=parameters.detect_conf_th,
+            overlap_threshold=parameters.detect_iou_th,
+            min_face_size=parameters.min_face_size,
+        )
+        candidates = iter(
+            sorted(
+                (detection for detection in detections if not _recognise(detection, known)),
+                key=lambda detection: -detection.area,
+            )
+        )
+        room = None if parameters.face_limit is None else parameters.face_limit - len(known)
+        find = partial(self._landmarks.find, picture, bgr=bgr)
+        found: list[Face] = []
+        # A candidate without landmarks makes room for the next, so that no face is missed for it.
+        while batch := list(islice(candidates, None if room is None else room - len(found))):
+            rois = [roi_from_detection(d.box, d.keypoints, self._detector.roi_rule) for d in batch]
+            for detection, landmarks in zip(batch, self._side_by_side(find, rois), strict=True):
+                face = Face(
+                    score=detection.score, box=detection.box, box_keypoints=detection.keypoints
+                )
+                if landmarks.presence >= parameters.landmarks_conf_th:
+                    if not _is_among(landmarks, known + found):
+                        _set_landmarks(face, landmarks)
+                        found.append(face)
+                elif not parameters.require_landmarks:
+                    face.landmarks_score = landmarks.presence
+                    found.append(face)
+        return found
+
+    def _find_again(
+        self, picture: Picture, track: _Track, *, bgr: bool, interval: int
+    ) -> FaceLandmarks:
+        """Find the landmarks of a tracked face, or let the last ones move along with it."""
+        if interval <= 1:
+            return self._landmarks.find(picture, track.roi, bgr=bgr)
+        flow = self._flows.get(track.id)
+        if flow is not None:
+            landmarks = flow.landmarks_in(picture, interval, bgr=bgr)
+            if landmarks is not None:
+                return landmarks
+        landmarks = self._landmarks.find(picture, track.roi, bgr=bgr)
+        self._flows[track.id] = FaceFlow(picture, track.roi, landmarks, bgr=bgr)
+        return landmarks
+
+    def _side_by_side(
+        self, find: Callable[[_Face], FaceLandmarks], faces: Sequence[_Face]
+    ) -> list[FaceLandmarks]:
+        """Find the landmarks of each face, in all threads: also in this one.
+
+        Were it to wait instead, the system would often wake the others on one processor.
+        """
+        found: dict[int, FaceLandmarks] = {}
+        waiting = deque(enumerate(faces))
+
+        def find_the_next() -> None:
+            while waiting:
+                try:
+                    number, face = waiting.popleft()
+                except IndexError:  # Another thread was faster.
+                    return
+                found[number] = find(face)
+
+        others = []
+        helping = min(self._more_threads, len(faces) - 1)
+        if helping > 0:
+            pool = self._pool()
+            others = [pool.submit(find_the_next) for _ in range(helping)]
+        try:
+            find_the_next()
+        finally:
+            if others:
+                wait(others)
+        for other in others:
+            other.result()  # raises what went wrong there
+        return [found[number] for number in range(len(faces))]
+
+
+def _set_landmarks(face: Face, landmarks: FaceLandmarks) -> None:
+    face.landmarks_score = landmarks.presence
+    face.points = landmarks.points
+    face.points_z = landmarks.points_z
+    face.points_rel = landmarks.points_rel
+
+
+def _is_among(landmarks: FaceLandmarks, faces: list[Face]) -> bool:
+    """Whether these landmarks are of a face that is already there."""
+    if not faces:
+        return False
+    box = bounding_box(landmarks.points)
+    return any(
+        containment(box, bounding_box(face.points)) > SAME_LANDMARKS_CONTAINMENT
+        for face in faces
+        if len(face.points)
+    )
+
+
+def _recognise(detection: Detection, known: list[Face]) -> bool:
+    """Whether a detection is a known face; if so, give that face the detector's news."""
+    for face in known:
+        if overlap(detection.box, bounding_box(face.points)) > SAME_BOX_OVERLAP:
+            face.score = detection.score
+            face.box_keypoints = detection.keypoints
+            return True
+    return False
+
+
+def _largest_first(faces: list[Face]) -> list[Face]:
+    return sorted(faces, key=lambda face: -face.box[2] * face.box[3])

@@ -1,0 +1,147 @@
+"""The backends by name: each is one class of a module, imported only when it is chosen."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple, cast
+
+from maix_facemesh_ros.analysis.enrichment import ExpressionScorer
+from maix_facemesh_ros.backends.base import BackendError, FaceDetector, FaceSource, OpenedBackend
+from maix_facemesh_ros.backends.maix.import_maix import check_thread, import_maix, words_of
+from maix_facemesh_ros.missing_packages import how_to_install
+from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
+from maix_facemesh_ros.sources.base import PictureSource, Report
+from maix_facemesh_ros.sources.open import open_source
+
+
+class _Backend(NamedTuple):
+    """Where a backend's class is; imported only when it is chosen."""
+
+    module: str
+    class_name: str
+    #: What it needs that this package does not bring, and how to get it.
+    needs: str
+
+
+FACE_DETECTORS = {
+    "onnx": _Backend(
+        "maix_facemesh_ros.backends.onnx.tracker",
+        "OnnxFaceDetector",
+        needs="onnxruntime and OpenCV",
+    ),
+    "maix": _Backend(
+        "maix_facemesh_ros.backends.maix.detector",
+        "MaixFaceDetector",
+        needs="numpy, OpenCV and MaixPy, which the system image of a MaixCAM2 has",
+    ),
+}
+
+#: backend: its module and class, imported only when it is chosen.
+FACE_SOURCES = {
+    "maixcam": ("maix_facemesh_ros.backends.maixcam.source", "MaixCamFaceSource"),
+}
+
+
+def open_backend(parameters: FaceMeshParameters) -> OpenedBackend:
+    """Open the backend that the parameters ask for.
+
+    `auto` is maix on a MaixCAM and onnx elsewhere. On a MaixCAM where maix cannot run, it does not
+    become onnx: that takes the processor of the device many times as long, so it is for the user to
+    say.
+
+    Raises:
+        BackendError: it cannot run here, or it takes no pictures.
+        ModelError: a model file is missing, damaged, or not the network it should be.
+    """
+    name, reason = parameters.backend, ""
+    if name in FACE_SOURCES:
+        raise BackendError(
+            f"backend {name!r} takes no pictures: it gives the faces of a device's own camera. "
+            "Open it with FaceStream or facemesh_node"
+        )
+    if name == "auto":
+        name, reason = _choose()
+    backend = FACE_DETECTORS[name]
+    try:
+        backend_class = getattr(import_module(backend.module), backend.class_name)
+        return OpenedBackend(name, reason, cast(FaceDetector, backend_class(parameters)))
+    except ImportError as error:
+        raise BackendError(
+            f"{_chosen(name, reason)} cannot run here: {error}. It needs {backend.needs}"
+            + _advice(error)
+        ) from error
+    except BackendError as error:
+        instead = ""
+        if reason and name != "onnx":
+            instead = "; to compute on the processor instead, set backend to onnx"
+        raise BackendError(f"{_chosen(name, reason)} cannot run here: {error}{instead}") from error
+
+
+def _advice(error: ImportError) -> str:
+    advice = how_to_install((error.name or "").partition(".")[0])
+    return f": {advice}" if advice else ""
+
+
+def _chosen(name: str, reason: str) -> str:
+    return f"backend {name!r}" + (f", chosen because {reason}," if reason else "")
+
+
+def _choose() -> tuple[str, str]:
+    """Return the backend for this machine, and why.
+
+    Raises:
+        BackendError: it can be told on the main thread only.
+    """
+    if find_spec("maix") is None:
+        return "onnx", "this is no MaixCAM: there is no module maix"
+    check_thread()
+    try:
+        device = str(import_maix().sys.device_name())
+    except BackendError as error:
+        words = words_of(error.__cause__ or error)
+        return "onnx", f"this is taken for no MaixCAM: module maix cannot be imported ({words})"
+    if not device.lower().startswith("maixcam"):
+        return "onnx", f"this is no MaixCAM: MaixPy calls it {device!r}"
+    return "maix", f"this is a {device}"
+
+
+def open_face_source(parameters: NodeParameters, report: Report) -> FaceSource:
+    """Open the face source that the parameters ask for.
+
+    Args:
+        parameters: with a `backend` of `FACE_SOURCES`.
+        report: is told of what goes wrong while the source runs, and when it is right again.
+
+    Raises:
+        SourceError: an address or file that cannot be right.
+    """
+    module, class_name = FACE_SOURCES[parameters.backend]
+    return cast(FaceSource, getattr(import_module(module), class_name)(parameters, report))
+
+
+def open_image_source(parameters: NodeParameters, report: Report) -> PictureSource:
+    """Open the image source that the parameters name; `maix` is the camera of this MaixCAM.
+
+    Raises:
+        SourceError: there is no such source, or nothing in it that can be read.
+    """
+    if parameters.source == "maix":
+        # Imported here, because a MaixCAM is the only machine that has this camera.
+        from maix_facemesh_ros.backends.maix.camera import MaixCamera
+
+        return MaixCamera(report)
+    return open_source(parameters.source, loop=parameters.source_loop, report=report)
+
+
+def open_blendshapes() -> ExpressionScorer:
+    """Load the blendshape network; it runs on onnxruntime whatever the backend.
+
+    Raises:
+        BackendError: onnxruntime cannot run here.
+        ModelError: its file is missing or damaged.
+    """
+    # Imported when it is first wanted: onnxruntime takes time and memory.
+    from maix_facemesh_ros.backends.onnx.blendshapes import BlendshapesNetwork
+
+    return BlendshapesNetwork()
