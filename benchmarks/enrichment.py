@@ -18,7 +18,7 @@ from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, FloatArray
 
 # The heads are put before the camera as those of the tests.
-sys.path.append(str(Path(__file__).resolve().parent.parent / "test"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "test/support"))
 
 from posed_faces import degrees_between, head_at, rotation, see
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 # The sequences are those of the tests.
-sys.path.append(str(Path(__file__).resolve().parent.parent / "test"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "test/support"))
 
 from benchmarks.measurement import Figure
 from benchmarks.options import Options

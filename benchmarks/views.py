@@ -36,7 +36,7 @@ from skimage import data
 from maix_facemesh_ros.face import Picture
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test/support"))
 from benchmarks.measurement import Figure
 from benchmarks.options import Options
 from benchmarks.report import Row, Section

@@ -82,7 +82,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("quick"):
         run = {file for file in QUICK if not missing_packages(file)}
-        collect_ignore.extend(path.name for path in HERE.glob("test_*.py") if path.name not in run)
+        tests = (path for path in HERE.rglob("test_*.py") if path.name not in run)
+        collect_ignore.extend(path.relative_to(HERE).as_posix() for path in tests)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -53,7 +53,7 @@ def test_node_and_view_run_with_the_versions_of_ubuntu_22_04() -> None:
         [python, "-c", PRINT_VERSIONS], env=kept, capture_output=True, text=True, check=True
     )
     tests = subprocess.run(
-        [python, "-m", "pytest", "-q", "test/test_distros.py", "test/test_face_mesh.py"],
+        [python, "-m", "pytest", "-q", "test/ros/test_distros.py", "test/test_face_mesh.py"],
         env={**kept, "AMENT_PREFIX_PATH": str(folder)},
         cwd=SOURCE,
         capture_output=True,

@@ -19,7 +19,7 @@ from maix_facemesh_ros.start import PROGRAMS
 
 SOURCE = Path(__file__).parent.parent
 PACKAGE = "maix_facemesh_ros"
-STAND_IN = str(Path(__file__).parent / "missing_stand_in")
+STAND_IN = str(Path(__file__).parent / "support/missing_stand_in")
 
 #: Modules whose rosdep key has another name.
 KEYS = {

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_calibration import CALIBRATION
 
 from maix_facemesh_ros.browser.access import AccessError, token_of
 from maix_facemesh_ros.camera.calibration import read_calibration
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.user_files import LARGEST_FILE, path_of, read_small_file
-from test_calibration import CALIBRATION
 
 #: Nine levels of nine aliases each: 387 million texts.
 ALIASES = (

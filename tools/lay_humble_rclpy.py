@@ -2,7 +2,7 @@
 
     tools/lay_humble_rclpy.py CHECKOUT FOLDER
     PYTHONPATH=FOLDER ROS_PYTHON_CHECK_FIELDS=1 AMENT_PREFIX_PATH=$PWD/.venv \
-        .venv/bin/pytest test/test_node.py
+        .venv/bin/pytest test/ros/test_node.py
 
 CHECKOUT is a folder with the branch humble of https://github.com/ros2/rclpy. PyPI has no wheels of
 Humble: its Python files go over the compiled module of Jazzy's, and what that calls or takes

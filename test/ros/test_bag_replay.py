@@ -1,0 +1,164 @@
+"""Two bags played into facemesh_node give the golden faces, picture for picture, stamp for stamp.
+
+The golden faces are bags of `faces` in test/data/replay. After a change that is meant to change
+them: python test/ros/test_bag_replay.py. docs/replay.md tells how to have such a test of your bags.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+
+from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, stamp_of
+from replay_bags import DELAY, SECOND, BagMaker, image_message, moving_scene, stamps
+
+pytest_plugins = ["running_node"]
+
+pytestmark = pytest.mark.usefixtures("own_network")
+
+GOLDEN = Path(__file__).parents[1] / "data" / "replay"
+
+#: Seconds for one replay. Generous: the machine may have other work.
+TIMEOUT = 120.0
+
+EXACTLY = ("--pixels", "0", "--scores", "0", "--distances", "0", "--degrees", "0")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A bag to play and the golden faces, both by this name, and how the node is to answer."""
+
+    name: str
+    topic: str
+    #: Parameters of the node.
+    parameters: tuple[str, ...]
+
+    @property
+    def golden(self) -> Path:
+        """Folder with the golden faces."""
+        return GOLDEN / self.name
+
+    def make_bag(self, folder: Path) -> Path:
+        """Make the bag in a folder, the same every time."""
+        with BagMaker(folder / self.name) as bag:
+            for stamp, picture in zip(stamps(), moving_scene(), strict=False):
+                message = image_message(picture, stamp, jpeg=self.topic.endswith("/compressed"))
+                bag.write(self.topic, message, stamp + DELAY)
+        return folder / self.name
+
+    def command(self, folder: Path, *options: str | Path) -> list[str | Path]:
+        """Return what plays the bag in that folder into a node of its own."""
+        return [
+            *(sys.executable, "-m", "maix_facemesh_ros.ros.replay.main", folder / self.name),
+            "--start-node",
+            *(part for parameter in self.parameters for part in ("-p", parameter)),
+            *options,
+        ]
+
+    def play(self, folder: Path, *options: str | Path) -> None:
+        """Play it; the faces that are to be checked are right."""
+        subprocess.run(self.command(folder, *options), check=True, timeout=TIMEOUT)
+
+
+#: Faces that are tracked, smoothed or told apart for half a second depend on the pictures before;
+#: without any of it each picture stands alone.
+RAW = Replay("raw", "/camera/image_raw", ("tracking:=true",))
+JPEG = Replay(
+    "jpeg",
+    "/camera/image_raw/compressed",
+    ("tracking:=false", "smoothing:=off", "id_timeout:=5.0", "landmarks_num:=68"),
+)
+REPLAYS = (RAW, JPEG)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the bags."""
+    folder = tmp_path_factory.mktemp("bags")
+    for replay in REPLAYS:
+        replay.make_bag(folder)
+    return folder
+
+
+def read(bag: Path) -> list[Any]:
+    """Return the faces in a bag that has one topic of them."""
+    with GoldenFaces(bag) as golden:
+        (topic,) = golden.topic_for(["/faces"]).values()
+        return list(golden.on(topic))
+
+
+@pytest.mark.parametrize("replay", REPLAYS, ids=lambda replay: replay.name)
+def test_a_replay_gives_the_golden_faces_and_twice_the_same(
+    replay: Replay, folder: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    replay.play(folder, "--check", replay.golden, "--record", first)
+    # On one machine nothing is left to rounding.
+    replay.play(folder, "--check", first, *EXACTLY)
+
+
+def test_at_recorded_speed_no_picture_gets_anothers_faces(folder: Path, tmp_path: Path) -> None:
+    """As `ros2 bag play --clock` with use_sim_time; a busy machine may drop pictures then."""
+    diagnostics: list[int] = []
+    robot = Node("robot")
+    robot.create_subscription(
+        DiagnosticArray, "/diagnostics", lambda message: diagnostics.append(stamp_of(message)), 10
+    )
+    played = tmp_path / "faces"
+    with subprocess.Popen(JPEG.command(folder, "--rate", "1", "--clock", "--record", played)) as it:
+        while it.poll() is None:
+            rclpy.spin_once(robot, timeout_sec=0.1)
+    robot.destroy_node()
+    assert it.returncode == 0
+
+    answers, golden = read(played), read(JPEG.golden)
+    stamps_of_answers = [stamp_of(answer) for answer in answers]
+    assert stamps_of_answers == sorted(set(stamps_of_answers)), "answered twice, or too late"
+    assert len(answers) >= len(golden) / 3
+    # Its faces do not depend on whether others were dropped.
+    check = GoldenCheck(answer for answer in golden if stamp_of(answer) in stamps_of_answers)
+    for stamp, answer in zip(stamps_of_answers, answers, strict=True):
+        check.picture(stamp, answer)
+    assert check.passed, "\n".join(check.report())
+    # The node lives in the bag's time, which is zero before it begins.
+    first, last = stamp_of(golden[0]), stamp_of(golden[-1])
+    times = [stamp for stamp in diagnostics if stamp]
+    assert times
+    assert all(first <= stamp <= last + SECOND for stamp in times)
+
+
+def test_the_golden_faces_show_what_they_should() -> None:
+    """A golden bag that was written with a fault in the node would be no use."""
+    raw, jpeg = read(RAW.golden), read(JPEG.golden)
+    for golden in (raw, jpeg):
+        assert len(golden) == 30
+        without_face = [number for number, answer in enumerate(golden) if not len(answer.faces)]
+        assert without_face == [14, 15, 16]
+    # A tenth of a second out of sight is less than id_timeout.
+    assert [answer.faces[0].id for answer in raw if len(answer.faces)] == [1] * 27
+    assert {len(answer.faces[0].points) for answer in raw if len(answer.faces)} == {2 * 478}
+    assert {len(answer.faces[0].points) for answer in jpeg if len(answer.faces)} == {2 * 68}
+
+
+def main() -> None:
+    """Write the golden faces of every replay."""
+    with tempfile.TemporaryDirectory() as folder:
+        for replay in REPLAYS:
+            replay.make_bag(Path(folder))
+            shutil.rmtree(replay.golden, ignore_errors=True)
+            replay.play(Path(folder), "--record", replay.golden)
+            print(f"written: {replay.golden}")
+
+
+if __name__ == "__main__":
+    main()
