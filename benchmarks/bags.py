@@ -44,7 +44,7 @@ WIDTH, HEIGHT = 640, 480
 RATE = 30
 TOPIC = "/camera/image_raw/compressed"
 
-#: Seconds after which the scene runs backwards: pictures are made once.
+#: Seconds after which the scene runs backwards: images are made once.
 SCENE = 30
 
 #: Seconds of the bag, and rounds.
@@ -128,8 +128,8 @@ def main() -> None:
 
 def make_bag(folder: Path, seconds: int) -> None:
     """Write the bag."""
-    pictures = [jpeg(number / RATE) for number in range(min(seconds, SCENE) * RATE)]
-    there_and_back = pictures + pictures[::-1]
+    images = [jpeg(number / RATE) for number in range(min(seconds, SCENE) * RATE)]
+    there_and_back = images + images[::-1]
     time_type, header_type = package("builtin_interfaces").Time, package("std_msgs").Header
     with BagWriter(folder) as writer:
         writer.add_topic(topic_of_type(TOPIC, COMPRESSED_IMAGE))
@@ -145,7 +145,7 @@ def make_bag(folder: Path, seconds: int) -> None:
 
 
 def jpeg(second: float) -> npt.NDArray[np.uint8]:
-    """Return the picture of a moment: the demo's scene."""
+    """Return the image of a moment: the demo's scene."""
     photo = np.asarray(data.astronaut(), np.uint8)
     move = np.asarray(
         cv2.getRotationMatrix2D(
@@ -157,8 +157,8 @@ def jpeg(second: float) -> npt.NDArray[np.uint8]:
         WIDTH / 2 - 225 + 60 * math.sin(second * 1.1),
         HEIGHT / 2 - 130 + 30 * math.cos(second * 0.7),
     )
-    picture = cv2.warpAffine(photo, move, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    image = cv2.warpAffine(photo, move, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+    _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     return np.asarray(encoded, np.uint8).reshape(-1)
 
 

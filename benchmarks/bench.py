@@ -5,7 +5,7 @@
     make bench ARGS="--only video node"            some of the sections
     make bench ARGS=--write-docs                   put the tables into docs/ too
 
-Contenders run in processes of their own, by turns on each picture.
+Contenders run in processes of their own, by turns on each image.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ QUICK_ROUNDS = 30
 #: Sections by name: the module, and in it a function that takes `Options` and returns a `Section`.
 SECTIONS = {
     "video": "benchmarks.face_meshes:measure_video",
-    "picture": "benchmarks.face_meshes:measure_picture",
+    "image": "benchmarks.face_meshes:measure_image",
     "faces": "benchmarks.face_meshes:measure_faces",
     "outside": "benchmarks.face_meshes:measure_outside",
     "networks": "benchmarks.networks:measure",
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     names = given.only or list(SECTIONS)
     report = Report(
         list(measure(names, options)),
-        {"pictures": options.rounds, **({"quick": "yes"} if options.quick else {})},
+        {"images": options.rounds, **({"quick": "yes"} if options.quick else {})},
     )
     print(report.as_text())
     report.write_json(given.json)
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, help=f"pictures to measure (default: {ROUNDS})")
+    parser.add_argument("--rounds", type=int, help=f"images to measure (default: {ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="measure less of everything")
     parser.add_argument(
         "--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS)

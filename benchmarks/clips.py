@@ -1,4 +1,4 @@
-"""The videos of the benchmark, RGB pictures of any size; they have no end and no jump."""
+"""The videos of the benchmark, RGB images of any size; they have no end and no jump."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import numpy as np
 import skimage.data
 
 from benchmarks.downloads import SINGLE_FACE_VIDEO
-from benchmarks.shared_picture import Clip, Picture
+from benchmarks.shared_image import Clip, Pixels
 
-#: Middle of the face in skimage's picture of an astronaut (Eileen Collins; NASA, public domain),
+#: Middle of the face in skimage's image of an astronaut (Eileen Collins; NASA, public domain),
 #: and the face's width there.
 ASTRONAUT_FACE = (225.0, 115.0)
 ASTRONAUT_FACE_WIDTH = 100.0
-#: Pictures after which her movement starts anew.
+#: Images after which her movement starts anew.
 PERIOD = 120
 
-#: Columns and rows of the picture, with one face in each part, by the number of faces.
+#: Columns and rows of the image, with one face in each part, by the number of faces.
 GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2), 8: (4, 2)}
-#: A face's width in shorter sides of its part of the picture, when it is neither near nor far.
+#: A face's width in shorter sides of its part of the image, when it is neither near nor far.
 ONE_FACE = 0.36
 ONE_OF_SEVERAL = 0.5
 
 
 def faces_clip(width: int, height: int, faces: int = 1, movement: float = 1.0) -> Clip:
-    """Return a video of faces that move, near and tilt: one picture, warped.
+    """Return a video of faces that move, near and tilt: one image, warped.
 
     Args:
-        width: of the picture in pixels.
-        height: of the picture in pixels.
+        width: of the image in pixels.
+        height: of the image in pixels.
         faces: 1, 2, 4 or 8.
-        movement: 0 for a still picture, 1 for as much as somebody does who speaks and turns.
+        movement: 0 for a still image, 1 for as much as somebody does who speaks and turns.
     """
     astronaut = np.asarray(skimage.data.astronaut(), np.uint8)
     columns, rows = GRIDS[faces]
     part = (width // columns, height // rows)
     face_width = (ONE_FACE if faces == 1 else ONE_OF_SEVERAL) * min(part)
 
-    def picture(number: int) -> Picture:
+    def image(number: int) -> Pixels:
         parts = [
             _astronaut_at(astronaut, part, face_width, number + 17 * place, movement)
             for place in range(faces)
@@ -47,7 +47,7 @@ def faces_clip(width: int, height: int, faces: int = 1, movement: float = 1.0) -
         lines = [np.hstack(parts[row * columns : (row + 1) * columns]) for row in range(rows)]
         return np.vstack(lines)
 
-    return picture
+    return image
 
 
 def single_face_clip() -> Clip:
@@ -57,19 +57,19 @@ def single_face_clip() -> Clip:
         DownloadError: it cannot be had.
     """
     video = cv2.VideoCapture(str(SINGLE_FACE_VIDEO.fetch()))
-    forwards: list[Picture] = []
+    forwards: list[Pixels] = []
     while True:
         there, bgr = video.read()
         if not there:
             break
         forwards.append(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8))
-    pictures = forwards + forwards[-2:0:-1]
-    return lambda number: pictures[number % len(pictures)]
+    images = forwards + forwards[-2:0:-1]
+    return lambda number: images[number % len(images)]
 
 
 def _astronaut_at(
-    astronaut: Picture, size: tuple[int, int], face_width: float, number: int, movement: float
-) -> Picture:
+    astronaut: Pixels, size: tuple[int, int], face_width: float, number: int, movement: float
+) -> Pixels:
     width, height = size
     time = 2 * math.pi * number / PERIOD
     near = 1 + movement * 0.19 * math.sin(time)

@@ -17,16 +17,16 @@ from benchmarks.environments import NEWEST, OURS, PEERS
 from benchmarks.measurement import Contender, Figure, Measurement, measure_by_turns
 from benchmarks.options import Options
 from benchmarks.report import Row, Section
-from benchmarks.shared_picture import Clip, SharedPicture
+from benchmarks.shared_image import Clip, SharedImage
 from benchmarks.worker_process import NotMeasuredError, WorkerProcess
 
-#: Width and height of the pictures.
+#: Width and height of the images.
 SIZES = ((640, 360), (640, 480), (1280, 720), (1920, 1080))
 SEVERAL = (1280, 720)
 
 #: Our time as a fraction of MediaPipe's, at most, where it is a target.
 VIDEO_LIMITS = {(640, 360): 0.60, (1920, 1080): 0.60}
-PICTURE_LIMIT = 0.80
+IMAGE_LIMIT = 0.80
 #: Our time for so many faces as a fraction of that for one, at most, on two cores.
 FACES_LIMITS = {2: 1.25, 8: 4.5}
 #: Milliseconds of a frame outside the networks, at most.
@@ -41,7 +41,7 @@ DETECTORS = ("full_range", "short_range", "yolov8_face", "yunet")
 
 @dataclass(frozen=True)
 class Task:
-    """Something to do with each picture of a clip."""
+    """Something to do with each image of a clip."""
 
     clip: str
     video: bool = True
@@ -92,14 +92,14 @@ def measure_video(options: Options) -> Section:
     return _measure("video", title, clips, rows, options, skipped)
 
 
-def measure_picture(options: Options) -> Section:
-    """One face, each picture looked at anew, by sizes and detectors."""
+def measure_image(options: Options) -> Section:
+    """One face, each image looked at anew, by sizes and detectors."""
     clips = {_clip_name(size): faces_clip(*size) for size in SIZES}
     rows = [
         Comparison(
             f"{name}, {detector}{remark}",
             Task(name, video=False, parameters={"detector": detector}),
-            PICTURE_LIMIT,
+            IMAGE_LIMIT,
         )
         for name in clips
         for detector, remark in (("short_range", " (as MediaPipe)"), ("full_range", " (default)"))
@@ -119,8 +119,8 @@ def measure_picture(options: Options) -> Section:
             parameters={"detector": detector, "detector_model": str(file)},
         )
         rows.append(Comparison(f"{_clip_name(SIZES[0])}, {detector}", task))
-    title = "one face, each picture anew (detector and landmarks); one core"
-    return _measure("picture", title, clips, rows, options, skipped)
+    title = "one face, each image anew (detector and landmarks); one core"
+    return _measure("image", title, clips, rows, options, skipped)
 
 
 def measure_faces(options: Options) -> Section:
@@ -159,22 +159,22 @@ def measure_outside(options: Options) -> Section:
     """What a frame takes outside the networks."""
     with ExitStack() as stack:
         worker = stack.enter_context(WorkerProcess(OURS))
-        pictures, contenders = [], {}
+        images, contenders = [], {}
         for size in SIZES:
-            picture = SharedPicture(faces_clip(*size))
-            stack.callback(picture.close)
-            pictures.append(picture)
+            image = SharedImage(faces_clip(*size))
+            stack.callback(image.close)
+            images.append(image)
             contenders[_clip_name(size)] = worker.open(
                 _clip_name(size),
                 "face_mesh",
-                picture=picture.path,
-                shape=picture.shape,
+                image=image.path,
+                shape=image.shape,
                 watch_networks=True,
                 max_face_num=1,
                 tracking=True,
                 threads=1,
             )
-        measured = measure_by_turns(contenders, options.rounds, _show_all(pictures))
+        measured = measure_by_turns(contenders, options.rounds, _show_all(images))
     rows = [
         Row(
             f"{_clip_name(size)}: all but the networks",
@@ -210,19 +210,19 @@ def _measure(
 ) -> Section:
     """Measure all comparisons by turns."""
     with ExitStack() as stack:
-        pictures = {clip_name: SharedPicture(clip) for clip_name, clip in clips.items()}
-        for picture in pictures.values():
-            stack.callback(picture.close)
+        images = {clip_name: SharedImage(clip) for clip_name, clip in clips.items()}
+        for image in images.values():
+            stack.callback(image.close)
         ours = stack.enter_context(WorkerProcess(OURS))
         peers = _open_mediapipes(stack, skipped) if with_mediapipe else {}
         contenders: dict[str, Contender] = {}
         for comparison in comparisons:
-            task, picture = comparison.task, pictures[comparison.task.clip]
-            contenders[comparison.title] = _open_ours(ours, comparison.title, task, picture)
+            task, image = comparison.task, images[comparison.task.clip]
+            contenders[comparison.title] = _open_ours(ours, comparison.title, task, image)
             for peer, worker in peers.items():
                 peer_name = f"{comparison.title}, {peer}"
-                contenders[peer_name] = _open_peer(worker, peer_name, task, picture)
-        measured = measure_by_turns(contenders, options.rounds, _show_all(list(pictures.values())))
+                contenders[peer_name] = _open_peer(worker, peer_name, task, image)
+        measured = measure_by_turns(contenders, options.rounds, _show_all(list(images.values())))
         rows = [
             row for comparison in comparisons for row in _rows(comparison, list(peers), measured)
         ]
@@ -241,13 +241,13 @@ def _open_mediapipes(stack: ExitStack, skipped: list[str]) -> dict[str, WorkerPr
     return workers
 
 
-def _open_ours(worker: WorkerProcess, name: str, task: Task, picture: SharedPicture) -> Contender:
+def _open_ours(worker: WorkerProcess, name: str, task: Task, image: SharedImage) -> Contender:
     return worker.open(
         name,
         "face_mesh",
         cores=task.cores,
-        picture=picture.path,
-        shape=picture.shape,
+        image=image.path,
+        shape=image.shape,
         max_face_num=task.faces,
         tracking=task.video,
         threads=task.cores,
@@ -257,13 +257,13 @@ def _open_ours(worker: WorkerProcess, name: str, task: Task, picture: SharedPict
     )
 
 
-def _open_peer(worker: WorkerProcess, name: str, task: Task, picture: SharedPicture) -> Contender:
+def _open_peer(worker: WorkerProcess, name: str, task: Task, image: SharedImage) -> Contender:
     return worker.open(
         name,
         "face_landmarker",
         cores=task.cores,
-        picture=picture.path,
-        shape=picture.shape,
+        image=image.path,
+        shape=image.shape,
         task=str(FACE_LANDMARKER_TASK.fetch()),
         video=task.video,
         faces=task.faces,
@@ -330,10 +330,10 @@ def _landmarks(answer: Sequence[str]) -> list[npt.NDArray[np.float32]]:
     return [np.frombuffer(base64.b64decode(face), np.float32).reshape(-1, 2) for face in answer]
 
 
-def _show_all(pictures: Sequence[SharedPicture]) -> Callable[[int], None]:
+def _show_all(images: Sequence[SharedImage]) -> Callable[[int], None]:
     def show(number: int) -> None:
-        for picture in pictures:
-            picture.show(number)
+        for image in images:
+            image.show(number)
 
     return show
 

@@ -1,4 +1,4 @@
-"""What `landmarks_interval` saves, and how far landmarks are from those found in every picture."""
+"""What `landmarks_interval` saves, and how far landmarks are from those found in every image."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from benchmarks.face_meshes import distance_to_nearest
 from benchmarks.measurement import WARM_UP, Figure
 from benchmarks.options import Options
 from benchmarks.report import Row, Section
-from benchmarks.shared_picture import RATE, Clip, Picture
+from benchmarks.shared_image import RATE, Clip, Pixels
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.face import FloatArray
 
 INTERVALS = (2, 3, 10)
-#: Pictures whose mean is one sample: a multiple of each interval.
+#: Images whose mean is one sample: a multiple of each interval.
 BLOCK = 30
 #: A camera's noise, in grey levels.
 NOISE = 2.0
@@ -33,7 +33,7 @@ LOOK: Callable[..., Any] = FaceLandmarksNetwork.find
 
 @dataclass
 class Outcome:
-    """What was measured with one interval: of each picture, but for `looks`."""
+    """What was measured with one interval: of each image, but for `looks`."""
 
     #: Seconds computed.
     computed: list[float] = field(default_factory=list)
@@ -42,13 +42,13 @@ class Outcome:
     looks: int = 0
 
     def figure(self) -> Figure:
-        """Sum up the computing time: a mean, because pictures differ by design."""
+        """Sum up the computing time: a mean, because images differ by design."""
         blocks = np.array(self.computed[: len(self.computed) // BLOCK * BLOCK]).reshape(-1, BLOCK)
         return Figure.milliseconds(blocks.mean(axis=1).tolist())
 
 
 def measure(options: Options) -> Section:
-    """One face, by what it does and by intervals, beside the network in every picture."""
+    """One face, by what it does and by intervals, beside the network in every image."""
     cv2.setNumThreads(1)
     skipped: list[str] = []
     rows = []
@@ -63,15 +63,15 @@ def measure(options: Options) -> Section:
             ]
             rows.append(
                 Row(
-                    f"{title}: every {interval}. picture",
+                    f"{title}: every {interval}. image",
                     outcome.figure(),
-                    "every picture",
+                    "every image",
                     every.figure(),
                     remark=f"the network looks at {100 * outcome.looks / every.looks:.0f} %; apart "
-                    f"{np.mean(apart):.2f} %, in the worst picture {max(apart):.2f} %",
+                    f"{np.mean(apart):.2f} %, in the worst image {max(apart):.2f} %",
                 )
             )
-    title = "landmarks that move along with a face: computing a picture, mean of a second"
+    title = "landmarks that move along with a face: computing an image, mean of a second"
     return Section("interval", title, rows, skipped)
 
 
@@ -95,15 +95,15 @@ def _clips(skipped: list[str]) -> dict[str, Clip]:
 def _with_noise(clip: Clip) -> Clip:
     random = np.random.default_rng(0)
 
-    def noisy(number: int) -> Picture:
-        picture = clip(number)
-        return np.clip(picture + random.normal(0, NOISE, picture.shape), 0, 255).astype(np.uint8)
+    def noisy(number: int) -> Pixels:
+        image = clip(number)
+        return np.clip(image + random.normal(0, NOISE, image.shape), 0, 255).astype(np.uint8)
 
     return noisy
 
 
-def _follow(clip: Clip, pictures: int) -> dict[int, Outcome]:
-    """Follow the face with each interval, by turns on each picture."""
+def _follow(clip: Clip, images: int) -> dict[int, Outcome]:
+    """Follow the face with each interval, by turns on each image."""
     meshes = {
         interval: FaceMesh(
             tracking=True,
@@ -116,14 +116,14 @@ def _follow(clip: Clip, pictures: int) -> dict[int, Outcome]:
         for interval in (1, *INTERVALS)
     }
     outcomes = {interval: Outcome() for interval in meshes}
-    for number in range(WARM_UP + pictures):
-        picture = clip(number)
+    for number in range(WARM_UP + images):
+        image = clip(number)
         turns = list(meshes.items())
         for interval, mesh in reversed(turns) if number % 2 else turns:
             with mock.patch.object(FaceLandmarksNetwork, "find", autospec=True) as find:
                 find.side_effect = LOOK
                 start = time.process_time()
-                (face,) = mesh.process(picture, number / RATE)
+                (face,) = mesh.process(image, number / RATE)
                 computed = time.process_time() - start
             if number >= WARM_UP:
                 outcome = outcomes[interval]

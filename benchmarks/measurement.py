@@ -14,7 +14,7 @@ WARM_UP = 10
 
 
 class Step(NamedTuple):
-    """One contender's work on one picture."""
+    """One contender's work on one image."""
 
     #: Seconds that passed.
     wall: float
@@ -24,13 +24,13 @@ class Step(NamedTuple):
     answer: Any
 
 
-#: Works on the picture of this number.
+#: Works on the image of this number.
 Contender = Callable[[int], Step]
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What was measured of one contender, picture by picture."""
+    """What was measured of one contender, image by image."""
 
     #: Seconds that passed.
     wall: list[float] = field(default_factory=list)
@@ -89,7 +89,7 @@ def measure_by_turns(
     rounds: int,
     before_round: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Measurement]:
-    """Time every contender on every picture: all of them on one picture, then all on the next.
+    """Time every contender on every image: all of them on one image, then all on the next.
 
     Every second round goes backwards, so that nobody always runs after the same other one.
 

@@ -22,11 +22,11 @@ from benchmarks.environments import OURS, PEERS
 from benchmarks.measurement import Contender, Figure, measure_by_turns
 from benchmarks.options import Options
 from benchmarks.report import Row, Section
-from benchmarks.shared_picture import SharedPicture
+from benchmarks.shared_image import SharedImage
 from benchmarks.worker_process import NotMeasuredError, WorkerProcess
 
 #: Networks of models/, the sizes of their input, and the most that their time may be of XNNPACK's.
-#: The last two are those with which the default detector looks at a 640x360 picture; TFLite's run
+#: The last two are those with which the default detector looks at a 640x360 image; TFLite's run
 #: at the size that they were published with only.
 NETWORKS: tuple[tuple[str, int, int, float | None], ...] = (
     ("face_landmarks", 256, 256, 1.0),
@@ -50,27 +50,27 @@ def measure(options: Options) -> Section:
         xnnpack = _start_xnnpack(stack, skipped)
         for model, width, height, _ in NETWORKS:
             title = f"{model} {width}x{height}"
-            picture_file = _picture_file(width, height)
-            contenders[title] = ours.open(title, "onnx_network", model=model, **picture_file)
+            image_file = _image_file(width, height)
+            contenders[title] = ours.open(title, "onnx_network", model=model, **image_file)
             if xnnpack and (width, height) in PUBLISHED_SIZES and model in models:
                 try:
                     contenders[f"{title}, XNNPACK"] = xnnpack.open(
-                        title, "tflite_network", model=str(models[model]), **picture_file
+                        title, "tflite_network", model=str(models[model]), **image_file
                     )
                 except NotMeasuredError as error:
                     skipped.append(f"{title} in XNNPACK: {error}")
-        picture = SharedPicture(faces_clip(*FLOOR_SIZE))
-        stack.callback(picture.close)
+        image = SharedImage(faces_clip(*FLOOR_SIZE))
+        stack.callback(image.close)
         contenders["video"] = ours.open(
             "video",
             "face_mesh",
-            picture=picture.path,
-            shape=picture.shape,
+            image=image.path,
+            shape=image.shape,
             max_face_num=1,
             tracking=True,
             threads=1,
         )
-        measured = measure_by_turns(contenders, options.rounds, picture.show)
+        measured = measure_by_turns(contenders, options.rounds, image.show)
     figures = {name: Figure.milliseconds(times.wall) for name, times in measured.items()}
     rows = []
     for model, width, height, limit in NETWORKS:
@@ -119,10 +119,10 @@ def _tflite_models(skipped: list[str]) -> dict[str, Path]:
     return models
 
 
-def _picture_file(width: int, height: int) -> dict[str, Any]:
-    """Write a picture with a face in it, uint8 (1, height, width, 3); say where it is."""
-    picture = cv2.resize(skimage.data.astronaut(), (width, height), interpolation=cv2.INTER_AREA)
+def _image_file(width: int, height: int) -> dict[str, Any]:
+    """Write an image with a face in it, uint8 (1, height, width, 3); say where it is."""
+    image = cv2.resize(skimage.data.astronaut(), (width, height), interpolation=cv2.INTER_AREA)
     file = FOLDER / f"input_{width}x{height}.npy"
     FOLDER.mkdir(parents=True, exist_ok=True)
-    np.save(file, picture[np.newaxis])
-    return {"picture": str(file), "shape": (1, height, width, 3)}
+    np.save(file, image[np.newaxis])
+    return {"image": str(file), "shape": (1, height, width, 3)}

@@ -30,7 +30,7 @@ MEMORY_LIMIT = 160.0
 START_LIMIT = 1.5
 SUBSCRIBER_LIMIT = 0.1
 
-#: Blocks of pictures by turns, and seconds of each.
+#: Blocks of images by turns, and seconds of each.
 BLOCKS = 5
 SECONDS = 2.0
 #: Seconds that are sent and not counted: trackers find their faces, memory is set up.
@@ -127,21 +127,21 @@ class Outcome:
     """What was measured of one node in one setting."""
 
     latencies: list[float] = field(default_factory=list)
-    #: Of each block: seconds computed a second, and seconds computed a picture.
+    #: Of each block: seconds computed a second, and seconds computed an image.
     cores: list[float] = field(default_factory=list)
-    cpu_per_picture: list[float] = field(default_factory=list)
+    cpu_per_image: list[float] = field(default_factory=list)
     sent: int = 0
     memory: dict[str, float] = field(default_factory=dict)
 
     @property
     def remark(self) -> str:
-        """Pictures without an answer, if any."""
+        """Images without an answer, if any."""
         lost = self.sent - len(self.latencies)
-        return f"{lost} of {self.sent} pictures not answered" if lost else ""
+        return f"{lost} of {self.sent} images not answered" if lost else ""
 
 
 def measure(options: Options) -> Section:
-    """Latency, computing time and memory, by picture sizes, faces and subscribers."""
+    """Latency, computing time and memory, by image sizes, faces and subscribers."""
     skipped: list[str] = []
     settings = SETTINGS[:1] if options.quick else SETTINGS
     rows: list[Row] = []
@@ -193,7 +193,7 @@ def measure_start(options: Options) -> Section:
 def _measure_setting(
     setting: Setting, options: Options, domain: int, skipped: list[str]
 ) -> tuple[Outcome, Outcome | None, dict[str, list[float]]]:
-    """Run both nodes at once and send pictures to each by turns."""
+    """Run both nodes at once and send images to each by turns."""
     from benchmarks.robot import Film, Robot
 
     blocks = 2 if options.quick else BLOCKS
@@ -221,7 +221,7 @@ def _measure_setting(
                 outcome.latencies += block.latencies
                 outcome.sent += block.sent
                 outcome.cores.append(computed / block.elapsed)
-                outcome.cpu_per_picture.append(computed / max(len(block.latencies), 1))
+                outcome.cpu_per_image.append(computed / max(len(block.latencies), 1))
         for name, node in nodes.items():
             outcomes[name].memory = node.memory()
         return outcomes["ours"], outcomes.get("wrapper"), robot.steps
@@ -277,7 +277,7 @@ def _memory_rows(
 
 
 def _subscriber_rows(options: Options, domain: int) -> list[Row]:
-    """Return what a subscriber more costs: blocks of pictures with some and without, by turns."""
+    """Return what a subscriber more costs: blocks of images with some and without, by turns."""
     from benchmarks.robot import Film, Robot
 
     film = Film(faces_clip(*BASE.size))
@@ -303,7 +303,7 @@ def _subscriber_rows(options: Options, domain: int) -> list[Row]:
             computed[with_more].append((node.computed() - before) / max(len(block.latencies), 1))
             latencies[with_more].append(float(np.median(block.latencies)))
     rows = []
-    for what, times in (("computing a picture", computed), ("latency", latencies)):
+    for what, times in (("computing an image", computed), ("latency", latencies)):
         more = (np.array(times[True]) - np.array(times[False])) / MORE_SUBSCRIBERS
         rows.append(
             Row(

@@ -11,7 +11,7 @@ from pathlib import Path
 class Options:
     """How much to measure."""
 
-    #: Pictures that every contender gets.
+    #: Images that every contender gets.
     rounds: int = 150
     #: Less of everything: a first impression.
     quick: bool = False

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from benchmarks.measurement import Contender, timed
-from benchmarks.shared_picture import RATE, map_picture
+from benchmarks.shared_image import RATE, map_image
 from maix_facemesh_ros import Face, FaceMesh
 from maix_facemesh_ros.backends.onnx.network import CPU, Network
 from maix_facemesh_ros.backends.onnx.variants import model_file
@@ -23,17 +23,17 @@ cv2.setNumThreads(1)  # else it would cut out a face with all cores
 
 
 def face_mesh(
-    picture: str, shape: tuple[int, ...], *, watch_networks: bool = False, **parameters: Any
+    image: str, shape: tuple[int, ...], *, watch_networks: bool = False, **parameters: Any
 ) -> Contender:
-    """Return `FaceMesh` on the pictures that another process shows.
+    """Return `FaceMesh` on the images that another process shows.
 
     Args:
-        picture: path of the `SharedPicture`.
+        image: path of the `SharedImage`.
         shape: its height, width and 3.
         watch_networks: answer with the seconds inside networks instead of with the faces.
         **parameters: of `FaceMesh`.
     """
-    pixels = map_picture(picture, shape)
+    pixels = map_image(image, shape)
     mesh = FaceMesh(**parameters)
     if parameters.get("pose"):
         height, width = shape[:2]
@@ -55,17 +55,17 @@ def face_mesh(
     return timed(process_watched, sum)
 
 
-def network(model: str, picture: str, shape: tuple[int, ...]) -> Contender:
-    """Return one of the networks of models/, on always the same picture.
+def network(model: str, image: str, shape: tuple[int, ...]) -> Contender:
+    """Return one of the networks of models/, on always the same image.
 
     Args:
         model: its name; of its files in models/ the one that is the fastest here is taken.
-        picture: path of an .npy file, uint8 (1, H, W, 3).
-        shape: of the picture.
+        image: path of an .npy file, uint8 (1, H, W, 3).
+        shape: of the image.
     """
     height, width = shape[1:3]
     loaded = Network(model_file(model, CPU), dimensions={"width": width, "height": height})
-    values = np.load(picture)
+    values = np.load(image)
     return timed(lambda _: loaded.run(values))
 
 

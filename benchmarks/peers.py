@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measurement import Contender, timed
-from benchmarks.shared_picture import RATE, map_picture
+from benchmarks.shared_image import RATE, map_image
 
 
 def face_landmarker(
-    picture: str,
+    image: str,
     shape: tuple[int, ...],
     *,
     task: str,
@@ -24,24 +24,24 @@ def face_landmarker(
     blendshapes: bool = False,
     pose: bool = False,
 ) -> Contender:
-    """Return MediaPipe's FaceLandmarker on the pictures that another process shows.
+    """Return MediaPipe's FaceLandmarker on the images that another process shows.
 
     Its networks run on one thread each: that is XNNPACK's number on a Linux computer
     (GetXnnpackDefaultNumThreads in inference_calculator_utils.cc), and Python has no option for it.
     The graph around them hands its packets between threads, one per core that it may use.
 
     Args:
-        picture: path of the `SharedPicture`.
+        image: path of the `SharedImage`.
         shape: its height, width and 3.
         task: path of the .task file.
-        video: pictures are consecutive, and faces are tracked.
+        video: images are consecutive, and faces are tracked.
         faces: find so many at most.
         blendshapes: compute 52 scores of each face.
         pose: compute the transformation matrix of each face.
     """
     import mediapipe
 
-    pixels = map_picture(picture, shape)
+    pixels = map_image(image, shape)
     vision = mediapipe.tasks.vision
     landmarker = vision.FaceLandmarker.create_from_options(
         vision.FaceLandmarkerOptions(
@@ -63,14 +63,14 @@ def face_landmarker(
     return timed(detect, lambda result: _landmarks(result, width, height))
 
 
-def tflite_network(model: str, picture: str, shape: tuple[int, ...]) -> Contender:
-    """Return a TFLite network on XNNPACK with one thread, on always the same picture.
+def tflite_network(model: str, image: str, shape: tuple[int, ...]) -> Contender:
+    """Return a TFLite network on XNNPACK with one thread, on always the same image.
 
     Args:
         model: path of the .tflite file.
-        picture: path of an .npy file, uint8 (1, H, W, 3); the network gets it as numbers from 0 to
+        image: path of an .npy file, uint8 (1, H, W, 3); the network gets it as numbers from 0 to
             1, which are made beforehand.
-        shape: of the picture.
+        shape: of the image.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -79,7 +79,7 @@ def tflite_network(model: str, picture: str, shape: tuple[int, ...]) -> Contende
     interpreter.allocate_tensors()
     (network_input,) = interpreter.get_input_details()
     outputs = [output["index"] for output in interpreter.get_output_details()]
-    values = np.asarray(np.load(picture), np.float32) / 255
+    values = np.asarray(np.load(image), np.float32) / 255
 
     def run(_: int) -> Any:
         interpreter.set_tensor(network_input["index"], values)

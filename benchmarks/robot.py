@@ -1,4 +1,4 @@
-"""The camera and the robot of the node's rows: pictures out at 30 Hz, faces in, times taken."""
+"""The camera and the robot of the node's rows: images out at 30 Hz, faces in, times taken."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool
 
-from benchmarks.shared_picture import RATE, Clip
+from benchmarks.shared_image import RATE, Clip
 
-#: Pictures that are kept of a clip; they are shown forwards and backwards.
-PICTURES = 60
+#: Images that are kept of a clip; they are shown forwards and backwards.
+IMAGES = 60
 #: Seconds in which the last answers of a block may come.
 LAST_ANSWERS = 0.3
 
@@ -30,22 +30,22 @@ _STAMP_AT = 4
 
 
 class Film:
-    """Pictures as serialized sensor_msgs/Image, made beforehand; only the stamp is put in."""
+    """Images as serialized sensor_msgs/Image, made beforehand; only the stamp is put in."""
 
     def __init__(self, clip: Clip) -> None:
         self._messages: list[bytes] = []
-        for number in range(PICTURES):
-            picture = clip(number)
-            height, width = picture.shape[:2]
+        for number in range(IMAGES):
+            image = clip(number)
+            height, width = image.shape[:2]
             message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
             message.header.frame_id = "camera_optical_frame"
-            message.data.frombytes(picture.tobytes())
+            message.data.frombytes(image.tobytes())
             self._messages.append(serialize_message(message))
 
     def message(self, number: int, stamp: int) -> bytes:
-        """Return the picture of this number, taken at `stamp` nanoseconds."""
-        place = number % (2 * PICTURES - 2)
-        content = self._messages[min(place, 2 * PICTURES - 2 - place)]
+        """Return the image of this number, taken at `stamp` nanoseconds."""
+        place = number % (2 * IMAGES - 2)
+        content = self._messages[min(place, 2 * IMAGES - 2 - place)]
         stamped = _STAMP.pack(*divmod(stamp, 10**9))
         rest = memoryview(content)[_STAMP_AT + _STAMP.size :]
         return b"".join((content[:_STAMP_AT], stamped, rest))
@@ -53,9 +53,9 @@ class Film:
 
 @dataclass
 class Block:
-    """What came of some seconds of pictures."""
+    """What came of some seconds of images."""
 
-    #: Seconds from a picture's stamp until its faces were received, for each answer.
+    #: Seconds from an image's stamp until its faces were received, for each answer.
     latencies: list[float] = field(default_factory=list)
     sent: int = 0
     elapsed: float = 0.0
@@ -75,7 +75,7 @@ class Robot(Node):
         self._executor.add_node(self)
         self._arrived: dict[str, dict[int, int]] = {name: {} for name in faces_types}
         self._numbers = dict.fromkeys(faces_types, 0)
-        #: Milliseconds of each step with a picture, as the node says them on /diagnostics.
+        #: Milliseconds of each step with an image, as the node says them on /diagnostics.
         self.steps: dict[str, list[float]] = {}
         self._images = {
             name: self.create_publisher(Image, f"/{name}/image_raw", qos_profile_sensor_data)
@@ -91,7 +91,7 @@ class Robot(Node):
         )
 
     def film(self, name: str, film: Film, seconds: float) -> Block:
-        """Send a namespace pictures at 30 Hz for some seconds and collect its answers."""
+        """Send a namespace images at 30 Hz for some seconds and collect its answers."""
         block = Block()
         stamps = []
         start = time.monotonic()
@@ -108,7 +108,7 @@ class Robot(Node):
     def first_answer(
         self, name: str, film: Film, patience: float, alive: Callable[[], bool]
     ) -> float | None:
-        """Send pictures until the first answer; returns its time by time.monotonic, or None."""
+        """Send images until the first answer; returns its time by time.monotonic, or None."""
         arrived, start = self._arrived[name], time.time_ns()
         arrived.clear()
         end = time.monotonic() + patience
@@ -135,7 +135,7 @@ class Robot(Node):
             self._spin_until(time.monotonic() + 0.1)
 
     def send(self, name: str, film: Film) -> int:
-        """Send the next picture; returns its stamp in nanoseconds."""
+        """Send the next image; returns its stamp in nanoseconds."""
         stamp = time.time_ns()
         self._images[name].publish(film.message(self._numbers[name], stamp))
         self._numbers[name] += 1

@@ -2,8 +2,8 @@
 
 A camera sends 640x480 with one face at 30 Hz to a node in a process of its own; a third process
 subscribes to nothing, to one view, to all. It takes messages as they are, as little work as RViz's
-C++ has with them. Measured are the node's processor time for each picture, the time from sending a
-picture to the arrival of its `faces`, and pictures without answer, beside a node from which the
+C++ has with them. Measured are the node's processor time for each image, the time from sending an
+image to the arrival of its `faces`, and images without answer, beside a node from which the
 views have been taken out. Everything is run in rounds, one after the other in each.
 """
 
@@ -33,7 +33,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from skimage import data
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test/support"))
@@ -45,7 +45,7 @@ from scenes import paste_head
 
 RATE = 30.0
 PATIENCE = 20.0
-#: Pictures before those that count.
+#: Images before those that count.
 WARM_UP = 30
 ROUNDS, QUICK_ROUNDS = 3, 1
 #: Seconds of each case in each round.
@@ -87,20 +87,20 @@ facemesh_node.main()
 class Measurement:
     """What was measured of one case, in all rounds."""
 
-    #: Milliseconds of the processor that the node used for each picture, by round.
+    #: Milliseconds of the processor that the node used for each image, by round.
     processor: list[float] = field(default_factory=list)
-    #: Milliseconds from sending a picture to the arrival of its faces.
+    #: Milliseconds from sending an image to the arrival of its faces.
     latencies: list[float] = field(default_factory=list)
     unanswered: int = 0
     sent: int = 0
-    #: Messages of the views for each picture and topic; 1 where all are made.
+    #: Messages of the views for each image and topic; 1 where all are made.
     views: list[float] = field(default_factory=list)
 
 
 class Camera(Node):
-    """Sends pictures to one of the nodes, by its namespace, and notes when their faces come."""
+    """Sends images to one of the nodes, by its namespace, and notes when their faces come."""
 
-    def __init__(self, namespaces: Sequence[str], picture: Picture) -> None:
+    def __init__(self, namespaces: Sequence[str], image: Pixels) -> None:
         super().__init__("camera")
         self._publishers_of = {
             namespace: self.create_publisher(
@@ -112,7 +112,7 @@ class Camera(Node):
             self.create_subscription(
                 FaceArray, f"{namespace}/faces", self._on_faces, QoSProfile(depth=100), raw=True
             )
-        self._message = bytearray(serialize_message(_image_message(picture)))
+        self._message = bytearray(serialize_message(_image_message(image)))
         self._number = 0
         self.sent: dict[int, float] = {}
         self.arrived: dict[int, float] = {}
@@ -125,24 +125,24 @@ class Camera(Node):
         self.faces = len(deserialize_message(serialized, FaceArray).faces)
 
     def send(self, namespace: str) -> None:
-        """Send the next picture."""
+        """Send the next image."""
         self._number += 1
         self._message[8:12] = self._number.to_bytes(4, "little")
         self.sent[self._number] = time.perf_counter()
         self._publishers_of[namespace].publish(bytes(self._message))
 
-    def film(self, namespace: str, pictures: int, then_wait: float) -> None:
+    def film(self, namespace: str, images: int, then_wait: float) -> None:
         """Send so many at camera rate, from a clean sheet; wait some seconds for what comes."""
         self.sent.clear()
         self.arrived.clear()
         start = time.perf_counter()
-        for number in range(pictures):
+        for number in range(images):
             self._spin_until(start + number / RATE)
             self.send(namespace)
         self._spin_until(time.perf_counter() + then_wait)
 
     def wait_for(self, namespace: str) -> None:
-        """Send pictures until a face comes back."""
+        """Send images until a face comes back."""
         end = time.perf_counter() + PATIENCE
         self.faces = 0
         while self.faces != 1:
@@ -219,12 +219,12 @@ def view() -> None:
         print("done", flush=True)
 
 
-def _image_message(picture: Picture) -> Image:
-    height, width = picture.shape[:2]
+def _image_message(image: Pixels) -> Image:
+    height, width = image.shape[:2]
     message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
     message.header.stamp.sec = 1
     message.header.frame_id = "camera_optical_frame"
-    message.data = array("B", picture.tobytes())
+    message.data = array("B", image.tobytes())
     return message
 
 
@@ -271,7 +271,7 @@ def _rows(measured: dict[str, Measurement]) -> list[Row]:
     without = Figure.of(measured["views taken out"].processor, "ms")
     rows = [
         Row(
-            "computing a picture, nobody looks",
+            "computing an image, nobody looks",
             Figure.of(nobody.processor, "ms"),
             "the node without views",
             without,
@@ -281,7 +281,7 @@ def _rows(measured: dict[str, Measurement]) -> list[Row]:
         case = measured[name]
         rows.append(
             Row(
-                f"computing more a picture: {name}",
+                f"computing more an image: {name}",
                 # Rounds are compared with themselves: the machine is not the same in each.
                 Figure.of(np.subtract(case.processor, nobody.processor).tolist(), "ms"),
                 remark=f"{np.mean(case.views):.0%} of the views received",
@@ -294,22 +294,22 @@ def _rows(measured: dict[str, Measurement]) -> list[Row]:
             "faces later, everything looked at",
             Figure.of(later, "ms"),
             limit=LATER_LIMIT,
-            remark=f"{everything.unanswered} of {everything.sent} pictures not answered, "
+            remark=f"{everything.unanswered} of {everything.sent} images not answered, "
             f"{nobody.unanswered} of {nobody.sent} when nobody looks",
         )
     )
     return rows
 
 
-def _measure_all(rounds: int, pictures: int) -> dict[str, Measurement]:
-    picture = np.full((480, 640, 3), 110, np.uint8)
-    paste_head(picture, np.asarray(data.astronaut(), np.uint8), (320, 240), 160)
+def _measure_all(rounds: int, images: int) -> dict[str, Measurement]:
+    image = np.full((480, 640, 3), 110, np.uint8)
+    paste_head(image, np.asarray(data.astronaut(), np.uint8), (320, 240), 160)
     plain, full = "/plain", "/full"
     cases = {"views taken out": (), "nobody": (), **VIEWS, "everything": EVERYTHING}
     measured = {name: Measurement() for name in cases}
     viewer = Viewer()
     rclpy.init()
-    camera = Camera((plain, full), picture)
+    camera = Camera((plain, full), image)
     whole = "from maix_facemesh_ros.ros.facemesh_node import main; main()"
     try:
         with running_node(plain, WITHOUT_VIEWS) as without, running_node(full, whole) as node:
@@ -318,7 +318,7 @@ def _measure_all(rounds: int, pictures: int) -> dict[str, Measurement]:
             for _ in range(rounds):
                 for name, topics in cases.items():
                     where = (plain, without) if name == "views taken out" else (full, node)
-                    _measure_once(measured[name], camera, viewer, *where, topics, pictures)
+                    _measure_once(measured[name], camera, viewer, *where, topics, images)
     finally:
         viewer.stop()
         camera.destroy_node()
@@ -333,7 +333,7 @@ def _measure_once(
     namespace: str,
     pid: int,
     topics: Sequence[str],
-    pictures: int,
+    images: int,
 ) -> None:
     """Measure one case once more."""
     absolute = [topic if topic.startswith("/") else f"{namespace}/{topic}" for topic in topics]
@@ -341,14 +341,14 @@ def _measure_once(
     camera.film(namespace, WARM_UP, 0.2)
     viewer.received()
     before = processor_time(pid)
-    camera.film(namespace, pictures, 0.5)
-    total.processor.append(1e3 * (processor_time(pid) - before) / pictures)
+    camera.film(namespace, images, 0.5)
+    total.processor.append(1e3 * (processor_time(pid) - before) / images)
     late = [camera.arrived[n] - camera.sent[n] for n in camera.sent if n in camera.arrived]
     total.latencies += [1e3 * seconds for seconds in late]
-    total.unanswered += pictures - len(late)
-    total.sent += pictures
+    total.unanswered += images - len(late)
+    total.sent += images
     if topics:
-        total.views.append(viewer.received() / pictures / len(topics))
+        total.views.append(viewer.received() / images / len(topics))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A process that works on pictures step by step, as another one asks it to.
+"""A process that works on images step by step, as another one asks it to.
 
 `python -m benchmarks.worker` runs in any of the environments.
 

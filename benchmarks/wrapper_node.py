@@ -1,4 +1,4 @@
-"""A ROS 2 node around MediaPipe as others write it: message → picture → MediaPipe → publish.
+"""A ROS 2 node around MediaPipe as others write it: message → image → MediaPipe → publish.
 
 It does what the existing wrappers do (mediapipe_ros2, mediapipe_ros2_suite, media_pipe_ros2), and
 nothing that slows them down beside it: docs/performance.md tells what was left out in its favour.
@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image
 
 
 class WrapperNode(Node):
-    """Answers each picture with the landmarks of all its faces."""
+    """Answers each image with the landmarks of all its faces."""
 
     def __init__(self) -> None:
         super().__init__("face_landmarker")
@@ -52,10 +52,10 @@ class WrapperNode(Node):
         # What cv_bridge's imgmsg_to_cv2(message, "rgb8") does with an rgb8 message: a view.
         shape = (message.height, message.width, 3)
         rgb: npt.NDArray[np.uint8] = np.ndarray(shape, np.uint8, message.data)
-        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb)
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb)
         stamp = message.header.stamp
         result = self._landmarker.detect_for_video(
-            picture, stamp.sec * 1000 + stamp.nanosec // 1_000_000
+            image, stamp.sec * 1000 + stamp.nanosec // 1_000_000
         )
         answer = PolygonStamped(header=message.header)
         answer.polygon.points = [

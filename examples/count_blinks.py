@@ -37,7 +37,7 @@ class CountBlinks(Node):
         self.create_subscription(FaceArray, "faces", self.on_faces, 10)
 
     def on_faces(self, message: FaceArray) -> None:
-        """Look at the eyes of a picture's faces."""
+        """Look at the eyes of an image's faces."""
         for face in message.faces:
             if not face.blendshapes:
                 continue

@@ -30,7 +30,7 @@ class DetectNod(Node):
         self.create_subscription(FaceArray, "faces", self.on_faces, 10)
 
     def on_faces(self, message: FaceArray) -> None:
-        """Add the pitches of a picture's faces, and look for a dip."""
+        """Add the pitches of an image's faces, and look for a dip."""
         now = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
         seen = {face.id: face for face in message.faces if face.pose_valid and face.id}
         for number in self.pitches.keys() - seen.keys():

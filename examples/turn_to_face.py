@@ -27,7 +27,7 @@ NEAR_ENOUGH = math.radians(3)
 
 
 class TurnToFace(Node):
-    """Publishes a turning speed for every picture: 0 without a face, so the robot stops."""
+    """Publishes a turning speed for every image: 0 without a face, so the robot stops."""
 
     def __init__(self) -> None:
         super().__init__("turn_to_face")
@@ -35,7 +35,7 @@ class TurnToFace(Node):
         self.create_subscription(FaceArray, "faces", self.on_faces, 1)
 
     def on_faces(self, message: FaceArray) -> None:
-        """Turn towards the nearest face of a picture."""
+        """Turn towards the nearest face of an image."""
         places = [face.pose.position for face in message.faces if face.pose_valid]
         command = Twist()
         if places:

@@ -29,11 +29,11 @@ FACEMESH = str(Path(__file__).with_name("facemesh.launch.py"))
 
 ARGUMENTS = (
     ("bag", None, "The bag to play: its folder or file."),
-    ("rate", "1.0", "How fast to play it; where the node drops pictures, slower."),
+    ("rate", "1.0", "How fast to play it; where the node drops images, slower."),
     ("delay", "3.0", "Seconds before the bag starts, for the node to be ready."),
 )
 
-#: Seconds from the end of the bag to the end of the node, for the last picture to be answered.
+#: Seconds from the end of the bag to the end of the node, for the last image to be answered.
 LAST_ANSWER = 1.0
 
 

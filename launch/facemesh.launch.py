@@ -41,7 +41,7 @@ ARGUMENTS = (
         "rviz",
         "false",
         "true: start RViz with the first faces, and have the node give it tf and, of a MaixCAM, "
-        "its pictures.",
+        "its images.",
     ),
     ("view", "false", "true: start facemesh_view beside the node, to look with a browser."),
     ("view_port", "", "Port of facemesh_view. Empty: as view_params_file says."),

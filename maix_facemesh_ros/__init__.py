@@ -1,4 +1,4 @@
-"""Faces for robots: boxes and 478 landmarks with depth, from any picture, with or without ROS 2.
+"""Faces for robots: boxes and 478 landmarks with depth, from any image, with or without ROS 2.
 
 `FaceMesh` is the way in. The ROS 2 node is in `maix_facemesh_ros.ros`, which this package does not
 import.

@@ -1,6 +1,6 @@
-"""Faces drawn into a picture: landmarks as MaixPy draws them, and the mesh, the box and a label.
+"""Faces drawn into an image: landmarks as MaixPy draws them, and the mesh, the box and a label.
 
-Colours are red, green, blue: what is drawn is meant for a picture in RGB order. The landmarks are
+Colours are red, green, blue: what is drawn is meant for an image in RGB order. The landmarks are
 grey and look the same in BGR.
 """
 
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import Box, Face, Picture
+from maix_facemesh_ros.face import Box, Face, Pixels
 from maix_facemesh_ros.mesh.connections import (
     FACEMESH_FACE_OVAL,
     FACEMESH_LEFT_EYE,
@@ -76,13 +76,13 @@ _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_landmarks(
-    image: Picture,
+    image: Pixels,
     points: Numbers | Sequence[float],
     points_z: Numbers | Sequence[float] | None = None,
     *,
     radius_min: int = 2,
     radius_max: int = 4,
-) -> Picture:
+) -> Pixels:
     """Draw landmarks as filled circles, pixel for pixel as MaixPy's `FaceLandmarks.draw_face`.
 
     With depths, the nearest landmark is white and has the largest radius, the farthest is black.
@@ -96,7 +96,7 @@ def draw_landmarks(
     Args:
         image: (H, W, 3) uint8, drawn into.
         points: (N, 2) pixels or flat x0, y0, x1, y1, …; the circle's centre is the pixel in which
-            the point lies. Points that are not finite or do not touch the picture are left out.
+            the point lies. Points that are not finite or do not touch the image are left out.
         points_z: (N,) depths, larger = closer, in any unit; None or empty if there are none.
             A depth that is not finite counts as the farthest.
         radius_min: pixels; the least radius with depths.
@@ -139,14 +139,14 @@ def draw_landmarks(
 
 
 def draw_face(
-    image: Picture,
+    image: Pixels,
     face: Face,
     *,
     points: bool | None = None,
     mesh: bool = False,
     box: bool = False,
     label: bool = False,
-) -> Picture:
+) -> Pixels:
     """Draw one face; by default its landmarks and nothing else, as MaixPy's `draw_face` does.
 
     Whatever the face does not have (no landmarks, only some of them, no box) is not drawn.
@@ -189,7 +189,7 @@ def draw_face(
     return _drawn_into(image, canvas)
 
 
-def _check_image(image: Picture) -> None:
+def _check_image(image: Pixels) -> None:
     if not isinstance(image, np.ndarray):
         kind = type(image).__name__
         raise ValueError(f"image is {kind}, must be a numpy array of uint8, (H, W, 3)")
@@ -197,13 +197,13 @@ def _check_image(image: Picture) -> None:
         advice = "image.astype(np.uint8), after scaling to 0..255"
         raise ValueError(f"image is {image.dtype}, must be uint8: convert it, {advice}")
     if image.ndim != 3 or image.shape[2] != 3:
-        advice = "grey and RGBA pictures convert with cv2.cvtColor"
+        advice = "grey and RGBA images convert with cv2.cvtColor"
         raise ValueError(f"image has the shape {image.shape}, must be (H, W, 3): {advice}")
     if not image.flags.writeable:
         raise ValueError("image is read-only and can't be drawn into: pass image.copy()")
 
 
-def _drawn_into(image: Picture, canvas: Picture) -> Picture:
+def _drawn_into(image: Pixels, canvas: Pixels) -> Pixels:
     """The image, with what was drawn on a canvas that OpenCV can use if it can't use the image.
 
     OpenCV draws into rows without gaps or reversals only; a mirrored or cut-out view is not so.
@@ -244,7 +244,7 @@ def _nearness(depths: Numbers) -> npt.NDArray[np.float32] | None:
 
 
 def _touching(centres: Numbers, radii: Numbers, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """(N,) which circles have a part in a picture of this shape; not those of NaN."""
+    """(N,) which circles have a part in an image of this shape; not those of NaN."""
     reach = radii[:, None] + 1.0
     # A comparison with NaN is false.
     inside = (centres > -reach) & (centres < np.array((shape[1], shape[0])) + reach)
@@ -265,7 +265,7 @@ def _row_of_landmark(indices: npt.NDArray[np.uint16] | None, count: int) -> npt.
 
 
 def _draw_mesh(
-    canvas: Picture,
+    canvas: Pixels,
     centres: Numbers,
     nearness: npt.NDArray[np.float32] | None,
     rows: npt.NDArray[np.int64],
@@ -295,7 +295,7 @@ def _draw_mesh(
 
 
 def _draw_tesselation(
-    canvas: Picture,
+    canvas: Pixels,
     corners: npt.NDArray[np.int32],
     nearness: npt.NDArray[np.float32] | None,
     rows: npt.NDArray[np.int64],
@@ -328,8 +328,8 @@ def _shades(
     return np.asarray(shades.round(), np.int64)
 
 
-def _covered_area(canvas: Picture, points: Numbers) -> tuple[slice, slice]:
-    """Rows and columns of the picture that lines between the points can change."""
+def _covered_area(canvas: Pixels, points: Numbers) -> tuple[slice, slice]:
+    """Rows and columns of the image that lines between the points can change."""
     width_and_height = np.array((canvas.shape[1], canvas.shape[0]))
     left, top = np.clip(points.min(axis=0) - 2, 0, width_and_height).astype(int).tolist()
     right, bottom = np.clip(points.max(axis=0) + 3, 0, width_and_height).astype(int).tolist()
@@ -337,14 +337,14 @@ def _covered_area(canvas: Picture, points: Numbers) -> tuple[slice, slice]:
 
 
 def _draw_lines(
-    canvas: Picture, lines: npt.NDArray[np.int32], colour: Colour, thickness: int = 1
+    canvas: Pixels, lines: npt.NDArray[np.int32], colour: Colour, thickness: int = 1
 ) -> None:
     """Lines of shape (M, 2, 2) in fixed-point pixels, smoothed."""
     if len(lines):
         cv2.polylines(canvas, list(lines), False, colour, thickness, cv2.LINE_AA, _SUB_PIXEL_BITS)
 
 
-def _draw_iris(canvas: Picture, centre: Numbers, edge: Numbers, thickness: int) -> None:
+def _draw_iris(canvas: Pixels, centre: Numbers, edge: Numbers, thickness: int) -> None:
     """A circle round the centre (2,), as far from it as the edge's points (4, 2) on average."""
     radius = float(np.hypot(*(edge - centre).T).mean())
     if radius < _FARTHEST_PIXEL:
@@ -355,7 +355,7 @@ def _draw_iris(canvas: Picture, centre: Numbers, edge: Numbers, thickness: int) 
         )
 
 
-def _draw_box(canvas: Picture, box: Box) -> None:
+def _draw_box(canvas: Pixels, box: Box) -> None:
     corners = _box_corners(box)
     if corners is None:
         return
@@ -366,7 +366,7 @@ def _draw_box(canvas: Picture, box: Box) -> None:
 def _box_corners(
     box: Box,
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """First and last pixel of a box; None if it has no size or is nowhere near a picture."""
+    """First and last pixel of a box; None if it has no size or is nowhere near an image."""
     x, y, width, height = box
     edges = np.array((x, y, x + width, y + height))
     if not (width > 0 and height > 0 and np.all(np.abs(edges) < _FARTHEST_PIXEL)):
@@ -375,14 +375,14 @@ def _box_corners(
     return (left, top), (max(left, right - 1), max(top, bottom - 1))
 
 
-def _box_thickness(canvas: Picture) -> int:
-    """Pixels: 1 in a small picture, 2 in 640x480, 4 in 1080p."""
+def _box_thickness(canvas: Pixels) -> int:
+    """Pixels: 1 in a small image, 2 in 640x480, 4 in 1080p."""
     shorter_side: int = min(canvas.shape[:2])
     return max(1, round(shorter_side / 270))
 
 
-def _draw_label(canvas: Picture, face: Face) -> None:
-    """Id and score, dark on the box's colour: above the box, or within it at the picture's top."""
+def _draw_label(canvas: Pixels, face: Face) -> None:
+    """Id and score, dark on the box's colour: above the box, or within it at the image's top."""
     corners = _box_corners(face.box)
     if corners is None:
         return

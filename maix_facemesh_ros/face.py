@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 #: x, y, width, height.
 Box = tuple[float, float, float, float]
 
 
-class PictureError(ValueError):
-    """A picture that cannot be used; the message says why."""
+class ImageError(ValueError):
+    """An image that cannot be used; the message says why."""
 
 
 def _no_points() -> FloatArray:
@@ -42,9 +42,9 @@ class Gaze:
 
 @dataclass(slots=True, eq=False)
 class Face:
-    """One face in one picture.
+    """One face in one image.
 
-    Pixels are those of the source picture, sub-pixel, x to the right and y down, (0, 0) the top
+    Pixels are those of the source image, sub-pixel, x to the right and y down, (0, 0) the top
     left corner of the top left pixel.
     """
 
@@ -56,7 +56,7 @@ class Face:
     #: x, y, width, height in pixels: the detector's box, or in tracking mode the box of the
     #: landmarks.
     box: Box = (0.0, 0.0, 0.0, 0.0)
-    #: (K, 2) pixels: the detector's own key points; (0, 2) on a picture the detector did not look
+    #: (K, 2) pixels: the detector's own key points; (0, 2) on an image the detector did not look
     #: at.
     box_keypoints: FloatArray = field(default_factory=_no_points)
     #: Presence score of the landmark network, 0..1.
@@ -81,11 +81,11 @@ class Face:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceFrame:
-    """The faces of a picture that another machine took and looked at."""
+    """The faces of an image that another machine took and looked at."""
 
     #: Seconds on this machine's `time.monotonic` clock.
     taken_at: float
-    #: Pixels of the picture.
+    #: Pixels of the image.
     width: int
     height: int
     #: Largest first, with all their landmarks.
@@ -94,7 +94,7 @@ class FaceFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JpegFrame:
-    """A picture of another machine, as it came; it follows the `FaceFrame` of the same time."""
+    """An image of another machine, as it came; it follows the `FaceFrame` of the same time."""
 
     #: Seconds on this machine's `time.monotonic` clock.
     taken_at: float

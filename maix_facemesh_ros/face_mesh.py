@@ -1,4 +1,4 @@
-"""`FaceMesh`: pictures in, faces with landmarks out, on any backend and without ROS."""
+"""`FaceMesh`: images in, faces with landmarks out, on any backend and without ROS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maix_facemesh_ros.analysis.stream_stamps import StreamClock
 from maix_facemesh_ros.backends.base import OpenedBackend
 from maix_facemesh_ros.backends.registry import open_backend, open_blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.face import Face, Picture, PictureError
+from maix_facemesh_ros.face import Face, ImageError, Pixels
 from maix_facemesh_ros.parameters import (
     FaceMeshParameters,
     ParameterError,
@@ -25,7 +25,7 @@ LARGEST_SIDE = 2**15 - 2
 
 
 class FaceMesh:
-    """Finds faces and their landmarks in pictures.
+    """Finds faces and their landmarks in images.
 
     The keywords are the fields of `FaceMeshParameters`, which has their meaning, ranges and
     defaults::
@@ -34,7 +34,7 @@ class FaceMesh:
             for face in mesh.process(rgb):
                 print(face.box, face.points[4], face.points_z[4])
 
-    One object serves one stream of pictures, from one thread at a time.
+    One object serves one stream of images, from one thread at a time.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class FaceMesh:
         self._backend = opened.detector
         self._backend_description = opened.description
         self._enrichment = Enrichment(parameters, open_blendshapes)
-        #: What takes the pictures, for `pose`; None: not known. It counts from the next picture on.
+        #: What takes the images, for `pose`; None: not known. It counts from the next image on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()
         self._closed = False
@@ -86,7 +86,7 @@ class FaceMesh:
         return {"backend": self._backend_description, **self._backend.facts}
 
     def change(self, **changes: Any) -> None:
-        """Change parameters between two pictures: all of them, or with a bad one none.
+        """Change parameters between two images: all of them, or with a bad one none.
 
         Raises:
             ParameterError: an unknown name, a bad value, or a parameter that is fixed at the start.
@@ -94,32 +94,32 @@ class FaceMesh:
         self._parameters = self._parameters.changed(**changes)
 
     def process(
-        self, picture: Picture, stamp: float | None = None, *, bgr: bool = False
+        self, image: Pixels, stamp: float | None = None, *, bgr: bool = False
     ) -> list[Face]:
-        """Find the faces of one picture.
+        """Find the faces of one image.
 
         Args:
-            picture: uint8 (H, W, 3), RGB; it is only read.
-            stamp: time of the picture in seconds, used for ids and smoothing. Without it pictures
+            image: uint8 (H, W, 3), RGB; it is only read.
+            stamp: time of the image in seconds, used for ids and smoothing. Without it images
                 count as 1/30 s apart. A stamp that goes back by less than `id_timeout`, as when a
-                clock is corrected or two pictures are swapped, continues the stream. One that goes
+                clock is corrected or two images are swapped, continues the stream. One that goes
                 back further, or advances by more than a second and `id_timeout`, starts a new
-                stream: nothing of the previous pictures counts then, and their ids are not used
+                stream: nothing of the previous images counts then, and their ids are not used
                 again.
-            bgr: the picture's channels are blue, green, red.
+            bgr: the image's channels are blue, green, red.
 
         Returns:
             The faces, largest first, at most `max_face_num`.
 
         Raises:
-            TypeError: the picture is no uint8 array.
-            PictureError: it is not (H, W, 3), has no pixels, or too many in a row.
+            TypeError: the image is no uint8 array.
+            ImageError: it is not (H, W, 3), has no pixels, or too many in a row.
             ValueError: the stamp is not finite.
             RuntimeError: the object is closed.
         """
         if self._closed:
             raise RuntimeError("this FaceMesh is closed: make a new one")
-        check_picture(picture)
+        check_image(image)
         parameters = self._parameters
         time = self._clock.advance(
             self._clock.next_stamp if stamp is None else stamp, parameters.id_timeout
@@ -127,8 +127,8 @@ class FaceMesh:
         if time.is_new_stream:
             self._backend.forget()
             self._enrichment.forget()
-        faces = self._backend.detect(picture, parameters, bgr=bgr)
-        height, width = picture.shape[:2]
+        faces = self._backend.detect(image, parameters, bgr=bgr)
+        height, width = image.shape[:2]
         self._enrichment.enrich(faces, time.seconds, (width, height), self.camera, parameters)
         return faces
 
@@ -148,21 +148,21 @@ class FaceMesh:
 FaceMesh.__signature__ = inspect.signature(FaceMeshParameters)  # type: ignore[attr-defined]
 
 
-def check_picture(picture: Picture) -> None:
-    """Check that a picture is a uint8 (H, W, 3) array with pixels in it.
+def check_image(image: Pixels) -> None:
+    """Check that an image is a uint8 (H, W, 3) array with pixels in it.
 
     Raises:
         TypeError: not a uint8 array.
-        PictureError: another shape, or larger than OpenCV can crop from.
+        ImageError: another shape, or larger than OpenCV can crop from.
     """
-    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
-        found = getattr(picture, "dtype", type(picture).__name__)
-        raise TypeError(f"the picture is {found}: give a uint8 array of shape (height, width, 3)")
-    if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise PictureError(
-            f"the picture has shape {picture.shape}: give (height, width, 3), red, green and blue"
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        found = getattr(image, "dtype", type(image).__name__)
+        raise TypeError(f"the image is {found}: give a uint8 array of shape (height, width, 3)")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(
+            f"the image has shape {image.shape}: give (height, width, 3), red, green and blue"
         )
-    if max(picture.shape) > LARGEST_SIDE:
-        raise PictureError(
-            f"the picture has shape {picture.shape}: its sides can be {LARGEST_SIDE} at most"
+    if max(image.shape) > LARGEST_SIDE:
+        raise ImageError(
+            f"the image has shape {image.shape}: its sides can be {LARGEST_SIDE} at most"
         )

@@ -47,7 +47,7 @@ class FaceStream:
         self.backend_name = parameters.backend
         self._source = open_face_source(parameters, report)
         self._enrichment = Enrichment(parameters, open_blendshapes)
-        #: What takes the pictures, for `pose`; None: not known. It counts from the next picture on.
+        #: What takes the images, for `pose`; None: not known. It counts from the next image on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()
 

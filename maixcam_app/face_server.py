@@ -1,4 +1,4 @@
-"""Serves faces and pictures to hosts, each at its own pace, from a thread of its own.
+"""Serves faces and images to hosts, each at its own pace, from a thread of its own.
 
 The main thread calls `FaceServer`'s public methods; all the rest runs in the server's thread, on
 asyncio. In order: the server, its door (who may try the token), a host, what the hosts together
@@ -49,9 +49,9 @@ SEND_BUFFER = 32 << 10
 #: Bytes that are read ahead of a host; its largest message has 256.
 READ_BUFFER = 1024
 
-#: Seconds by which a picture may come late and the next still counts from when it was due. So a
-#: camera that is not quite even loses no pictures.
-PICTURE_DELAY = 0.05
+#: Seconds by which an image may come late and the next still counts from when it was due. So a
+#: camera that is not quite even loses no images.
+IMAGE_DELAY = 0.05
 
 #: Seconds between two lines of the log about the same matter.
 LOG_INTERVAL = 10.0
@@ -155,29 +155,29 @@ class FaceServer:
                 host.faces.append(message)
             self._wake_hosts()
 
-    def picture_due(self) -> int:
-        """Return the highest JPEG quality that a host wants a picture in now, 0 for no picture."""
-        return max((host.pictures.quality for host in self._due_hosts()), default=0)
+    def image_due(self) -> int:
+        """Return the highest JPEG quality that a host wants an image in now, 0 for no image."""
+        return max((host.images.quality for host in self._due_hosts()), default=0)
 
-    def publish_picture(self, picture: link.JpegPicture) -> None:
-        """Send a picture to the hosts that are due for one."""
+    def publish_image(self, image: link.JpegImage) -> None:
+        """Send an image to the hosts that are due for one."""
         due = self._due_hosts()
         if not due:
             return
-        message = link.encode_picture(picture)
-        fits = len(message) <= link.LARGEST[link.Kind.PICTURE]
+        message = link.encode_image(image)
+        fits = len(message) <= link.LARGEST[link.Kind.IMAGE]
         for host in due:
-            host.pictures.taken()
+            host.images.taken()
             if fits:
-                host.picture.append(message)
+                host.image.append(message)
         if fits:
             self._wake_hosts()
         elif self._loop is not None:
-            text = f"a picture of {len(message)} bytes is too large for the link"
-            self._loop.call_soon_threadsafe(self._log.say, "large pictures", text)
+            text = f"an image of {len(message)} bytes is too large for the link"
+            self._loop.call_soon_threadsafe(self._log.say, "large images", text)
 
     def _due_hosts(self) -> list[_Host]:
-        return [host for host in self._hosts if host.pictures.due()]
+        return [host for host in self._hosts if host.images.due()]
 
     def _wake_hosts(self) -> None:
         # One call at a time: the server's thread may be kept from running for a while.
@@ -472,10 +472,10 @@ class _Host:
         self.writer = writer
         #: None until the host has sent some.
         self.settings: link.Settings | None = None
-        self.pictures = _PictureRate(link.Settings())
+        self.images = _ImageRate(link.Settings())
         # Of length one: a newer message takes the place of the older, in any thread.
         self.faces: deque[bytes] = deque(maxlen=1)
-        self.picture: deque[bytes] = deque(maxlen=1)
+        self.image: deque[bytes] = deque(maxlen=1)
         #: The host's time of a PING, and the device's time when it came.
         self.pongs: deque[tuple[int, int]] = deque(maxlen=1)
         self.something_to_send = asyncio.Event()
@@ -486,8 +486,8 @@ class _Host:
     def apply(self, settings: link.Settings) -> None:
         """Do what the host wants from now on."""
         before = self.settings or link.Settings()
-        if (settings.picture_rate, settings.picture_quality) != before[1:]:
-            self.pictures = _PictureRate(settings)
+        if (settings.image_rate, settings.image_quality) != before[1:]:
+            self.images = _ImageRate(settings)
         self.settings = settings
 
     def send_pong(self, clock: Callable[[], int]) -> None:
@@ -500,13 +500,13 @@ class _Host:
             self._send_pong(clock)
 
     def send_next(self, clock: Callable[[], int]) -> bool:
-        """Send one of what waits: clock before faces before pictures. Returns False for nothing."""
+        """Send one of what waits: clock before faces before images. Returns False for nothing."""
         if self.pongs:
             self._send_pong(clock)
         elif self.faces:
             self.writer.write(self.faces.popleft())
-        elif self.picture:
-            self.writer.write(self.picture.popleft())
+        elif self.image:
+            self.writer.write(self.image.popleft())
         else:
             return False
         return True
@@ -537,12 +537,12 @@ class _Host:
         self.writer.write(link.encode_pong(link.Times(sent, came, clock())))
 
 
-class _PictureRate:
-    """When a host is due for its next picture."""
+class _ImageRate:
+    """When a host is due for its next image."""
 
     def __init__(self, settings: link.Settings) -> None:
-        self.quality = settings.picture_quality
-        self._interval = 1 / settings.picture_rate if settings.picture_rate else None
+        self.quality = settings.image_quality
+        self._interval = 1 / settings.image_rate if settings.image_rate else None
         self._due_at = 0.0
 
     def due(self) -> bool:
@@ -550,9 +550,9 @@ class _PictureRate:
         return self._interval is not None and monotonic() >= self._due_at
 
     def taken(self) -> None:
-        """Count the next picture from when this one was due."""
+        """Count the next image from when this one was due."""
         if self._interval is not None:
-            self._due_at = max(self._due_at, monotonic() - PICTURE_DELAY) + self._interval
+            self._due_at = max(self._due_at, monotonic() - IMAGE_DELAY) + self._interval
 
 
 def _good_enough_for(hosts: Iterable[_Host]) -> Thresholds:

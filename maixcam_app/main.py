@@ -1,6 +1,6 @@
 """Finds faces on a MaixCAM and serves them to hosts: the app's main program.
 
-The loop takes a picture, lets the NPU find the faces in it and hands both to the server, which
+The loop takes an image, lets the NPU find the faces in it and hands both to the server, which
 sends them from a thread of its own.
 """
 
@@ -25,11 +25,11 @@ from settings import Settings, SettingsError, read_settings, read_token
 if TYPE_CHECKING:
     import ssl
 
-#: Microseconds that the server's thread has for itself after each picture, at least: MaixPy keeps
+#: Microseconds that the server's thread has for itself after each image, at least: MaixPy keeps
 #: all other threads waiting in its calls.
 SHORTEST_REST = 1000
 
-#: Microseconds before the next picture is due when the loop begins to wait for it.
+#: Microseconds before the next image is due when the loop begins to wait for it.
 AHEAD = 4000
 
 #: Failures of the camera in a row after which it is opened again, and the milliseconds between
@@ -48,7 +48,7 @@ LETTER_WIDTH = 10
 LINE_HEIGHT = 20
 EDGE = 6
 
-#: Pictures at least so many pixels wide have larger letters.
+#: Images at least so many pixels wide have larger letters.
 WIDE = 480
 LARGE_LETTERS = 1.5
 
@@ -88,60 +88,60 @@ def serve_faces(screen: Screen) -> None:
         report=say,
     )
     trouble = Trouble()
-    pictures = Pictures(settings, npu, trouble)
+    images = Images(settings, npu, trouble)
     status = Status(server, token, trouble)
     server.start()
     try:
         while not app.need_exit():
-            taken = pictures.read()
+            taken = images.read()
             if taken is not None:
                 # Without anybody to look, the NPU rests and the device stays cool.
                 if server.hosts or settings.draw_landmarks:
                     find_and_send(taken, npu, server, trouble, draw=settings.draw_landmarks)
                 if settings.draw_landmarks:
-                    screen.show(taken.picture, status.lines)
-            if status.refresh(pictures.number) and (taken is None or not settings.draw_landmarks):
+                    screen.show(taken.pixels, status.lines)
+            if status.refresh(images.number) and (taken is None or not settings.draw_landmarks):
                 screen.show_text(status.lines)
     finally:
         server.stop()
-        pictures.close()
+        images.close()
 
 
 def find_and_send(
     taken: Taken, npu: NpuFaces, server: FaceServer, trouble: Trouble, *, draw: bool
 ) -> None:
-    """Find the faces of a picture and send them, then the picture to hosts that are due for one.
+    """Find the faces of a pixels and send them, then the pixels to hosts that are due for one.
 
     Args:
-        draw: draw the landmarks into the picture, after it has been sent.
+        draw: draw the landmarks into the pixels, after it has been sent.
     """
-    picture, number, taken_at = taken
+    pixels, number, taken_at = taken
     try:
-        faces = npu.find(picture, server.wanted())
-        size = (picture.width(), picture.height())
+        faces = npu.find(pixels, server.wanted())
+        size = (pixels.width(), pixels.height())
         server.publish(link.Faces(number, taken_at, *size, *npu.crop_size, faces=faces))
-        quality = server.picture_due()
+        quality = server.image_due()
         if quality:
-            jpeg = picture.to_jpeg(quality).to_bytes()
-            server.publish_picture(link.JpegPicture(number, taken_at, jpeg))
+            jpeg = pixels.to_jpeg(quality).to_bytes()
+            server.publish_image(link.JpegImage(number, taken_at, jpeg))
         if draw:
-            npu.draw(picture, faces)
+            npu.draw(pixels, faces)
     except RuntimeError as error:
-        # MaixPy's only kind of error. The next picture may do.
-        trouble.say("a picture is left out", error)
+        # MaixPy's only kind of error. The next pixels may do.
+        trouble.say("a pixels is left out", error)
 
 
 class Taken(NamedTuple):
-    """A picture of the camera."""
+    """An image of the camera."""
 
-    picture: Any
-    #: Counts the pictures from 1.
+    pixels: Any
+    #: Counts the images from 1.
     number: int
     #: Microseconds of the device's clock when the camera handed it over.
     taken_at: int
 
 
-class Pictures:
+class Images:
     """The camera; it is opened again if it fails for long."""
 
     def __init__(self, settings: Settings, npu: NpuFaces, trouble: Trouble) -> None:
@@ -152,30 +152,30 @@ class Pictures:
         self._size = (settings.camera_width, settings.camera_height)
         if not settings.camera_width:
             self._size = npu.detector_size
-        self._format = npu.picture_format
+        self._format = npu.image_format
         self._trouble = trouble
         self._camera: Any = None
         self._failures = 0
-        #: Microseconds between two pictures, and when the next is due by the device's clock.
+        #: Microseconds between two images, and when the next is due by the device's clock.
         self._interval = 0.0
         self._due_at = 0.0
 
     def read(self) -> Taken | None:
-        """Return the next picture, None if there is none; the server's thread runs meanwhile."""
+        """Return the next pixels, None if there is none; the server's thread runs meanwhile."""
         self._rest()
         try:
             if self._camera is None:
                 self._open()
-            picture, taken_at = call_both(self._camera.read, time.ticks_us)
+            pixels, taken_at = call_both(self._camera.read, time.ticks_us)
         except RuntimeError as error:
             self._fail(error)
             return None
-        if picture is None:
+        if pixels is None:
             return None
         self._failures = 0
         self._due_at = taken_at + self._interval
         self.number += 1
-        return Taken(picture, self.number, taken_at)
+        return Taken(pixels, self.number, taken_at)
 
     def close(self) -> None:
         """Free the camera."""
@@ -185,7 +185,7 @@ class Pictures:
             self._camera = None
 
     def _rest(self) -> None:
-        """Wait until shortly before the next picture is due, as Python waits: others can run."""
+        """Wait until shortly before the next image is due, as Python waits: others can run."""
         wait = max(SHORTEST_REST, min(self._due_at - AHEAD - time.ticks_us(), self._interval))
         time.sleep_us(int(wait))
 
@@ -207,7 +207,7 @@ class Pictures:
             self._trouble.say("the camera cannot be opened", error)
             time.sleep_ms(REOPEN_INTERVAL)
             return
-        self._trouble.say("the camera gives no picture", error)
+        self._trouble.say("the camera gives no image", error)
         if self._failures >= FAILURES_UNTIL_REOPENED:
             self._failures = 0
             self.close()
@@ -254,7 +254,7 @@ class Status:
         """Look again if it is time to; returns True if it was.
 
         Args:
-            number: how many pictures there were so far.
+            number: how many images there were so far.
         """
         now = time.ticks_us()
         if self.lines and now - self._refreshed_at < STATUS_INTERVAL:
@@ -267,7 +267,7 @@ class Status:
             *self._look_up_addresses(),
             f"token {self._token}",
             f"hosts {len(hosts)} {' '.join(sorted(set(hosts)))}",
-            f"{rate:.1f} pictures a second",
+            f"{rate:.1f} images a second",
             self._trouble.text,
         ]
         return True
@@ -293,18 +293,18 @@ class Screen:
         except RuntimeError as error:
             say(f"there is no screen: {words_of(error)}")
 
-    def show(self, picture: Any, lines: Sequence[str]) -> None:
-        """Show a picture with text written into it."""
+    def show(self, pixels: Any, lines: Sequence[str]) -> None:
+        """Show a pixels with text written into it."""
         if self._display is None:
             return
-        scale = LARGE_LETTERS if picture.width() >= WIDE else 1
-        columns = int((picture.width() - 2 * EDGE) / (LETTER_WIDTH * scale))
+        scale = LARGE_LETTERS if pixels.width() >= WIDE else 1
+        columns = int((pixels.width() - 2 * EDGE) / (LETTER_WIDTH * scale))
         rows = [row for line in lines for row in textwrap.wrap(line, columns)]
         for index, row in enumerate(rows):
             y = EDGE + int(index * LINE_HEIGHT * scale)
-            picture.draw_string(EDGE, y, row, image.COLOR_WHITE, scale)
+            pixels.draw_string(EDGE, y, row, image.COLOR_WHITE, scale)
         with contextlib.suppress(RuntimeError):
-            self._display.show(picture)
+            self._display.show(pixels)
 
     def show_text(self, lines: Sequence[str]) -> None:
         """Show text alone."""

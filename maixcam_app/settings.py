@@ -50,18 +50,18 @@ class Settings:
     max_hosts: int = _setting(4, "Hosts at the same time.", 1, 16)
     camera_width: int = _setting(
         0,
-        "Size of the camera's pictures in pixels; 0: the size that the face detector takes, which\n"
+        "Size of the camera's images in pixels; 0: the size that the face detector takes, which\n"
         "is the fastest. Larger ones make landmarks finer. Not every camera has every size.",
         0,
         4096,
     )
     camera_height: int = _setting(0, "See camera_width.", 0, 4096)
-    camera_fps: float = _setting(0.0, "Pictures a second; 0: as many as the camera gives.", 0, 240)
-    mirror: bool = _setting(False, "Mirror the pictures, left to right: yes or no.")
-    flip: bool = _setting(False, "Turn the pictures upside down: yes or no.")
+    camera_fps: float = _setting(0.0, "Images a second; 0: as many as the camera gives.", 0, 240)
+    mirror: bool = _setting(False, "Mirror the images, left to right: yes or no.")
+    flip: bool = _setting(False, "Turn the images upside down: yes or no.")
     draw_landmarks: bool = _setting(
         False,
-        "Show pictures and landmarks on the screen: yes or no. It costs time; with no, the screen\n"
+        "Show images and landmarks on the screen: yes or no. It costs time; with no, the screen\n"
         "shows addresses, token, hosts and rate only.",
     )
     detector_model: str = _setting("", "The face detector's .mud file; empty: the device's own.")

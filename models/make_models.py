@@ -30,13 +30,13 @@ from conversion.published_models import PublishedModel, read_published_model
 from conversion.tflite_graph import TfliteGraph
 from conversion.verification import (
     excessive,
-    face_pictures,
+    face_images,
     full_range_at,
     largest_differences,
     point_sets,
     run_onnx,
     run_tflite,
-    whole_pictures,
+    whole_images,
 )
 
 MODELS_FOLDER = Path(__file__).resolve().parent
@@ -121,20 +121,20 @@ DETECTOR_TOLERANCES = {"regressors": 1e-3, "scores": 2e-3}
 
 def compare_landmarks(tflite: bytes) -> list[Comparison]:
     """Compare on a face and on noise."""
-    return [Comparison("256x256", tflite, face_pictures(256))]
+    return [Comparison("256x256", tflite, face_images(256))]
 
 
 def compare_short_range(tflite: bytes) -> list[Comparison]:
-    """Compare on a picture with a face and on noise."""
-    return [Comparison("128x128", tflite, whole_pictures(128, 128))]
+    """Compare on an image with a face and on noise."""
+    return [Comparison("128x128", tflite, whole_images(128, 128))]
 
 
 def compare_full_range(tflite: bytes) -> list[Comparison]:
     """Compare at the published input size, and at others with the TFLite file edited for them."""
-    comparisons = [Comparison("192x192", tflite, whole_pictures(192, 192))]
+    comparisons = [Comparison("192x192", tflite, whole_images(192, 192))]
     for height, width in ((288, 512), (96, 160), (384, 640)):
         edited = full_range_at(tflite, height, width)
-        inputs = whole_pictures(height, width)
+        inputs = whole_images(height, width)
         comparisons.append(Comparison(f"{width}x{height}", edited, inputs))
     return comparisons
 

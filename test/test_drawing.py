@@ -1,4 +1,4 @@
-"""Drawing: landmarks pixel for pixel as MaixPy; mesh, box, label; pictures of no use."""
+"""Drawing: landmarks pixel for pixel as MaixPy; mesh, box, label; images of no use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from maix_facemesh_ros.drawing import draw_face, draw_landmarks
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Face, Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_5, SUB_68, SUB_146, get_sub_landmarks
 
 MAIXPY = Path(__file__).parent / "data/maixpy"
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 @pytest.fixture
-def astronaut() -> Picture:
-    """512x512 RGB, the picture that MaixPy drew into; its face is about 90 pixels wide."""
-    data = pytest.importorskip("skimage.data", reason="scikit-image has the astronaut picture")
-    picture: Picture = data.astronaut().copy()
-    return picture
+def astronaut() -> Pixels:
+    """512x512 RGB, the image that MaixPy drew into; its face is about 90 pixels wide."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the astronaut image")
+    image: Pixels = data.astronaut().copy()
+    return image
 
 
-def black(width: int = 320, height: int = 240) -> Picture:
+def black(width: int = 320, height: int = 240) -> Pixels:
     return np.zeros((height, width, 3), np.uint8)
 
 
@@ -44,9 +44,9 @@ def face_of(subset: tuple[int, ...] | None = None, **fields: Any) -> Face:
     return Face(**{**usual, **landmarks, **fields})
 
 
-def drawn(picture: Picture) -> npt.NDArray[np.bool_]:
-    """(H, W) where something was drawn into a picture that was black."""
-    return np.asarray(picture.any(axis=2))
+def drawn(image: Pixels) -> npt.NDArray[np.bool_]:
+    """(H, W) where something was drawn into an image that was black."""
+    return np.asarray(image.any(axis=2))
 
 
 # The landmarks, as MaixPy draws them.
@@ -59,7 +59,7 @@ def golden_arguments(case: dict[str, Any]) -> tuple[list[int], list[int], dict[s
 
 
 @pytest.mark.parametrize("case", GOLDEN["draw"], ids=lambda case: str(case["file"]))
-def test_landmarks_are_maixpys_pixel_for_pixel(case: dict[str, Any], astronaut: Picture) -> None:
+def test_landmarks_are_maixpys_pixel_for_pixel(case: dict[str, Any], astronaut: Pixels) -> None:
     expected = cv2.imread(str(MAIXPY / case["file"]))
     assert expected is not None, case["file"]
     points, depths, radii = golden_arguments(case)
@@ -70,7 +70,7 @@ def test_landmarks_are_maixpys_pixel_for_pixel(case: dict[str, Any], astronaut: 
     np.testing.assert_array_equal(result, cv2.cvtColor(expected, cv2.COLOR_BGR2RGB))
 
 
-def test_draw_face_draws_the_landmarks_as_maixpy(astronaut: Picture) -> None:
+def test_draw_face_draws_the_landmarks_as_maixpy(astronaut: Pixels) -> None:
     expected = cv2.imread(str(MAIXPY / "draw_478_z.png"))
     assert expected is not None
     draw_face(astronaut, face_of())
@@ -102,14 +102,14 @@ def test_only_the_order_of_depths_and_their_proportions_matter() -> None:
 
 def test_rounding_is_that_of_maixcdks_float32() -> None:
     # 41 * (1 / 41) is below 1 in float32, so MaixPy truncates grey 255 to 254 and radius 4 to 3.
-    picture = draw_landmarks(black(), [20, 30, 60, 30, 90, 30], [20, 0, 41])
-    assert picture[30, 90].tolist() == [254] * 3
-    assert np.flatnonzero(drawn(picture)[30, 80:100]).tolist() == list(range(7, 14))
+    image = draw_landmarks(black(), [20, 30, 60, 30, 90, 30], [20, 0, 41])
+    assert image[30, 90].tolist() == [254] * 3
+    assert np.flatnonzero(drawn(image)[30, 80:100]).tolist() == list(range(7, 14))
 
 
 def test_lowest_depth_counts_where_it_stands_first() -> None:
-    picture = draw_landmarks(black(), [20, 30, 60, 30, 90, 30], [0, 4, 8])
-    assert picture[30, [20, 60, 90], 0].tolist() == [0, 127, 255]
+    image = draw_landmarks(black(), [20, 30, 60, 30, 90, 30], [0, 4, 8])
+    assert image[30, [20, 60, 90], 0].tolist() == [0, 127, 255]
 
 
 def test_equal_depths_are_drawn_as_no_depths() -> None:
@@ -119,17 +119,17 @@ def test_equal_depths_are_drawn_as_no_depths() -> None:
         np.testing.assert_array_equal(draw_landmarks(black(), POINTS, depths), expected)
 
 
-def test_points_without_a_place_in_the_picture_are_left_out() -> None:
+def test_points_without_a_place_in_the_image_are_left_out() -> None:
     expected = draw_landmarks(black(), [20, 30])
     strange = [np.nan, 5, 5, np.nan, np.inf, 5, 5, -np.inf, 1e30, 5, 5, -1e12, 330, 50, 50, -9]
     np.testing.assert_array_equal(draw_landmarks(black(), [*strange, 20, 30]), expected)
 
 
-def test_a_circle_that_reaches_into_the_picture_is_drawn() -> None:
-    picture = draw_landmarks(black(), [-3, 50, 100, 100], [1, 0])
-    assert np.flatnonzero(drawn(picture)[50]).tolist() == [0, 1]  # Radius 4 round column -3.
-    picture = draw_landmarks(black(), [322, 50, 100, 100], [1, 0])
-    assert np.flatnonzero(drawn(picture)[50]).tolist() == [318, 319]
+def test_a_circle_that_reaches_into_the_image_is_drawn() -> None:
+    image = draw_landmarks(black(), [-3, 50, 100, 100], [1, 0])
+    assert np.flatnonzero(drawn(image)[50]).tolist() == [0, 1]  # Radius 4 round column -3.
+    image = draw_landmarks(black(), [322, 50, 100, 100], [1, 0])
+    assert np.flatnonzero(drawn(image)[50]).tolist() == [318, 319]
 
 
 def test_a_depth_that_is_not_finite_counts_as_the_farthest() -> None:
@@ -161,13 +161,13 @@ def test_arguments_that_do_not_fit(
         draw_landmarks(black(), points, depths, **radii)
 
 
-# Pictures of every kind.
+# Images of every kind.
 
 EVERYTHING = {"points": True, "mesh": True, "box": True, "label": True}
 
 
 @pytest.mark.parametrize(
-    ("picture", "message"),
+    ("image", "message"),
     [
         (np.zeros((240, 320, 3), np.float32), "float32, must be uint8"),
         (np.zeros((240, 320), np.uint8), r"shape \(240, 320\).*cv2.cvtColor"),
@@ -176,11 +176,11 @@ EVERYTHING = {"points": True, "mesh": True, "box": True, "label": True}
         ([[0, 0, 0]], "image is list"),
     ],
 )
-def test_a_picture_that_cannot_be_drawn_into_is_refused(picture: Any, message: str) -> None:
+def test_a_image_that_cannot_be_drawn_into_is_refused(image: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        draw_landmarks(picture, POINTS, DEPTHS)
+        draw_landmarks(image, POINTS, DEPTHS)
     with pytest.raises(ValueError, match=message):
-        draw_face(picture, face_of())
+        draw_face(image, face_of())
 
 
 @pytest.mark.parametrize(
@@ -194,17 +194,17 @@ def test_a_picture_that_cannot_be_drawn_into_is_refused(picture: Any, message: s
     ],
     ids=["mirrored", "bgr", "cut out", "turned", "every other pixel"],
 )
-def test_a_view_of_a_picture_is_drawn_into(view: Any) -> None:
+def test_a_view_of_a_image_is_drawn_into(view: Any) -> None:
     store = np.full((480, 640, 3), 40, np.uint8)
-    picture = view(store)
-    expected = draw_face(np.full(picture.shape, 40, np.uint8), face_of(), **EVERYTHING)
-    assert draw_face(picture, face_of(), **EVERYTHING) is picture
+    image = view(store)
+    expected = draw_face(np.full(image.shape, 40, np.uint8), face_of(), **EVERYTHING)
+    assert draw_face(image, face_of(), **EVERYTHING) is image
     np.testing.assert_array_equal(view(store), expected)
     assert (store != 40).sum() == (expected != 40).sum()
 
 
 @pytest.mark.parametrize("shape", [(0, 0, 3), (0, 320, 3), (1, 1, 3), (3, 1000, 3)])
-def test_small_and_empty_pictures(shape: tuple[int, ...]) -> None:
+def test_small_and_empty_images(shape: tuple[int, ...]) -> None:
     draw_face(np.zeros(shape, np.uint8), face_of(), **EVERYTHING)
 
 
@@ -234,16 +234,16 @@ def test_the_landmarks_do_not_hide_a_whole_mesh() -> None:
     assert np.array_equal(both[drawn(only_landmarks)], only_landmarks[drawn(only_landmarks)])
 
 
-def line_between_landmarks(first: int, second: int, **fields: Any) -> Picture:
-    """One line of the mesh, from (10, 20) to (10, 60), in a picture that has nothing else."""
+def line_between_landmarks(first: int, second: int, **fields: Any) -> Pixels:
+    """One line of the mesh, from (10, 20) to (10, 60), in an image that has nothing else."""
     points = np.array([(10.5, 20.5), (10.5, 60.5)], np.float32)
     face = Face(points=points, indices=np.array([first, second], np.uint16), **fields)
     return draw_face(black(), face, points=False, mesh=True)
 
 
 def test_a_line_runs_through_the_middle_of_the_pixel_of_its_ends() -> None:
-    picture = line_between_landmarks(127, 34)
-    across = picture[40, :, 2].astype(int)
+    image = line_between_landmarks(127, 34)
+    across = image[40, :, 2].astype(int)
     assert across.argmax() == 10
     assert abs(across[9] - across[11]) <= 2
     assert across[9] < across[10] / 2
@@ -261,8 +261,8 @@ def test_near_lines_are_brighter_than_far_ones() -> None:
     points = np.array([(10.5, 20), (10.5, 60), (90.5, 20), (90.5, 60)], np.float32)
     indices = np.array([127, 34, 4, 1], np.uint16)
     face = Face(points=points, points_z=np.array([0, 0, 9, 9], np.float32), indices=indices)
-    picture = draw_face(black(), face, points=False, mesh=True)
-    assert picture[40, 90].sum() > 2 * picture[40, 10].sum() > 0
+    image = draw_face(black(), face, points=False, mesh=True)
+    assert image[40, 90].sum() > 2 * image[40, 10].sum() > 0
 
 
 def test_contours_have_colours_of_their_own() -> None:
@@ -307,16 +307,16 @@ def test_a_mesh_with_landmarks_that_are_nowhere() -> None:
 
 
 @pytest.mark.parametrize("offset", [(-225, -120), (90, 110), (0, 5000), (-400, 0), (3e5, -3e5)])
-def test_a_face_partly_or_wholly_outside_the_picture(offset: tuple[float, float]) -> None:
+def test_a_face_partly_or_wholly_outside_the_image(offset: tuple[float, float]) -> None:
     moved = POINTS + np.array(offset, np.float32)
     left, top = 180 + offset[0], 71 + offset[1]
     face = face_of(points=moved, box=(left, top, 90, 106))
-    picture = draw_face(black(), face, points=True, mesh=True, box=True)
+    image = draw_face(black(), face, points=True, mesh=True, box=True)
     inside = ((moved >= 0) & (moved < (320, 240))).all(axis=1).any()
-    assert drawn(picture).any() == inside
+    assert drawn(image).any() == inside
 
 
-def test_mesh_keeps_the_skin_visible(astronaut: Picture) -> None:
+def test_mesh_keeps_the_skin_visible(astronaut: Pixels) -> None:
     before = astronaut.astype(int)
     draw_face(astronaut, face_of(), mesh=True)
     cheek = (slice(130, 140), slice(190, 200))
@@ -325,11 +325,11 @@ def test_mesh_keeps_the_skin_visible(astronaut: Picture) -> None:
 
 
 def test_box_is_drawn_along_the_edge_pixels() -> None:
-    picture = draw_face(black(), Face(box=(100.2, 50.9, 40.0, 60.0)), box=True)
-    rows, columns = np.nonzero(drawn(picture))
+    image = draw_face(black(), Face(box=(100.2, 50.9, 40.0, 60.0)), box=True)
+    rows, columns = np.nonzero(drawn(image))
     assert (columns.min(), columns.max()) == (100, 139)
     assert (rows.min(), rows.max()) == (50, 109)
-    assert drawn(picture).sum() == 2 * 40 + 2 * 58  # One pixel wide in a small picture.
+    assert drawn(image).sum() == 2 * 40 + 2 * 58  # One pixel wide in a small image.
     assert drawn(draw_face(black(640, 480), Face(box=(100, 50, 40, 60)), box=True)).sum() > 2 * 196
 
 
@@ -340,7 +340,7 @@ def test_a_box_that_is_none_is_not_drawn(box: tuple[float, float, float, float])
     assert not draw_face(black(), Face(box=box), box=True, label=True).any()
 
 
-def label_of(**fields: Any) -> Picture:
+def label_of(**fields: Any) -> Pixels:
     return draw_face(black(), Face(**fields), label=True)
 
 
@@ -351,7 +351,7 @@ def test_label_stands_above_the_box() -> None:
 
 
 @pytest.mark.parametrize("box", [(100, 5, 40, 60), (300, 100, 40, 60), (-20, 100, 40, 60)])
-def test_label_stays_in_the_picture(box: tuple[float, float, float, float]) -> None:
+def test_label_stays_in_the_image(box: tuple[float, float, float, float]) -> None:
     rows, columns = np.nonzero(drawn(label_of(id=3, score=0.5, box=box)))
     usual_rows, usual_columns = np.nonzero(drawn(label_of(id=3, score=0.5, box=(100, 50, 40, 60))))
     assert np.ptp(columns) == np.ptp(usual_columns)

@@ -1,4 +1,4 @@
-"""`FaceMesh` on single pictures: what it takes, what it gives, what each parameter does."""
+"""`FaceMesh` on single images: what it takes, what it gives, what each parameter does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.network import Network
 from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 from scenes import ASTRONAUT_POINTS, distance, paste_head, plain, scene
 
 SMALL, MIDDLE, LARGE = (90, 100, 60.0), (270, 180, 90.0), (490, 180, 130.0)
@@ -40,13 +40,13 @@ def mesh() -> Iterator[FaceMesh]:
 
 
 @pytest.fixture(scope="module")
-def three_faces(astronaut: Picture) -> Picture:
+def three_faces(astronaut: Pixels) -> Pixels:
     return scene(astronaut, SMALL, MIDDLE, LARGE)
 
 
-def find(picture: Picture, **parameters: Any) -> list[Face]:
+def find(image: Pixels, **parameters: Any) -> list[Face]:
     with FaceMesh(**parameters) as mesh:
-        return mesh.process(picture)
+        return mesh.process(image)
 
 
 def same(first: list[Face], second: list[Face]) -> bool:
@@ -61,7 +61,7 @@ def same(first: list[Face], second: list[Face]) -> bool:
 # What a face has.
 
 
-def test_face_of_the_astronaut(mesh: FaceMesh, astronaut: Picture) -> None:
+def test_face_of_the_astronaut(mesh: FaceMesh, astronaut: Pixels) -> None:
     (face,) = mesh.process(astronaut)
 
     assert distance(face.points, ASTRONAUT_POINTS) < 0.02
@@ -78,7 +78,7 @@ def test_face_of_the_astronaut(mesh: FaceMesh, astronaut: Picture) -> None:
     assert eyes[0, 0] < eyes[1, 0]
 
 
-def test_what_is_not_asked_for_is_empty(mesh: FaceMesh, astronaut: Picture) -> None:
+def test_what_is_not_asked_for_is_empty(mesh: FaceMesh, astronaut: Pixels) -> None:
     (face,) = mesh.process(astronaut)
     assert face.id == 0
     assert face.points_rel.shape == (0, 2)
@@ -88,14 +88,14 @@ def test_what_is_not_asked_for_is_empty(mesh: FaceMesh, astronaut: Picture) -> N
     assert face.points_3d is None
 
 
-def test_nose_is_closer_than_the_cheeks(mesh: FaceMesh, astronaut: Picture) -> None:
+def test_nose_is_closer_than_the_cheeks(mesh: FaceMesh, astronaut: Pixels) -> None:
     (face,) = mesh.process(astronaut)
     assert face.points_z[NOSE_TIP] > 0
     assert face.points_z[RIGHT_CHEEK] < -10
     assert face.points_z[LEFT_CHEEK] < -10
 
 
-def test_depth_grows_with_the_face(astronaut: Picture) -> None:
+def test_depth_grows_with_the_face(astronaut: Pixels) -> None:
     depths, widths = [], []
     for face_width in (60.0, 120.0):
         (face,) = find(scene(astronaut, (320, 180, face_width)))
@@ -109,7 +109,7 @@ def test_no_face(mesh: FaceMesh) -> None:
     assert mesh.process(plain()) == []
 
 
-def test_same_picture_gives_the_same_answer(mesh: FaceMesh, three_faces: Picture) -> None:
+def test_same_image_gives_the_same_answer(mesh: FaceMesh, three_faces: Pixels) -> None:
     assert same(mesh.process(three_faces), mesh.process(three_faces))
 
 
@@ -117,13 +117,13 @@ def test_same_picture_gives_the_same_answer(mesh: FaceMesh, three_faces: Picture
 
 
 def test_two_largest_faces_by_default_the_largest_first(
-    mesh: FaceMesh, three_faces: Picture
+    mesh: FaceMesh, three_faces: Pixels
 ) -> None:
     assert columns(mesh.process(three_faces)) == [LARGE[0], MIDDLE[0]]
 
 
 @pytest.mark.parametrize(("limit", "faces"), [(1, 1), (2, 2), (3, 3), (9, 3), (0, 3), (-1, 3)])
-def test_max_face_num(limit: int, faces: int, three_faces: Picture) -> None:
+def test_max_face_num(limit: int, faces: int, three_faces: Pixels) -> None:
     expected = [LARGE[0], MIDDLE[0], SMALL[0]][:faces]
     assert columns(find(three_faces, max_face_num=limit)) == expected
 
@@ -134,13 +134,13 @@ def columns(faces: list[Face]) -> list[int]:
     return [min(heads, key=lambda x: abs(x - face.points[:, 0].mean())) for face in faces]
 
 
-def test_face_in_doubt_depends_on_detect_conf_th(face_in_doubt: Picture) -> None:
+def test_face_in_doubt_depends_on_detect_conf_th(face_in_doubt: Pixels) -> None:
     (face,) = find(face_in_doubt, detect_conf_th=0.4)
     assert len(find(face_in_doubt, detect_conf_th=face.score - 0.01)) == 1
     assert find(face_in_doubt, detect_conf_th=face.score + 0.01) == []
 
 
-def test_face_in_doubt_depends_on_landmarks_conf_th(face_in_doubt: Picture) -> None:
+def test_face_in_doubt_depends_on_landmarks_conf_th(face_in_doubt: Pixels) -> None:
     (face,) = find(face_in_doubt, detect_conf_th=0.4)
     assert face.landmarks_score < 0.99
     just_below, just_above = face.landmarks_score - 0.01, face.landmarks_score + 0.01
@@ -148,7 +148,7 @@ def test_face_in_doubt_depends_on_landmarks_conf_th(face_in_doubt: Picture) -> N
     assert find(face_in_doubt, detect_conf_th=0.4, landmarks_conf_th=just_above) == []
 
 
-def test_without_require_landmarks_the_box_is_given(face_in_doubt: Picture) -> None:
+def test_without_require_landmarks_the_box_is_given(face_in_doubt: Pixels) -> None:
     (with_landmarks,) = find(face_in_doubt, detect_conf_th=0.4)
     (face,) = find(
         face_in_doubt, detect_conf_th=0.4, landmarks_conf_th=0.99, require_landmarks=False
@@ -162,7 +162,7 @@ def test_without_require_landmarks_the_box_is_given(face_in_doubt: Picture) -> N
     assert face.points_rel.shape == (0, 2)
 
 
-def test_box_without_landmarks_has_no_subset_and_no_expression(face_in_doubt: Picture) -> None:
+def test_box_without_landmarks_has_no_subset_and_no_expression(face_in_doubt: Pixels) -> None:
     (face,) = find(
         face_in_doubt,
         detect_conf_th=0.4,
@@ -178,18 +178,18 @@ def test_box_without_landmarks_has_no_subset_and_no_expression(face_in_doubt: Pi
 
 
 def test_require_landmarks_makes_no_difference_to_good_faces(
-    mesh: FaceMesh, three_faces: Picture
+    mesh: FaceMesh, three_faces: Pixels
 ) -> None:
     assert same(mesh.process(three_faces), find(three_faces, require_landmarks=False))
 
 
 def test_detector_is_given_the_parameters(
-    astronaut: Picture, monkeypatch: pytest.MonkeyPatch
+    astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {}
 
-    def detect(_: FullRangeDetector, picture: Picture, **options: Any) -> list[Detection]:
-        assert picture is astronaut
+    def detect(_: FullRangeDetector, image: Pixels, **options: Any) -> list[Detection]:
+        assert image is astronaut
         given.update(options)
         return []
 
@@ -203,7 +203,7 @@ def test_detector_is_given_the_parameters(
     }
 
 
-def test_detect_iou_th_says_when_boxes_are_one_face(astronaut: Picture) -> None:
+def test_detect_iou_th_says_when_boxes_are_one_face(astronaut: Pixels) -> None:
     def boxes(threshold: float) -> int:
         detections = FullRangeDetector().detect(
             astronaut,
@@ -219,7 +219,7 @@ def test_detect_iou_th_says_when_boxes_are_one_face(astronaut: Picture) -> None:
 
 
 def test_mediapipes_detectors_blend_at_two_thirds_of_detect_iou_th(
-    astronaut: Picture, monkeypatch: pytest.MonkeyPatch
+    astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = []
 
@@ -235,11 +235,11 @@ def test_mediapipes_detectors_blend_at_two_thirds_of_detect_iou_th(
     assert len(used) >= 2
 
 
-def test_face_found_by_several_boxes_is_given_once(astronaut: Picture) -> None:
+def test_face_found_by_several_boxes_is_given_once(astronaut: Pixels) -> None:
     assert len(find(astronaut, detect_iou_th=1.0, max_face_num=0)) == 1
 
 
-def test_short_range_detector_finds_the_face_too(astronaut: Picture) -> None:
+def test_short_range_detector_finds_the_face_too(astronaut: Pixels) -> None:
     (face,) = find(astronaut, detector="short_range")
     assert distance(face.points, ASTRONAUT_POINTS) < 0.001
 
@@ -249,7 +249,7 @@ def test_short_range_detector_finds_the_face_too(astronaut: Picture) -> None:
 
 @pytest.mark.parametrize(("number", "indices"), [(146, SUB_146), (68, SUB_68), (5, SUB_5)])
 def test_landmarks_num(
-    number: int, indices: tuple[int, ...], mesh: FaceMesh, astronaut: Picture
+    number: int, indices: tuple[int, ...], mesh: FaceMesh, astronaut: Pixels
 ) -> None:
     (every,) = mesh.process(astronaut)
     (some,) = find(astronaut, landmarks_num=number, landmarks_rel=True)
@@ -257,7 +257,7 @@ def test_landmarks_num(
     assert len(some.points) == len(some.points_rel) == number
 
 
-def test_landmarks_indices_in_their_order(mesh: FaceMesh, astronaut: Picture) -> None:
+def test_landmarks_indices_in_their_order(mesh: FaceMesh, astronaut: Pixels) -> None:
     (every,) = mesh.process(astronaut)
     (some,) = find(astronaut, landmarks_num=68, landmarks_indices=(477, 0, 4))
     assert_subset(some, every, (477, 0, 4))
@@ -271,7 +271,7 @@ def assert_subset(some: Face, every: Face, indices: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(some.points_z, every.points_z[list(indices)])
 
 
-def test_landmarks_rel_are_pixels_of_the_crop(astronaut: Picture) -> None:
+def test_landmarks_rel_are_pixels_of_the_crop(astronaut: Pixels) -> None:
     (face,) = find(astronaut, landmarks_rel=True)
     assert face.points.shape == face.points_rel.shape == (478, 2)
     assert (face.points_rel > 0).all()
@@ -287,7 +287,7 @@ def similarity_error(first: FloatArray, second: FloatArray) -> float:
     return float(np.linalg.norm(known @ fit - second, axis=1).mean())
 
 
-def test_landmarks_rel_alone(astronaut: Picture) -> None:
+def test_landmarks_rel_alone(astronaut: Pixels) -> None:
     (face,) = find(astronaut, landmarks_rel=True, landmarks_abs=False)
     assert face.points.shape == (0, 2)
     assert face.points_rel.shape == (478, 2)
@@ -299,7 +299,7 @@ def test_neither_kind_of_landmarks_is_refused() -> None:
         FaceMesh(landmarks_abs=False)
 
 
-def test_blendshapes_do_not_depend_on_the_landmarks_given(astronaut: Picture) -> None:
+def test_blendshapes_do_not_depend_on_the_landmarks_given(astronaut: Pixels) -> None:
     (face,) = find(astronaut, blendshapes=True)
     (few,) = find(astronaut, blendshapes=True, landmarks_num=5, landmarks_rel=True)
     assert face.blendshapes is not None
@@ -312,29 +312,29 @@ def test_blendshapes_do_not_depend_on_the_landmarks_given(astronaut: Picture) ->
     np.testing.assert_array_equal(few.blendshapes, face.blendshapes)
 
 
-# Pictures.
+# Images.
 
 
-def strided(picture: Picture) -> Picture:
-    wide = np.zeros((picture.shape[0] * 2, picture.shape[1] * 3, 3), np.uint8)
-    wide[::2, ::3] = picture
+def strided(image: Pixels) -> Pixels:
+    wide = np.zeros((image.shape[0] * 2, image.shape[1] * 3, 3), np.uint8)
+    wide[::2, ::3] = image
     return wide[::2, ::3]
 
 
-def with_fourth_channel_hidden(picture: Picture) -> Picture:
-    four = np.full((*picture.shape[:2], 4), 9, np.uint8)
-    four[:, :, :3] = picture
+def with_fourth_channel_hidden(image: Pixels) -> Pixels:
+    four = np.full((*image.shape[:2], 4), 9, np.uint8)
+    four[:, :, :3] = image
     return four[:, :, :3]
 
 
-def with_padded_rows(picture: Picture) -> Picture:
-    padded = np.zeros((picture.shape[0], picture.shape[1] + 7, 3), np.uint8)
-    padded[:, : picture.shape[1]] = picture
-    return padded[:, : picture.shape[1]]
+def with_padded_rows(image: Pixels) -> Pixels:
+    padded = np.zeros((image.shape[0], image.shape[1] + 7, 3), np.uint8)
+    padded[:, : image.shape[1]] = image
+    return padded[:, : image.shape[1]]
 
 
-def backwards(picture: Picture) -> Picture:
-    return picture[::-1, ::-1].copy()[::-1, ::-1]
+def backwards(image: Pixels) -> Pixels:
+    return image[::-1, ::-1].copy()[::-1, ::-1]
 
 
 @pytest.mark.parametrize(
@@ -342,15 +342,15 @@ def backwards(picture: Picture) -> Picture:
     [strided, with_fourth_channel_hidden, with_padded_rows, backwards, np.asfortranarray],
 )
 @pytest.mark.parametrize("detector", ["full_range", "short_range"])
-def test_memory_layout_of_the_picture_makes_no_difference(
-    layout: Callable[[Picture], Picture], detector: str, astronaut: Picture
+def test_memory_layout_of_the_image_makes_no_difference(
+    layout: Callable[[Pixels], Pixels], detector: str, astronaut: Pixels
 ) -> None:
     with FaceMesh(detector=detector) as mesh:
         assert same(mesh.process(layout(astronaut)), mesh.process(astronaut))
 
 
 @pytest.mark.parametrize("detector", ["full_range", "short_range"])
-def test_bgr_picture_gives_the_same_as_rgb(detector: str, astronaut: Picture) -> None:
+def test_bgr_image_gives_the_same_as_rgb(detector: str, astronaut: Pixels) -> None:
     bgr = astronaut[:, :, ::-1]
     with FaceMesh(detector=detector, blendshapes=True) as mesh:
         expected = mesh.process(astronaut)
@@ -359,23 +359,23 @@ def test_bgr_picture_gives_the_same_as_rgb(detector: str, astronaut: Picture) ->
         assert not same(mesh.process(bgr.copy()), expected)
 
 
-def test_picture_is_only_read(astronaut: Picture) -> None:
+def test_image_is_only_read(astronaut: Pixels) -> None:
     # `astronaut` is read-only: writing into it would raise.
-    picture = astronaut.copy()
-    find(picture, tracking=True)
-    np.testing.assert_array_equal(picture, astronaut)
+    image = astronaut.copy()
+    find(image, tracking=True)
+    np.testing.assert_array_equal(image, astronaut)
     assert len(find(astronaut)) == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (3, 40), (40, 3), (16, 16)])
-def test_tiny_pictures_have_no_face(size: tuple[int, int]) -> None:
+def test_tiny_images_have_no_face(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     assert find(noise) == []
     assert find(noise, detector="short_range", tracking=True) == []
 
 
 @pytest.mark.parametrize(
-    ("picture", "error", "found"),
+    ("image", "error", "found"),
     [
         (None, TypeError, "NoneType"),
         ([[1, 2, 3]], TypeError, "list"),
@@ -388,17 +388,17 @@ def test_tiny_pictures_have_no_face(size: tuple[int, int]) -> None:
         (np.zeros((0, 8, 3), np.uint8), ValueError, r"\(0, 8, 3\)"),
     ],
 )
-def test_error_names_what_is_wrong_with_a_picture(
-    mesh: FaceMesh, picture: Any, error: type[Exception], found: str
+def test_error_names_what_is_wrong_with_a_image(
+    mesh: FaceMesh, image: Any, error: type[Exception], found: str
 ) -> None:
-    with pytest.raises(error, match=rf"the picture .*{found}.*\(height, width, 3\)"):
-        mesh.process(picture)
+    with pytest.raises(error, match=rf"the image .*{found}.*\(height, width, 3\)"):
+        mesh.process(image)
 
 
 # The object.
 
 
-def test_all_parameters_in_one_object(three_faces: Picture) -> None:
+def test_all_parameters_in_one_object(three_faces: Pixels) -> None:
     parameters = FaceMeshParameters(max_face_num=3)
     with FaceMesh(parameters) as mesh:
         assert mesh.parameters is parameters
@@ -425,7 +425,7 @@ def test_backend_is_told() -> None:
         assert (mesh.parameters.backend, mesh.backend_name) == ("auto", "onnx")
 
 
-def test_change_between_two_pictures(three_faces: Picture) -> None:
+def test_change_between_two_images(three_faces: Pixels) -> None:
     with FaceMesh() as mesh:
         assert len(mesh.process(three_faces)) == 2
         mesh.change(max_face_num=0, landmarks_num=5, blendshapes=True)
@@ -445,7 +445,7 @@ def test_change_between_two_pictures(three_faces: Picture) -> None:
         {"max_face_num": 1, "landmarks_abs": False},
     ],
 )
-def test_bad_change_changes_nothing(change: dict[str, Any], three_faces: Picture) -> None:
+def test_bad_change_changes_nothing(change: dict[str, Any], three_faces: Pixels) -> None:
     with FaceMesh() as mesh:
         before = mesh.parameters
         with pytest.raises(ParameterError):
@@ -454,19 +454,19 @@ def test_bad_change_changes_nothing(change: dict[str, Any], three_faces: Picture
         assert len(mesh.process(three_faces)) == 2
 
 
-def test_several_threads_give_the_same_as_one(three_faces: Picture) -> None:
+def test_several_threads_give_the_same_as_one(three_faces: Pixels) -> None:
     one = find(three_faces, max_face_num=0, threads=1)
     assert len(one) == 3
     assert same(find(three_faces, max_face_num=0, threads=4), one)
 
 
 @pytest.fixture
-def inputs(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
+def inputs(monkeypatch: pytest.MonkeyPatch) -> list[Pixels]:
     """What is given to the networks from now on."""
-    given: list[Picture] = []
+    given: list[Pixels] = []
     run = Network.run
 
-    def recording(network: Network, tensor: Picture) -> list[FloatArray]:
+    def recording(network: Network, tensor: Pixels) -> list[FloatArray]:
         given.append(tensor.copy())
         return run(network, tensor)
 
@@ -474,23 +474,23 @@ def inputs(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
     return given
 
 
-def test_detector_sees_black_beside_the_picture(inputs: list[Picture]) -> None:
+def test_detector_sees_black_beside_the_image(inputs: list[Pixels]) -> None:
     find(plain(grey=255), detector="short_range")
     (seen,) = inputs
     assert (seen[0, 0] == 0).all()
     assert (seen[0, 64] == 255).all()
 
 
-def test_landmark_network_sees_the_edge_repeated(inputs: list[Picture]) -> None:
+def test_landmark_network_sees_the_edge_repeated(inputs: list[Pixels]) -> None:
     roi = Roi(center_x=0, center_y=0, width=100, height=100, rotation=0.3)
     FaceLandmarksNetwork().find(plain(grey=255), roi, bgr=False)
     (seen,) = inputs
     assert (seen == 255).all()
 
 
-def test_face_over_the_edge_of_the_picture(astronaut: Picture) -> None:
-    picture = plain()
-    expected = paste_head(picture, astronaut, (30, 180), 100.0)
+def test_face_over_the_edge_of_the_image(astronaut: Pixels) -> None:
+    image = plain()
+    expected = paste_head(image, astronaut, (30, 180), 100.0)
     assert expected[:, 0].min() < -10
-    (face,) = find(picture)
+    (face,) = find(image)
     assert distance(face.points, expected) < 0.05

@@ -7,12 +7,12 @@ import multiprocessing
 import numpy as np
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 
 TIMEOUT = 60.0  # seconds
 
 
-def test_faces_are_found_after_a_fork_as_before(astronaut: Picture) -> None:
+def test_faces_are_found_after_a_fork_as_before(astronaut: Pixels) -> None:
     """Several at once, with the parent's threads in use and not, and in a child of the child."""
     two = np.concatenate([astronaut, astronaut], axis=1)
     three = np.concatenate([two, astronaut], axis=1)
@@ -24,14 +24,14 @@ def test_faces_are_found_after_a_fork_as_before(astronaut: Picture) -> None:
         assert len(mesh.process(three)) == 3
 
 
-def _check_in_child(mesh: FaceMesh, picture: Picture, generations: int) -> None:
+def _check_in_child(mesh: FaceMesh, image: Pixels, generations: int) -> None:
     fork = multiprocessing.get_context("fork")
     answers: multiprocessing.Queue[int] = fork.Queue()
-    child = fork.Process(target=_answer, args=(mesh, picture, answers, generations))
+    child = fork.Process(target=_answer, args=(mesh, image, answers, generations))
     child.start()
     try:
         for _ in range(generations):
-            assert answers.get(timeout=TIMEOUT) == picture.shape[1] // 512
+            assert answers.get(timeout=TIMEOUT) == image.shape[1] // 512
         child.join(TIMEOUT)
         assert child.exitcode == 0
     finally:
@@ -39,14 +39,14 @@ def _check_in_child(mesh: FaceMesh, picture: Picture, generations: int) -> None:
 
 
 def _answer(
-    mesh: FaceMesh, picture: Picture, answers: multiprocessing.Queue[int], generations: int
+    mesh: FaceMesh, image: Pixels, answers: multiprocessing.Queue[int], generations: int
 ) -> None:
     for _ in range(3):
-        faces = mesh.process(picture)
+        faces = mesh.process(image)
     answers.put(len(faces))
     if generations > 1:
         fork = multiprocessing.get_context("fork")
-        child = fork.Process(target=_answer, args=(mesh, picture, answers, generations - 1))
+        child = fork.Process(target=_answer, args=(mesh, image, answers, generations - 1))
         child.start()
         child.join()
     mesh.close()

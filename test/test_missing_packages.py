@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.missing_packages import PIP_PACKAGES, SYSTEM_PACKAGES, pip_install
 from maix_facemesh_ros.start import PROGRAMS
 
@@ -98,7 +98,7 @@ def test_the_documents_name_pips_list() -> None:
 
 @pytest.mark.parametrize(("program", "module", "advice"), CASES)
 def test_a_missing_package_is_one_line(
-    program: str, module: str, advice: str, tmp_path: Path, astronaut: Picture
+    program: str, module: str, advice: str, tmp_path: Path, astronaut: Pixels
 ) -> None:
     arguments = []
     if program == "facemesh_bag":

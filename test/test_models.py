@@ -20,28 +20,28 @@ from numpy.typing import NDArray
 MODELS = Path(__file__).resolve().parents[1] / "models"
 README = (MODELS / "README.md").read_text(encoding="utf-8")
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 # scikit-image has no types.
-ASTRONAUT: Callable[[], Picture] = skimage.data.astronaut
+ASTRONAUT: Callable[[], Pixels] = skimage.data.astronaut
 SCALE: Callable[..., NDArray[np.float64]] = skimage.transform.resize
 FACE_IN_ASTRONAUT = (slice(40, 210), slice(140, 310))
 FACE_CENTRE = (125 / 512, 225 / 512)
-"""Row and column, as fractions of the picture."""
+"""Row and column, as fractions of the image."""
 
 Shapes = dict[str, list[int | str]]
 LANDMARK_SHAPES: Shapes = {
-    "picture": [1, 256, 256, 3],
+    "image": [1, 256, 256, 3],
     "landmarks": [1, 1434],
     "presence": [1, 1],
 }
 FULL_RANGE_SHAPES: Shapes = {
-    "picture": [1, "height", "width", 3],
+    "image": [1, "height", "width", 3],
     "regressors": [1, "cells", 16],
     "scores": [1, "cells", 1],
 }
 SHORT_RANGE_SHAPES: Shapes = {
-    "picture": [1, 128, 128, 3],
+    "image": [1, 128, 128, 3],
     "regressors": [1, 896, 16],
     "scores": [1, 896, 1],
 }
@@ -68,10 +68,10 @@ def load(name: str, **sizes: int) -> Any:
     return onnxruntime.InferenceSession(MODELS / name, options, providers=["CPUExecutionProvider"])
 
 
-def as_input(picture: Picture, height: int, width: int) -> dict[str, Picture]:
-    """Return the picture as [1, height, width, 3], by the name of the input."""
-    scaled = SCALE(picture, (height, width), anti_aliasing=True, preserve_range=True)
-    return {"picture": np.round(scaled).astype(np.uint8)[np.newaxis]}
+def as_input(image: Pixels, height: int, width: int) -> dict[str, Pixels]:
+    """Return the image as [1, height, width, 3], by the name of the input."""
+    scaled = SCALE(image, (height, width), anti_aliasing=True, preserve_range=True)
+    return {"image": np.round(scaled).astype(np.uint8)[np.newaxis]}
 
 
 def probability(logit: float) -> float:
@@ -100,7 +100,7 @@ def test_inputs_outputs_and_metadata(name: str) -> None:
     found = [*session.get_inputs(), *session.get_outputs()]
     assert {value.name: value.shape for value in found} == shapes
     types = {value.name: value.type for value in found}
-    assert types.pop("picture", "tensor(uint8)") == "tensor(uint8)"
+    assert types.pop("image", "tensor(uint8)") == "tensor(uint8)"
     assert set(types.values()) == {"tensor(float)"}
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["maix_facemesh_ros.kind"] == kind
@@ -113,11 +113,9 @@ def test_inputs_outputs_and_metadata(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["face_landmarks.onnx", "face_landmarks_wide.onnx"])
 def test_rewritten_landmark_models_agree_with_the_plain_one_on_a_face(name: str) -> None:
-    picture = as_input(ASTRONAUT()[FACE_IN_ASTRONAUT], 256, 256)
-    rewritten, presence = load(name).run(["landmarks", "presence"], picture)
-    plain, plain_presence = load("face_landmarks_plain.onnx").run(
-        ["landmarks", "presence"], picture
-    )
+    image = as_input(ASTRONAUT()[FACE_IN_ASTRONAUT], 256, 256)
+    rewritten, presence = load(name).run(["landmarks", "presence"], image)
+    plain, plain_presence = load("face_landmarks_plain.onnx").run(["landmarks", "presence"], image)
     assert np.abs(rewritten - plain).max() < 2e-3  # of 256 pixels
     assert presence == pytest.approx(plain_presence, abs=1e-3)
     assert probability(presence[0, 0]) > 0.9
@@ -128,15 +126,15 @@ def test_rewritten_landmark_models_agree_with_the_plain_one_on_a_face(name: str)
 
 def test_landmark_model_tells_noise_from_a_face() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8)
-    (presence,) = load("face_landmarks.onnx").run(["presence"], {"picture": noise})
+    (presence,) = load("face_landmarks.onnx").run(["presence"], {"image": noise})
     assert probability(presence[0, 0]) < 0.1
 
 
 @pytest.mark.parametrize(("height", "width"), [(192, 192), (256, 384), (480, 352)])
 def test_full_range_finds_the_face_at_any_size(height: int, width: int) -> None:
     session = load("face_detection_full_range.onnx", height=height, width=width)
-    picture = as_input(ASTRONAUT(), height, width)
-    regressors, scores = session.run(["regressors", "scores"], picture)
+    image = as_input(ASTRONAUT(), height, width)
+    regressors, scores = session.run(["regressors", "scores"], image)
     rows, columns = height // 4, width // 4
     assert regressors.shape == (1, rows * columns, 16)
     assert scores.shape == (1, rows * columns, 1)
@@ -150,17 +148,17 @@ def test_full_range_finds_the_face_at_any_size(height: int, width: int) -> None:
 
 
 def test_full_range_gives_the_same_with_free_and_with_fixed_size() -> None:
-    picture = as_input(ASTRONAUT(), 288, 512)
-    free = load("face_detection_full_range.onnx").run(None, picture)
-    fixed = load("face_detection_full_range.onnx", height=288, width=512).run(None, picture)
+    image = as_input(ASTRONAUT(), 288, 512)
+    free = load("face_detection_full_range.onnx").run(None, image)
+    fixed = load("face_detection_full_range.onnx", height=288, width=512).run(None, image)
     for one, other in zip(free, fixed, strict=True):
         assert np.abs(one - other).max() < 1e-3
 
 
 def test_short_range_finds_the_face() -> None:
-    picture = as_input(ASTRONAUT(), 128, 128)
+    image = as_input(ASTRONAUT(), 128, 128)
     regressors, scores = load("face_detection_short_range.onnx").run(
-        ["regressors", "scores"], picture
+        ["regressors", "scores"], image
     )
     best = int(scores.argmax())
     assert probability(scores[0, best, 0]) > 0.5
@@ -181,10 +179,10 @@ def test_blendshapes_do_not_depend_on_place_or_scale() -> None:
     [("face_detection_full_range", 288, 512), ("face_detection_short_range", 128, 128)],
 )
 def test_both_files_of_a_detector_agree(model: str, height: int, width: int) -> None:
-    picture = as_input(ASTRONAUT(), height, width)
+    image = as_input(ASTRONAUT(), height, width)
     sizes = {} if "short" in model else {"height": height, "width": width}
-    narrow = load(f"{model}.onnx", **sizes).run(["regressors", "scores"], picture)
-    wide = load(f"{model}_wide.onnx", **sizes).run(["regressors", "scores"], picture)
+    narrow = load(f"{model}.onnx", **sizes).run(["regressors", "scores"], image)
+    wide = load(f"{model}_wide.onnx", **sizes).run(["regressors", "scores"], image)
     for one, other in zip(narrow, wide, strict=True):
         assert np.abs(one - other).max() < 1e-3
 

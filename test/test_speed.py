@@ -20,9 +20,9 @@ import pytest
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.network import Network
-from maix_facemesh_ros.backends.onnx.tracker import PICTURES_UNTIL_REST
+from maix_facemesh_ros.backends.onnx.tracker import IMAGES_UNTIL_REST
 from maix_facemesh_ros.backends.onnx.variants import model_file
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 from maix_facemesh_ros.model_files import find_model
 
 IS_GLIBC = platform.libc_ver()[0] == "glibc"
@@ -66,13 +66,13 @@ def network_times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return times
 
 
-def follow(picture: Picture, landmarks_interval: int = 1) -> Callable[[], None]:
-    """Return what finds one face in the same picture again and again, on one thread."""
+def follow(image: Pixels, landmarks_interval: int = 1) -> Callable[[], None]:
+    """Return what finds one face in the same image again and again, on one thread."""
     mesh = FaceMesh(tracking=True, max_face_num=1, threads=1, landmarks_interval=landmarks_interval)
-    mesh.process(picture)
+    mesh.process(image)
 
     def process() -> None:
-        assert len(mesh.process(picture)) == 1
+        assert len(mesh.process(image)) == 1
 
     return process
 
@@ -87,11 +87,11 @@ def outside_networks(work: Callable[[], object], network_times: list[float]) -> 
     return outside
 
 
-def picture_with(astronaut: Picture, width: int, height: int) -> Picture:
-    """Return a grey picture of this size with the astronaut, 360 pixels high, in its corner."""
-    picture = np.full((height, width, 3), 90, np.uint8)
-    picture[:360, :360] = cv2.resize(astronaut, (360, 360), interpolation=cv2.INTER_AREA)
-    return picture
+def image_with(astronaut: Pixels, width: int, height: int) -> Pixels:
+    """Return a grey image of this size with the astronaut, 360 pixels high, in its corner."""
+    image = np.full((height, width, 3), 90, np.uint8)
+    image[:360, :360] = cv2.resize(astronaut, (360, 360), interpolation=cv2.INTER_AREA)
+    return image
 
 
 @pytest.mark.skipif(not IS_X86, reason="elsewhere the plain file may be the chosen one")
@@ -103,24 +103,24 @@ def test_the_chosen_landmark_file_is_faster_than_the_plain_one() -> None:
     assert found < 0.8
 
 
-def test_a_followed_face_is_not_looked_for(astronaut: Picture) -> None:
-    picture = picture_with(astronaut, 640, 480)
+def test_a_followed_face_is_not_looked_for(astronaut: Pixels) -> None:
+    image = image_with(astronaut, 640, 480)
     alone = FaceMesh(max_face_num=1, threads=1)
-    found = ratio(processor_time(follow(picture)), processor_time(lambda: alone.process(picture)))
+    found = ratio(processor_time(follow(image)), processor_time(lambda: alone.process(image)))
     assert found < 0.5
 
 
-def test_between_looks_of_the_network_a_face_costs_a_fraction(astronaut: Picture) -> None:
+def test_between_looks_of_the_network_a_face_costs_a_fraction(astronaut: Pixels) -> None:
     """It was a sixth."""
-    picture = picture_with(astronaut, 640, 480)
-    between = processor_time(follow(picture, landmarks_interval=1000))
-    assert ratio(between, processor_time(follow(picture))) < 0.5
+    image = image_with(astronaut, 640, 480)
+    between = processor_time(follow(image, landmarks_interval=1000))
+    assert ratio(between, processor_time(follow(image))) < 0.5
 
 
 def test_what_is_not_network_costs_a_fraction_of_it(
-    astronaut: Picture, network_times: list[float]
+    astronaut: Pixels, network_times: list[float]
 ) -> None:
-    process = follow(picture_with(astronaut, 640, 480))
+    process = follow(image_with(astronaut, 640, 480))
 
     def networks() -> float:
         network_times.clear()
@@ -131,20 +131,20 @@ def test_what_is_not_network_costs_a_fraction_of_it(
 
 
 @pytest.mark.parametrize("in_rows", [True, False], ids=["in rows", "a view of BGR"])
-def test_a_large_picture_is_never_copied_or_converted_whole(
-    astronaut: Picture, network_times: list[float], in_rows: bool
+def test_a_large_image_is_never_copied_or_converted_whole(
+    astronaut: Pixels, network_times: list[float], in_rows: bool
 ) -> None:
     def outside(width: int, height: int) -> Timed:
-        picture = picture_with(astronaut, width, height)
+        image = image_with(astronaut, width, height)
         if not in_rows:
-            picture = np.ascontiguousarray(picture[:, :, ::-1])[:, :, ::-1]
-        return outside_networks(follow(picture), network_times)
+            image = np.ascontiguousarray(image[:, :, ::-1])[:, :, ::-1]
+        return outside_networks(follow(image), network_times)
 
     assert ratio(outside(1920, 1080), outside(640, 360)) < 2.5
 
 
 def test_faces_are_the_same_when_the_detectors_memory_is_given_back(
-    astronaut: Picture, monkeypatch: pytest.MonkeyPatch
+    astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_back_after: list[int] = []
     give_back = FaceLandmarksNetwork.give_back_memory
@@ -161,14 +161,14 @@ def test_faces_are_the_same_when_the_detectors_memory_is_given_back(
         monkeypatch.setattr(FaceLandmarksNetwork, "give_back_memory", watched)
         black = np.zeros_like(astronaut)
         with FaceMesh(tracking=True, max_face_num=1) as mesh:
-            for picture in [*[astronaut] * (2 * PICTURES_UNTIL_REST), black, astronaut]:
-                found += [face.points for face in mesh.process(picture)]
+            for image in [*[astronaut] * (2 * IMAGES_UNTIL_REST), black, astronaut]:
+                found += [face.points for face in mesh.process(image)]
         return found
 
     kept = watched_by(lambda _: None)
     given_back = watched_by(give_back)
-    assert given_back_after == [0, PICTURES_UNTIL_REST] * 2, "when loaded, and when it rests"
-    assert len(kept) == 2 * PICTURES_UNTIL_REST + 1
+    assert given_back_after == [0, IMAGES_UNTIL_REST] * 2, "when loaded, and when it rests"
+    assert len(kept) == 2 * IMAGES_UNTIL_REST + 1
     assert all(map(np.array_equal, kept, given_back))
 
 
@@ -181,18 +181,18 @@ import cv2
 from pathlib import Path
 from skimage.data import astronaut
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.backends.onnx.tracker import PICTURES_UNTIL_REST
+from maix_facemesh_ros.backends.onnx.tracker import IMAGES_UNTIL_REST
 
 def megabytes():
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"RssAnon:\\s+(\\d+) kB", status)[1]) / 1024
 
-picture = cv2.copyMakeBorder(astronaut(), 0, 0, 64, 64, cv2.BORDER_REPLICATE)[:480]
+image = cv2.copyMakeBorder(astronaut(), 0, 0, 64, 64, cv2.BORDER_REPLICATE)[:480]
 with FaceMesh(tracking=True, max_face_num=1) as mesh:
-    for _ in range(PICTURES_UNTIL_REST):
-        assert len(mesh.process(picture)) == 1
+    for _ in range(IMAGES_UNTIL_REST):
+        assert len(mesh.process(image)) == 1
     before = megabytes()
-    mesh.process(picture)
+    mesh.process(image)
     after = megabytes()
 print(f"{before:.0f} to {after:.0f} MB")
 assert after < before - 8

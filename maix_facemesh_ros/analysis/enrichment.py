@@ -1,4 +1,4 @@
-"""What landmarks tell beyond where they are, the same for every backend: no picture is needed."""
+"""What landmarks tell beyond where they are, the same for every backend: no image is needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ExpressionScorer(Protocol):
 
 
 class Enrichment:
-    """Fills in the faces of one stream of pictures, and keeps what is wanted of them."""
+    """Fills in the faces of one stream of images, and keeps what is wanted of them."""
 
     def __init__(
         self, parameters: FaceMeshParameters, open_blendshapes: Callable[[], ExpressionScorer]
@@ -49,7 +49,7 @@ class Enrichment:
             self._load_blendshapes()
 
     def forget(self) -> None:
-        """Forget the pictures before: the next one starts a new stream."""
+        """Forget the images before: the next one starts a new stream."""
         if self._ids is not None:
             self._ids.forget()
         self._smoother.forget()
@@ -62,14 +62,14 @@ class Enrichment:
         camera: CameraModel | None,
         parameters: FaceMeshParameters,
     ) -> None:
-        """Work on the faces of the next picture, in place.
+        """Work on the faces of the next image, in place.
 
         Args:
             faces: with all 478 landmarks, or none.
-            stamp: the picture's time in seconds.
-            size: the picture's width and height in pixels.
-            camera: what took the picture; None: nobody knows.
-            parameters: those in force for this picture.
+            stamp: the image's time in seconds.
+            size: the image's width and height in pixels.
+            camera: what took the image; None: nobody knows.
+            parameters: those in force for this image.
         """
         if parameters.has_ids:
             self._ids = self._ids or FaceIds()
@@ -92,7 +92,7 @@ class Enrichment:
         camera: CameraModel | None,
         parameters: FaceMeshParameters,
     ) -> None:
-        camera = camera_of_pictures(size, camera, parameters)
+        camera = camera_of_images(size, camera, parameters)
         if camera is None:
             return
         if (
@@ -111,12 +111,12 @@ class Enrichment:
         return self._blendshapes
 
 
-def camera_of_pictures(
+def camera_of_images(
     size: tuple[int, int], camera: CameraModel | None, parameters: FaceMeshParameters
 ) -> CameraModel | None:
-    """Return what takes pictures of a width and height: the one that is known, or an assumed one.
+    """Return what takes images of a width and height: the one that is known, or an assumed one.
 
-    None where neither is there, and for a calibration of pictures of another size: it would give
+    None where neither is there, and for a calibration of images of another size: it would give
     wrong directions.
     """
     if camera is None and parameters.assumed_field_of_view:

@@ -10,13 +10,13 @@ the sellion, "the deepest midline point of the angle formed between the nose and
 (REP-155): of the canonical face's midline vertices there, 8, 168 and 6, number 168 is the deepest.
 
 The network's z. The network sees nothing but a crop around the face, so it cannot know where in the
-picture the crop was: its z runs along the line from the camera to the face, and a person who looks
-into the camera has a symmetric z wherever in the picture he is. `Method.PERSPECTIVE` therefore
+image the crop was: its z runs along the line from the camera to the face, and a person who looks
+into the camera has a symmetric z wherever in the image he is. `Method.PERSPECTIVE` therefore
 turns the camera towards the face before it compares depths. MediaPipe compares them along the
 optical axis, which turns a face by two thirds of its angle to that axis (`Method.MEDIAPIPE`; the
 tests measure it).
 
-Size. A picture does not tell a near small head from a far large one. Distances are right for a head
+Size. An image does not tell a near small head from a far large one. Distances are right for a head
 of the canonical size; everything scales with `face_scale`.
 """
 
@@ -48,7 +48,7 @@ SELLION: Final = 168
 LEAST_FACE_SCALE: Final = 0.3
 LARGEST_FACE_SCALE: Final = 3.0
 
-#: How much a depth counts beside a position in the picture. The network's depths are less exact
+#: How much a depth counts beside a position in the image. The network's depths are less exact
 #: than its positions, but without them a far face's tilt is lost in the noise of a pixel. With 0.3
 #: to 0.5 the poses of a video jitter least, and a face turns least when the camera is turned away
 #: from it.
@@ -156,7 +156,7 @@ class HeadPoseEstimator:
         """Take a camera and a size.
 
         Args:
-            camera: of the pictures that the landmarks are from.
+            camera: of the images that the landmarks are from.
             face_scale: the heads' size; 1 is the canonical face, an average adult's. All distances
                 are proportional to it.
             method: how the canonical face is fitted.
@@ -247,7 +247,7 @@ class HeadPoseEstimator:
                 return None
             rays = turned[:, :2] / turned[:, 2:]
         # z is in the scale of x and y. What this scale is in directions depends on the lens and on
-        # the place in the picture: how far the landmarks are spread tells it.
+        # the place in the image: how far the landmarks are spread tells it.
         scale = _scale(points.take(_USED, axis=0), rays.take(_USED, axis=0))
         middle = float(points_z[:VERTEX_COUNT].sum()) / VERTEX_COUNT
         depths: DoubleArray = (middle - points_z.astype(np.float64)) * scale

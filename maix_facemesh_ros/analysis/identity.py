@@ -1,18 +1,18 @@
-"""`FaceIds`: who of one picture is who of the next, from boxes and landmarks alone.
+"""`FaceIds`: who of one image is who of the next, from boxes and landmarks alone.
 
-Each face of the pictures before is expected where its motion takes it, and the faces of the new
-picture are given out among them so that all together are off by the least (the Hungarian method, as
+Each face of the images before is expected where its motion takes it, and the faces of the new
+image are given out among them so that all together are off by the least (the Hungarian method, as
 in SORT: Bewley, Ge, Ott, Ramos, Upcroft: «Simple Online and Realtime Tracking», ICIP 2016). How far
 off a face is counts by the overlap of the boxes and by the distance of the landmarks. The landmarks
 tell people apart where they cross: there the boxes lie on each other, but the heads are turned and
 shaped differently.
 
-A face that somebody walks in front of is drawn over to that one's in its last pictures, so its
+A face that somebody walks in front of is drawn over to that one's in its last images, so its
 motion is the median of several. While it is out of sight it may have stopped, gone on, or anything
 between.
 
 What it cannot know: whether somebody who comes into view where another was lost just before is that
-other. Nothing here looks at the picture, and the shape of the landmarks does not tell: in
+other. Nothing here looks at the image, and the shape of the landmarks does not tell: in
 MediaPipe's answers that the tests have, strangers' are 1.4 to 6.6 hundredths of a face's width
 apart after they have been laid on each other, and one person's in a video up to 3.1.
 """
@@ -82,7 +82,7 @@ STANDSTILL = _Place(0.0, 0.0, 0.0)
 
 
 class _Seen(NamedTuple):
-    """A face of the new picture."""
+    """A face of the new image."""
 
     #: The backend's own number; 0 for none.
     backend_id: int
@@ -94,7 +94,7 @@ class _Seen(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Person:
-    """Somebody of the pictures before."""
+    """Somebody of the images before."""
 
     id: int
     last: _Seen
@@ -132,24 +132,24 @@ class _Person:
 
 
 class FaceIds:
-    """Gives the faces of one stream of pictures ids that hold."""
+    """Gives the faces of one stream of images ids that hold."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
         self.forget()
 
     def forget(self) -> None:
-        """Take everyone for new in the next picture; ids are not used again all the same."""
+        """Take everyone for new in the next image; ids are not used again all the same."""
         self._people: list[_Person] = []
         self._stamp = -math.inf
 
     def assign(self, faces: Sequence[Face], stamp: float, timeout: float) -> None:
-        """Set the `id` of each face of the next picture.
+        """Set the `id` of each face of the next image.
 
         Args:
             faces: an `id` that they have already is the backend's own: it says that it has followed
-                the face since the last picture in which it had the same number.
-            stamp: the picture's time in seconds, not before that of the last one.
+                the face since the last image in which it had the same number.
+            stamp: the image's time in seconds, not before that of the last one.
             timeout: seconds that a face may be out of sight and keep its id.
         """
         people = [person for person in self._people if self._may_return(person, stamp, timeout)]
@@ -189,7 +189,7 @@ def _least_cost_pairs(costs: Sequence[Sequence[float]]) -> Iterable[tuple[int, i
     """Return pairs of a row and a column, as many as can be, that cost the least together."""
     rows, columns = len(costs), len(costs[0])
     if math.perm(max(rows, columns), min(rows, columns)) > MOST_WAYS:
-        # Loaded for a crowd only: it takes 47 MB, and a quarter of a second in which pictures pass.
+        # Loaded for a crowd only: it takes 47 MB, and a quarter of a second in which images pass.
         from scipy.optimize import linear_sum_assignment
 
         return zip(*linear_sum_assignment(costs), strict=True)
@@ -224,10 +224,10 @@ def _cost(it: _Seen, person: _Person, expected: _Place, stamp: float) -> float:
     """Return how little a face is like somebody, `OUT_OF_REACH` if it cannot be.
 
     Args:
-        it: a face of the new picture.
-        person: of the pictures before.
+        it: a face of the new image.
+        person: of the images before.
         expected: where the person should be now.
-        stamp: time of the new picture.
+        stamp: time of the new image.
     """
     elapsed = stamp - person.seen_at
     size = math.exp(expected.log_size)

@@ -34,7 +34,7 @@ MEDIAPIPE = OneEuro()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """What the filter remembers of one face's last picture; arrays are (3, N) x, y, z in pixels."""
+    """What the filter remembers of one face's last image; arrays are (3, N) x, y, z in pixels."""
 
     stamp: float
     raw: npt.NDArray[np.float64]
@@ -53,8 +53,8 @@ class LandmarkSmoother:
         """Replace `points` and `points_z` of each face that has an id by their smoothed values.
 
         Args:
-            faces: the faces of one picture; a face that is not among them is forgotten.
-            stamp: time of the picture in seconds. Where it does not advance, a face starts anew.
+            faces: the faces of one image; a face that is not among them is forgotten.
+            stamp: time of the image in seconds. Where it does not advance, a face starts anew.
             one_euro: how much.
         """
         states = {}
@@ -68,7 +68,7 @@ class LandmarkSmoother:
         self._states = states
 
     def forget(self) -> None:
-        """Start anew with the next picture."""
+        """Start anew with the next image."""
         self._states = {}
 
 

@@ -58,7 +58,7 @@ class StreamClock:
             ValueError: the stamp is not finite; nothing has changed then.
         """
         if not math.isfinite(stamp):
-            raise ValueError(f"stamp is {stamp}: give the picture's time in seconds")
+            raise ValueError(f"stamp is {stamp}: give the image's time in seconds")
         step = 0.0 if self._stamp is None else stamp - self._stamp
         self._stamp = stamp
         if not -id_timeout < step <= max(LONGEST_PAUSE, id_timeout) and step:

@@ -1,6 +1,6 @@
 """What a backend is.
 
-A `FaceDetector` answers pictures; a `FaceSource` gives faces of pictures that it takes itself.
+A `FaceDetector` answers images; a `FaceSource` gives faces of images that it takes itself.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture
+from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Pixels
 from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
 
 
@@ -17,23 +17,23 @@ class BackendError(RuntimeError):
 
 
 class FaceDetector(Protocol):
-    """Finds the faces of a picture with their 478 landmarks."""
+    """Finds the faces of an image with their 478 landmarks."""
 
     @property
     def facts(self) -> dict[str, str]:
         """What runs where, by name, for people to read."""
         ...
 
-    def detect(self, picture: Picture, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
-        """Return the faces of a uint8 (H, W, 3) picture, largest first, with all their landmarks.
+    def detect(self, image: Pixels, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
+        """Return the faces of a uint8 (H, W, 3) image, largest first, with all their landmarks.
 
-        With `parameters.tracking` the picture follows the one of the last call, and each face
+        With `parameters.tracking` the image follows the one of the last call, and each face
         carries its id.
         """
         ...
 
     def forget(self) -> None:
-        """Forget the pictures before: the next one starts a new stream."""
+        """Forget the images before: the next one starts a new stream."""
         ...
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ class FaceDetector(Protocol):
 
 
 class FaceSource(Protocol):
-    """Gives the faces of pictures that it takes itself."""
+    """Gives the faces of images that it takes itself."""
 
     #: The source as it may be shown.
     name: str

@@ -19,7 +19,7 @@ def face_of(found: MaixFace, crop_size: tuple[int, int]) -> Face:
     """Return the face with all its landmarks, or without any if MaixPy gives none.
 
     Args:
-        found: of MaixPy, with its landmarks in the picture and in the crop.
+        found: of MaixPy, with its landmarks in the image and in the crop.
         crop_size: width and height of the landmark network's input in pixels.
     """
     face = Face(
@@ -30,7 +30,7 @@ def face_of(found: MaixFace, crop_size: tuple[int, int]) -> Face:
     )
     if found.points:
         face.points_rel = _places(found.points_rel)
-        # A pixel of the crop is smaller than one of the picture when the crop was enlarged.
+        # A pixel of the crop is smaller than one of the image when the crop was enlarged.
         crop_is_finer = found.crop.side < crop_size[0]
         face.points = (
             _from_crop(face.points_rel, found.crop, crop_size)
@@ -57,7 +57,7 @@ def _places(numbers: Sequence[int]) -> FloatArray:
 
 
 def _from_crop(points_rel: FloatArray, crop: Crop, crop_size: tuple[int, int]) -> FloatArray:
-    """Return (N, 2) pixels of the picture for (N, 2) pixels of the crop."""
+    """Return (N, 2) pixels of the image for (N, 2) pixels of the crop."""
     cos, sin = math.cos(crop.angle), math.sin(crop.angle)
     turned = np.array([[cos, sin], [-sin, cos]]) * crop.side
     center = np.array([crop.center_x, crop.center_y])

@@ -11,7 +11,7 @@ from maix_facemesh_ros.backends.base import BackendError, FaceDetector, FaceSour
 from maix_facemesh_ros.backends.maix.import_maix import check_thread, import_maix, words_of
 from maix_facemesh_ros.missing_packages import how_to_install
 from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
-from maix_facemesh_ros.sources.base import PictureSource, Report
+from maix_facemesh_ros.sources.base import ImageSource, Report
 from maix_facemesh_ros.sources.open import open_source
 
 
@@ -51,13 +51,13 @@ def open_backend(parameters: FaceMeshParameters) -> OpenedBackend:
     say.
 
     Raises:
-        BackendError: it cannot run here, or it takes no pictures.
+        BackendError: it cannot run here, or it takes no images.
         ModelError: a model file is missing, damaged, or not the network it should be.
     """
     name, reason = parameters.backend, ""
     if name in FACE_SOURCES:
         raise BackendError(
-            f"backend {name!r} takes no pictures: it gives the faces of a device's own camera. "
+            f"backend {name!r} takes no images: it gives the faces of a device's own camera. "
             "Open it with FaceStream or facemesh_node"
         )
     if name == "auto":
@@ -120,7 +120,7 @@ def open_face_source(parameters: NodeParameters, report: Report) -> FaceSource:
     return cast(FaceSource, getattr(import_module(module), class_name)(parameters, report))
 
 
-def open_image_source(parameters: NodeParameters, report: Report) -> PictureSource:
+def open_image_source(parameters: NodeParameters, report: Report) -> ImageSource:
     """Open the image source that the parameters name; `maix` is the camera of this MaixCAM.
 
     Raises:

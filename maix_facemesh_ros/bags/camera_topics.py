@@ -19,7 +19,7 @@ import numpy.typing as npt
 from maix_facemesh_ros.bags.message_types import deserialize
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagTopic
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_unchanged
 from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image
 
@@ -214,7 +214,7 @@ def _why_no_image(message_type: str, data: bytes) -> str:
         return _OTHER_KINDS["distances"]
     try:
         READERS[message_type](data)
-    except PictureError as error:
+    except ImageError as error:
         return str(error)
     if message is not None:
         gray = _gray_of(message) if message_type == IMAGE else _gray_of_compressed(message)

@@ -1,4 +1,4 @@
-"""One frame as the bytes that go to a browser: its faces, and its picture as JPEG.
+"""One frame as the bytes that go to a browser: its faces, and its image as JPEG.
 
 Little endian::
 
@@ -6,7 +6,7 @@ Little endian::
     header          JSON, with spaces at its end up to a multiple of four bytes
     float32[]       for each face, in the header's order, the arrays that its `arrays` names, with
                     as many numbers as it says
-    JPEG            the rest; nothing where there is no picture
+    JPEG            the rest; nothing where there is no image
 
 `page/frame.js` takes it apart. The arrays are those of `Face` under their own names.
 """
@@ -56,12 +56,12 @@ def pack_frame(
     """Return the bytes of one frame.
 
     Args:
-        stamp: the picture's.
+        stamp: the image's.
         delay: seconds from the stamp until now; None where the clocks do not fit.
         size: width and height in the pixels that the faces are given in.
         faces: None where it is not known which there are.
-        jpeg: the picture, maybe smaller than `size`; empty without one.
-        drawn: the faces are drawn into the picture already.
+        jpeg: the image, maybe smaller than `size`; empty without one.
+        drawn: the faces are drawn into the image already.
     """
     described = [(_description(face), _arrays(face)) for face in faces or ()]
     header = {
@@ -86,7 +86,7 @@ def pack_frame(
 def mesh_facts() -> dict[str, Any]:
     """Return what does not change from frame to frame: the mesh, and the names of the scores.
 
-    Eyes and mouth, which are holes in MediaPipe's mesh, are filled, so that the picture can be put
+    Eyes and mouth, which are holes in MediaPipe's mesh, are filled, so that the image can be put
     on it without looking through.
     """
     lines = {
@@ -131,8 +131,8 @@ def head_angles(pose: DoubleArray) -> tuple[float, float, float]:
         pose: (4, 4), x out of the face, y to the person's left, z up.
 
     Returns:
-        yaw: the face turns to the right of the picture; pitch: it looks up; roll: its top leans to
-        the right of the picture. All are 0 for a face that looks along the camera's axis into it.
+        yaw: the face turns to the right of the image; pitch: it looks up; roll: its top leans to
+        the right of the image. All are 0 for a face that looks along the camera's axis into it.
     """
     out, left = pose[:3, 0], pose[:3, 1]
     yaw, pitch = direction_angles(out)
@@ -140,7 +140,7 @@ def head_angles(pose: DoubleArray) -> tuple[float, float, float]:
 
 
 def direction_angles(direction: DoubleArray) -> tuple[float, float]:
-    """Return how far a direction goes to the right of the picture, and up, in degrees.
+    """Return how far a direction goes to the right of the image, and up, in degrees.
 
     Args:
         direction: (3,) in the camera's optical frame; (0, 0, -1) goes straight into the camera.

@@ -389,7 +389,7 @@ class FrameSocket(_Guarded, WebSocketHandler):
     def _time_to_wait(self, rate: float) -> float:
         """Return the seconds until it may get a frame.
 
-        It may be early by one frame's time, so that a camera whose pictures come now a little early
+        It may be early by one frame's time, so that a camera whose images come now a little early
         and now a little late keeps its rate.
         """
         now = time.monotonic()

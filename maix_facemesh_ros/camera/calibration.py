@@ -49,7 +49,7 @@ def camera_of(message: Any, *, rectified: bool) -> CameraModel:
 
     Args:
         message: with the fields of sensor_msgs/msg/CameraInfo.
-        rectified: the pictures are without distortion, as the message's P describes them.
+        rectified: the images are without distortion, as the message's P describes them.
 
     Raises:
         CalibrationError: it describes none.
@@ -72,7 +72,7 @@ def check_camera_info(message: bytes) -> None:
     behind the end of one that ends in a matrix (rosidl_python#223).
 
     Raises:
-        PictureError: it is cut short, or not CDR.
+        ImageError: it is cut short, or not CDR.
     """
     reader = CdrReader(message)
     reader.header()
@@ -87,7 +87,7 @@ def check_camera_info(message: bytes) -> None:
 
 
 def is_rectified(topic: str, rectified: str) -> bool:
-    """Tell if the pictures on a topic are rectified.
+    """Tell if the images on a topic are rectified.
 
     Args:
         topic: its full name.

@@ -1,4 +1,4 @@
-"""`CameraModel`: where in space the pixels of a picture look.
+"""`CameraModel`: where in space the pixels of an image look.
 
 The numbers are those of a ROS calibration (sensor_msgs/msg/CameraInfo), without ROS.
 
@@ -43,7 +43,7 @@ UNDISTORTION_TOLERANCE: Final = 1e-4
 #: A ray that is so many pixels off when it is projected again is none.
 LARGEST_UNDISTORTION_ERROR: Final = 0.05
 
-#: The part of a picture, in points of a grid, that a calibration has to hold for.
+#: The part of an image, in points of a grid, that a calibration has to hold for.
 LEAST_USABLE_PART: Final = 0.5
 
 # OpenCV 5 has one function for both, under the old name.
@@ -55,7 +55,7 @@ class CalibrationError(ValueError):
 
 
 class Region(NamedTuple):
-    """The part of the sensor that is in the picture (sensor_msgs/msg/RegionOfInterest).
+    """The part of the sensor that is in the image (sensor_msgs/msg/RegionOfInterest).
 
     Unbinned pixels; a width or a height of 0 is that of the whole sensor.
     """
@@ -72,7 +72,7 @@ NOT_BINNED: Final = (1, 1)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraModel:
-    """A camera, its lens and the size of its pictures.
+    """A camera, its lens and the size of its images.
 
     Made by one of the methods `from_...`, or directly with numbers that count pixels from the
     corner.
@@ -81,10 +81,10 @@ class CameraModel:
         CalibrationError: the numbers describe no camera.
     """
 
-    #: Pixels of the pictures.
+    #: Pixels of the images.
     width: int
     height: int
-    #: (3, 3): focal lengths and principal point in pixels, the latter from the picture's corner.
+    #: (3, 3): focal lengths and principal point in pixels, the latter from the image's corner.
     matrix: DoubleArray
     #: (4,), (5,), (8,), (12,) or (14,) in OpenCV's order, or (0,).
     distortion: DoubleArray
@@ -110,7 +110,7 @@ class CameraModel:
         binning: tuple[int, int] = NOT_BINNED,
         region: Region = WHOLE,
     ) -> CameraModel:
-        """Return the camera that took pictures as they came from the sensor.
+        """Return the camera that took images as they came from the sensor.
 
         Args:
             width: pixels of the full sensor, as calibrated; so the height and the matrix.
@@ -120,8 +120,8 @@ class CameraModel:
                 the model has count if they are not 0.
             model: the name of the distortion model; it may be empty where the lens does not
                 distort.
-            binning: pixels of the sensor in one pixel of the picture, across and down; 0 is 1.
-            region: the part of the sensor in the picture.
+            binning: pixels of the sensor in one pixel of the image, across and down; 0 is 1.
+            region: the part of the sensor in the image.
 
         Raises:
             CalibrationError: the camera is not calibrated, or the numbers describe no camera.
@@ -146,7 +146,7 @@ class CameraModel:
         binning: tuple[int, int] = NOT_BINNED,
         region: Region = WHOLE,
     ) -> CameraModel:
-        """Return the camera that would have taken rectified pictures.
+        """Return the camera that would have taken rectified images.
 
         Its optical frame is the rectified one, so R does not matter. The fourth column of P, the
         place of a second camera as seen from the first one, does not either: directions are those
@@ -156,8 +156,8 @@ class CameraModel:
             width: pixels of the full sensor, as calibrated; so the height and the projection.
             height: see width.
             projection: the 12 numbers P of a CameraInfo.
-            binning: pixels of the sensor in one pixel of the picture, across and down; 0 is 1.
-            region: the part of the sensor in the picture.
+            binning: pixels of the sensor in one pixel of the image, across and down; 0 is 1.
+            region: the part of the sensor in the image.
 
         Raises:
             CalibrationError: the camera is not calibrated, or the numbers describe no camera.
@@ -168,12 +168,12 @@ class CameraModel:
 
     @classmethod
     def from_field_of_view(cls, width: int, height: int, degrees: float) -> CameraModel:
-        """Return a camera without distortion that looks through the picture's centre.
+        """Return a camera without distortion that looks through the image's centre.
 
         Args:
-            width: pixels of the pictures.
+            width: pixels of the images.
             height: see width.
-            degrees: the angle between the left and the right edge of the picture.
+            degrees: the angle between the left and the right edge of the image.
 
         Raises:
             CalibrationError: no such angle or size.
@@ -181,7 +181,7 @@ class CameraModel:
         _check_size(width, height)
         if not 0.0 < degrees < 180.0:
             raise CalibrationError(
-                f"the field of view is {degrees} degrees: give the angle between the picture's "
+                f"the field of view is {degrees} degrees: give the angle between the image's "
                 "left and right edge, more than 0 and less than 180"
             )
         focal_length = width / 2 / math.tan(math.radians(degrees) / 2)
@@ -189,10 +189,10 @@ class CameraModel:
         return cls(width, height, matrix, np.zeros(0))
 
     def rays(self, points: npt.NDArray[np.floating]) -> DoubleArray:
-        """Return the directions that points of the picture look in.
+        """Return the directions that points of the image look in.
 
         Args:
-            points: (N, 2) pixels, also outside the picture.
+            points: (N, 2) pixels, also outside the image.
 
         Returns:
             (N, 2) float64: x / z and y / z of each direction. NaN where the distortion has no
@@ -206,7 +206,7 @@ class CameraModel:
             rays = _undistort_equidistant(straight, self.distortion)
         else:
             rays = self._undistort(points)
-        # A lens whose coefficients do not describe all of the picture gives some ray there, too.
+        # A lens whose coefficients do not describe all of the image gives some ray there, too.
         error = (_distort(rays, self.distortion, self.model) - straight) * self._focal_lengths
         wrong = ~((error * error).sum(axis=1) < LARGEST_UNDISTORTION_ERROR**2)
         if wrong.any():
@@ -214,7 +214,7 @@ class CameraModel:
         return rays
 
     def project(self, points_3d: npt.NDArray[np.floating]) -> DoubleArray:
-        """Return where points in space are in the picture.
+        """Return where points in space are in the image.
 
         Args:
             points_3d: (N, 3) in the optical frame, in any unit.
@@ -260,8 +260,8 @@ class CameraModel:
         if usable < LEAST_USABLE_PART:
             raise CalibrationError(
                 f"the distortion {self.distortion.tolist()} ({self.model}) has an inverse in "
-                f"{usable:.0%} of the picture: calibrate the camera again, with the target in all "
-                "parts of the picture"
+                f"{usable:.0%} of the image: calibrate the camera again, with the target in all "
+                "parts of the image"
             )
 
 
@@ -370,7 +370,7 @@ def _cut(
     binning: tuple[int, int],
     region: Region,
 ) -> tuple[tuple[int, int], DoubleArray]:
-    """Return the size and the matrix of a binned picture of a part of the sensor.
+    """Return the size and the matrix of a binned image of a part of the sensor.
 
     First the part, which is given in unbinned pixels, then the binning (image_geometry,
     pinhole_camera_model.cpp). Counted from the corner, binning is a plain division; image_geometry
@@ -401,8 +401,8 @@ def _matrix(focal_x: float, focal_y: float, center_x: float, center_y: float) ->
 def _check_size(width: int, height: int) -> None:
     if width <= 0 or height <= 0:
         raise CalibrationError(
-            f"the calibration is for pictures of {width}x{height} pixels: give the size of the "
-            "pictures that the camera was calibrated with"
+            f"the calibration is for images of {width}x{height} pixels: give the size of the "
+            "images that the camera was calibrated with"
         )
 
 
@@ -427,7 +427,7 @@ def _check_distortion(model: str, coefficients: DoubleArray) -> None:
     if model not in COEFFICIENTS:
         raise CalibrationError(
             f"the distortion model is {reprlib.repr(model)}: known are "
-            f"{', '.join(COEFFICIENTS)}; with another one use rectified pictures"
+            f"{', '.join(COEFFICIENTS)}; with another one use rectified images"
         )
     if len(coefficients) not in COEFFICIENTS[model]:
         raise CalibrationError(

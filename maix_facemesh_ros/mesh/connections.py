@@ -7,7 +7,7 @@ the notation is different: lines are written as paths from landmark to landmark,
 as the triangles it consists of.
 
 Every set is an int32 array (M, 2) of mesh indices, start and end of M connections. Left and right
-are the sides of the person in the picture: the left eye is on the right of a picture that is not
+are the sides of the person in the image: the left eye is on the right of an image that is not
 mirrored. The tesselation and all lines use the indices 0..467, the irises 468..477. The arrays are
 read-only, because everybody who imports this module shares them.
 """
@@ -89,7 +89,7 @@ FACEMESH_LEFT_EYEBROW: Final = _connections("276 283 282 295 285", "300 293 334 
 #: (8, 2) lower and upper edge of the right eyebrow.
 FACEMESH_RIGHT_EYEBROW: Final = _connections("46 53 52 65 55", "70 63 105 66 107")
 
-#: (36, 2) outline of the face, closed, clockwise in a picture from the top of the forehead.
+#: (36, 2) outline of the face, closed, clockwise in an image from the top of the forehead.
 FACEMESH_FACE_OVAL: Final = _connections(
     "10 338 297 332 284 251 389 356 454 323 361 288 397 365 379 378 400 377 152"
     " 148 176 149 150 136 172 58 132 93 234 127 162 21 54 103 67 109 10"

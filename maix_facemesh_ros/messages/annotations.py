@@ -1,4 +1,4 @@
-"""Faces as foxglove_msgs/ImageAnnotations: boxes, landmarks and labels over a picture."""
+"""Faces as foxglove_msgs/ImageAnnotations: boxes, landmarks and labels over an image."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LINE_LOOP = 2
 
 
 def image_annotations(messages: Any, header: Any, faces: Sequence[Face]) -> Any:
-    """Return the annotations of one picture.
+    """Return the annotations of one image.
 
     Args:
         messages: has the types of foxglove_msgs, each of which takes its fields as keywords.
-        header: the picture's own.
+        header: the image's own.
         faces: in it, with absolute points.
     """
     annotations = messages.ImageAnnotations()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import struct
 from typing import ClassVar, NamedTuple
 
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 
 
 class Stamp(NamedTuple):
-    """When a picture was taken: builtin_interfaces/Time."""
+    """When an image was taken: builtin_interfaces/Time."""
 
     sec: int
     nanosec: int
@@ -36,7 +36,7 @@ class CdrReader:
         self._at = self.HEADER_SIZE
         byte_order = self.BYTE_ORDERS.get(bytes(message[:2]))
         if byte_order is None or len(message) < self.HEADER_SIZE:
-            raise PictureError(f"the message starts with {bytes(message[:4])!r}: this is not CDR")
+            raise ImageError(f"the message starts with {bytes(message[:4])!r}: this is not CDR")
         self._byte_order = byte_order
 
     def numbers(self, kinds: str) -> tuple[int, ...]:
@@ -58,7 +58,7 @@ class CdrReader:
         """Read bytes, of which the number has been read."""
         taken = self._message[self._at : self._at + size]
         if len(taken) < size:
-            raise PictureError(
+            raise ImageError(
                 f"the message ends after {len(self._message)} bytes where a field needs "
                 f"{self._at + size}"
             )

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.messages.levels import Levels, levels_of, to_8_bits
 
 #: Pixels of a compressed image at most: more than any camera has, and 200 MB when decoded.
@@ -104,7 +104,7 @@ class DecodedImage(NamedTuple):
     """What a JPEG or PNG shows."""
 
     #: uint8 (height, width, 3): blue, green, red.
-    picture: Picture
+    pixels: Pixels
     #: Of a 16-bit PNG: which of its values have become black and white.
     levels: Levels | None
 
@@ -113,7 +113,7 @@ def check_compressed(data: bytes | memoryview) -> CompressedFile:
     """Walk over all lengths in a JPEG or PNG; nothing is decoded.
 
     Raises:
-        PictureError: neither JPEG nor PNG, cut short, too large, or of a kind that OpenCV's
+        ImageError: neither JPEG nor PNG, cut short, too large, or of a kind that OpenCV's
             versions do not decode alike.
     """
     view = memoryview(data).cast("B")
@@ -123,11 +123,11 @@ def check_compressed(data: bytes | memoryview) -> CompressedFile:
         elif view[:2] == _JPEG:
             file = _JpegWalk(view).file()
         else:
-            raise PictureError("known are JPEG and PNG")
+            raise ImageError("known are JPEG and PNG")
     except struct.error:
-        raise PictureError("it is cut short, inside a header") from None
+        raise ImageError("it is cut short, inside a header") from None
     if file.width * file.height == 0:
-        raise PictureError(f"it declares a picture of {file.width}x{file.height}, without pixels")
+        raise ImageError(f"it declares an image of {file.width}x{file.height}, without pixels")
     return file
 
 
@@ -139,11 +139,11 @@ def check_jpeg(data: bytes, size: tuple[int, int]) -> CompressedFile:
         size: width and height in pixels that were announced for it.
 
     Raises:
-        PictureError: not a JPEG, of another size, or see `check_compressed`.
+        ImageError: not a JPEG, of another size, or see `check_compressed`.
     """
     file = check_compressed(data)
     if file.kind != "JPEG" or file.size != size:
-        raise PictureError(
+        raise ImageError(
             f"it is a {file.kind} of {file.width}x{file.height} where a JPEG of "
             f"{size[0]}x{size[1]} was announced"
         )
@@ -155,10 +155,10 @@ def decode_compressed(file: CompressedFile, *, follow_orientation: bool = False)
 
     Args:
         file: from `check_compressed`.
-        follow_orientation: turn the picture as the camera's orientation tag says.
+        follow_orientation: turn the image as the camera's orientation tag says.
 
     Raises:
-        PictureError: it is damaged, or cut short where only the decoder can see it.
+        ImageError: it is damaged, or cut short where only the decoder can see it.
     """
     flags = cv2.IMREAD_COLOR
     if not follow_orientation:
@@ -172,7 +172,7 @@ def decode_unchanged(file: CompressedFile) -> npt.NDArray[Any] | None:
     """Decode what has been checked into the channels and bits that it has; None if damaged.
 
     Raises:
-        PictureError: it is damaged, or cut short where only the decoder can see it.
+        ImageError: it is damaged, or cut short where only the decoder can see it.
     """
     return _pixels_of(file, cv2.IMREAD_UNCHANGED)
 
@@ -191,7 +191,7 @@ def read_image_file(path: Path) -> DecodedImage:
     The camera's orientation tag is followed, as in every viewer.
 
     Raises:
-        PictureError: it cannot be read, or is not an image.
+        ImageError: it cannot be read, or is not an image.
     """
     try:
         with path.open("rb") as stream:
@@ -199,25 +199,25 @@ def read_image_file(path: Path) -> DecodedImage:
             stream.seek(0)
             data = stream.read() if is_walked else b""
     except OSError as error:
-        raise PictureError(f"{path.name} cannot be read: {error.strerror}") from error
+        raise ImageError(f"{path.name} cannot be read: {error.strerror}") from error
     try:
         if is_walked:
             return decode_compressed(check_compressed(data), follow_orientation=True)
         return _decoded(cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH))
-    except PictureError as error:
-        raise PictureError(f"{path.name} is damaged: {error}") from error
+    except ImageError as error:
+        raise ImageError(f"{path.name} is damaged: {error}") from error
     except cv2.error as error:  # such as more pixels than OpenCV takes
-        raise PictureError(f"{path.name} cannot be read: {error.err}") from error
+        raise ImageError(f"{path.name} cannot be read: {error.err}") from error
 
 
 def _decoded(pixels: npt.NDArray[Any] | None) -> DecodedImage:
     if pixels is None:
-        raise PictureError("OpenCV cannot decode it")
+        raise ImageError("OpenCV cannot decode it")
     if pixels.dtype == np.uint16:
         levels = levels_of(pixels)
         return DecodedImage(to_8_bits(pixels, levels), levels)
     if pixels.dtype != np.uint8:
-        raise PictureError(f"its values are {pixels.dtype}: known are 8 and 16 bits")
+        raise ImageError(f"its values are {pixels.dtype}: known are 8 and 16 bits")
     return DecodedImage(np.asarray(pixels, np.uint8), None)
 
 
@@ -225,7 +225,7 @@ def _opencv_decode(data: bytes | memoryview, flags: int) -> npt.NDArray[Any] | N
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise PictureError(f"OpenCV cannot decode it: {error.err}") from error
+        raise ImageError(f"OpenCV cannot decode it: {error.err}") from error
 
 
 # ---- PNG (https://www.w3.org/TR/png-3/, 5: datastream structure) ---------------------------------
@@ -235,12 +235,12 @@ def _walk_png(view: memoryview) -> CompressedFile:
     """Walk from chunk to chunk up to IEND.
 
     Raises:
-        PictureError: a chunk is longer than the data, or the file is too large.
+        ImageError: a chunk is longer than the data, or the file is too large.
         struct.error: the data ends in a chunk's first bytes.
     """
     length, name, width, height, bits = struct.unpack_from(">I4sIIB", view, len(_PNG))
     if (length, name) != (13, b"IHDR"):
-        raise PictureError("it is a PNG that does not begin with its size")
+        raise ImageError("it is a PNG that does not begin with its size")
     _check_pixels(len(view), width, height)
     _check_memory(len(view), width, height, _MEMORY[16 if bits > 8 else 8])
     at, pixels_come, has_extras = len(_PNG), False, False
@@ -252,19 +252,19 @@ def _walk_png(view: memoryview) -> CompressedFile:
         length, name = struct.unpack_from(">I4s", view, at)
         end = at + 12 + length
         if end > len(view):
-            raise PictureError(
+            raise ImageError(
                 f"it is cut short: a part of {length} bytes begins at byte {at} of {len(view)}"
             )
         if name in _PIXEL_CHUNKS and (
             int.from_bytes(view[end - 4 : end], "big") != zlib.crc32(view[at + 4 : end - 4])
         ):
-            raise PictureError(f"it is damaged in the part of {length} bytes at byte {at}")
+            raise ImageError(f"it is damaged in the part of {length} bytes at byte {at}")
         if name == b"IEND":
             return CompressedFile("PNG", width, height, view[:end], bits, has_extras=has_extras)
         pixels_come = pixels_come or name == b"IDAT"
         has_extras = has_extras or name not in _PIXEL_CHUNKS
         at = end
-    raise PictureError(f"it is a PNG of more than {MOST_CHUNKS} parts")
+    raise ImageError(f"it is a PNG of more than {MOST_CHUNKS} parts")
 
 
 def _only_pixel_chunks(file: CompressedFile) -> bytes | memoryview:
@@ -299,13 +299,13 @@ class _JpegWalk:
         """Return what has been walked over.
 
         Raises:
-            PictureError: a segment is longer than the data, or the file is too large.
+            ImageError: a segment is longer than the data, or the file is too large.
             struct.error: the data ends in a segment's first bytes.
         """
         for _ in range(MOST_SEGMENTS):
             start, marker = struct.unpack_from(">BB", self._view, self._at)
             if start != 0xFF:
-                raise PictureError(f"it is a JPEG without a marker at byte {self._at}")
+                raise ImageError(f"it is a JPEG without a marker at byte {self._at}")
             if marker == 0xFF:  # a filling byte in front of a marker
                 self._at += 1
             elif marker in _BARE:
@@ -314,12 +314,12 @@ class _JpegWalk:
                 return self._whole(self._at + 2, open_end=False)
             elif self._segment(marker):
                 return self._whole(len(self._view), open_end=True)
-        raise PictureError(f"it is a JPEG of more than {MOST_SEGMENTS} parts")
+        raise ImageError(f"it is a JPEG of more than {MOST_SEGMENTS} parts")
 
     def _whole(self, end: int, *, open_end: bool) -> CompressedFile:
         width, height = self._size
         if not self._scans:
-            raise PictureError("it is a JPEG without pixels")
+            raise ImageError("it is a JPEG without pixels")
         memory = _MEMORY[8]
         if self._progressive or self._scans > 1:
             memory = max(memory, _SCANS_MEMORY + _COEFFICIENT * len(self._complete))
@@ -338,7 +338,7 @@ class _JpegWalk:
         (length,) = struct.unpack_from(">H", self._view, self._at + 2)
         start, end = self._at + 4, self._at + 2 + length
         if length < 2 or end > len(self._view):
-            raise PictureError(
+            raise ImageError(
                 f"it is cut short: a part of {length} bytes begins at byte {self._at} of "
                 f"{len(self._view)}"
             )
@@ -357,17 +357,17 @@ class _JpegWalk:
 
     def _frame(self, marker: int, segment: memoryview) -> None:
         if marker not in _FRAMES_DECODED:
-            raise PictureError(
+            raise ImageError(
                 f"it is a JPEG of kind SOF{marker - 0xC0} (lossless, hierarchical or arithmetic): "
                 "known are baseline and progressive JPEGs"
             )
         bits, height, width, count = struct.unpack_from(">BHHB", segment)
         if self._complete:
-            raise PictureError("it is a JPEG with two frames")
+            raise ImageError("it is a JPEG with two frames")
         if bits != 8:
-            raise PictureError(f"it is a JPEG of {bits} bits a channel: known are 8")
+            raise ImageError(f"it is a JPEG of {bits} bits a channel: known are 8")
         if not 1 <= count <= 4 or len(segment) != 6 + 3 * count:
-            raise PictureError(f"it is a JPEG of {count} channels in {len(segment)} bytes")
+            raise ImageError(f"it is a JPEG of {count} channels in {len(segment)} bytes")
         _check_pixels(len(self._view), width, height)
         self._size = (width, height)
         self._progressive = marker == _SOF_PROGRESSIVE
@@ -378,13 +378,13 @@ class _JpegWalk:
         width, height = self._size
         self._scans += 1
         if self._scans > MOST_SCANS or self._scans * width * height > MOST_SCANNED_PIXELS:
-            raise PictureError(
+            raise ImageError(
                 f"it is a JPEG of {width}x{height} with {self._scans} or more scans: decoded are "
                 f"{MOST_SCANS}, and {MOST_SCANNED_PIXELS // 10**6} million pixels in all scans"
             )
         count = segment[0] if len(segment) else 0
         if not 1 <= count <= 4 or len(segment) != 4 + 2 * count:
-            raise PictureError(f"it is a JPEG with a scan of {count} channels")
+            raise ImageError(f"it is a JPEG with a scan of {count} channels")
         first, last, precision = segment[1 + 2 * count :]
         if not self._progressive:
             found = set(_COEFFICIENTS)
@@ -394,12 +394,12 @@ class _JpegWalk:
             found = set()
         for name in segment[1 : 1 + 2 * count : 2]:
             if name not in self._complete:
-                raise PictureError("it is a JPEG with a scan of a channel that it does not have")
+                raise ImageError("it is a JPEG with a scan of a channel that it does not have")
             self._complete[name] |= found
 
     def _check_complete(self) -> None:
         if any(found != _COEFFICIENTS for found in self._complete.values()):
-            raise PictureError("it is a JPEG that is cut short: scans are missing")
+            raise ImageError("it is a JPEG that is cut short: scans are missing")
 
 
 def _decode_open_jpeg(data: memoryview, flags: int, *, progressive: bool) -> npt.NDArray[Any]:
@@ -413,7 +413,7 @@ def _decode_open_jpeg(data: memoryview, flags: int, *, progressive: bool) -> npt
     on standard error.)
 
     Raises:
-        PictureError: more is missing than the end of the last block.
+        ImageError: more is missing than the end of the last block.
     """
     coded = bytes(data).rstrip(b"\xff")
     pixels = _opencv_decode(coded + _JPEG_END, flags)
@@ -426,14 +426,14 @@ def _decode_open_jpeg(data: memoryview, flags: int, *, progressive: bool) -> npt
         noise += [bytes((0xFF, 0xD0 + (last + number) % 8)), _NOISE]
     with_noise = _opencv_decode(b"".join((coded, *noise, _JPEG_END)), flags)
     if pixels is None or with_noise is None or not np.array_equal(pixels, with_noise):
-        raise PictureError("it is a JPEG that is cut short: rows are missing")
+        raise ImageError("it is a JPEG that is cut short: rows are missing")
     return pixels
 
 
 def _check_pixels(length: int, width: int, height: int) -> None:
     if width * height > LARGEST_COMPRESSED:
-        raise PictureError(
-            f"{length} bytes declare a picture of {width}x{height}: "
+        raise ImageError(
+            f"{length} bytes declare an image of {width}x{height}: "
             f"{LARGEST_COMPRESSED} pixels are the most that is decoded"
         )
 
@@ -441,7 +441,7 @@ def _check_pixels(length: int, width: int, height: int) -> None:
 def _check_memory(length: int, width: int, height: int, bytes_per_pixel: float) -> None:
     needed = int(bytes_per_pixel * width * height)
     if needed > max(MOST_MEMORY, MOST_MEMORY_OF_FILE * length):
-        raise PictureError(
+        raise ImageError(
             f"{length} bytes declare an image of {width}x{height}, which takes "
             f"{needed // 10**6} MB: the most is {MOST_MEMORY // 10**6} MB, or "
             f"{MOST_MEMORY_OF_FILE} times the file"

@@ -1,4 +1,4 @@
-"""The encodings of sensor_msgs/Image, and how each becomes a picture of three 8-bit channels.
+"""The encodings of sensor_msgs/Image, and how each becomes an image of three 8-bit channels.
 
 cv_bridge makes the same conversions with the same OpenCV calls, but it wants the whole message as a
 Python object first; here the pixels are still where the middleware put them. Names and meaning:
@@ -14,18 +14,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.messages.levels import Levels, levels_of, to_8_bits
 
 
 class Encoding(NamedTuple):
-    """How the pixels of one encoding lie in the message, and what makes a picture of them."""
+    """How the pixels of one encoding lie in the message, and what makes an image of them."""
 
     #: Channels of a pixel as they lie in a row.
     channels: int
     #: `cv2.COLOR_...` to three channels, or None when these are three channels already.
     conversion: int | None
-    #: The picture's channels are blue, green, red.
+    #: The image's channels are blue, green, red.
     bgr: bool = False
     #: 16 bits a channel, of which `image_levels` makes 8.
     is_16_bit: bool = False
@@ -68,12 +68,12 @@ ENCODINGS: dict[str, Encoding] = {
 }
 
 
-def to_picture(
+def to_image(
     rows: npt.NDArray[np.uint8], width: int, encoding: Encoding, bigendian: bool
-) -> tuple[Picture, Levels | None]:
-    """Return a uint8 (height, width, 3) picture, and the levels of one with 16 bits.
+) -> tuple[Pixels, Levels | None]:
+    """Return a uint8 (height, width, 3) image, and the levels of one with 16 bits.
 
-    The picture is a view where there is nothing to convert.
+    The image is a view where there is nothing to convert.
 
     Args:
         rows: (rows, width * bytes_per_pixel) bytes, their padding cut off; they may be strided.
@@ -82,7 +82,7 @@ def to_picture(
         bigendian: the upper byte of 16-bit channels comes first.
 
     Raises:
-        PictureError: OpenCV cannot convert a picture of this size, such as an odd one of yuv422.
+        ImageError: OpenCV cannot convert an image of this size, such as an odd one of yuv422.
     """
     levels = None
     if encoding.is_16_bit:
@@ -96,7 +96,7 @@ def to_picture(
     try:
         return np.asarray(cv2.cvtColor(rows, encoding.conversion), np.uint8), levels
     except cv2.error as error:
-        raise PictureError(
+        raise ImageError(
             f"OpenCV cannot convert {len(rows)} rows of data, {width} pixels wide: {error.err}"
         ) from error
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import DoubleArray, Face, PictureError
+from maix_facemesh_ros.face import DoubleArray, Face, ImageError
 from maix_facemesh_ros.messages.cdr import CdrReader, Stamp
 
 #: The encapsulation header of plain CDR, little endian.
@@ -29,20 +29,20 @@ NO_ROTATION = (0.0, 0.0, 0.0, 1.0)
 
 
 def serialized_faces(
-    stamp: Stamp, frame_id: str, picture_size: tuple[int, int], faces: Sequence[Face]
+    stamp: Stamp, frame_id: str, image_size: tuple[int, int], faces: Sequence[Face]
 ) -> bytes:
-    """Return the FaceArray of one picture.
+    """Return the FaceArray of one image.
 
     Args:
-        stamp: the picture's own.
-        frame_id: the picture's own.
-        picture_size: width, height in pixels.
+        stamp: the image's own.
+        frame_id: the image's own.
+        image_size: width, height in pixels.
         faces: in the order they shall have.
     """
     message = _CdrWriter()
     message.numbers("iI", *stamp)
     message.string(frame_id)
-    message.numbers("III", *picture_size, len(faces))
+    message.numbers("III", *image_size, len(faces))
     for face in faces:
         _write_face(message, face)
     return message.finished()
@@ -55,13 +55,13 @@ def check_faces(message: bytes) -> None:
     a message.
 
     Raises:
-        PictureError: it is cut short, or not CDR.
+        ImageError: it is cut short, or not CDR.
     """
     reader = CdrReader(message)
     reader.header()
     _width, _height, count = reader.numbers("III")
     if count * LEAST_FACE > reader.left:
-        raise PictureError(f"{reader.left} bytes cannot hold the {count} faces that they announce")
+        raise ImageError(f"{reader.left} bytes cannot hold the {count} faces that they announce")
 
 
 def quaternion_of(rotation: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:

@@ -1,6 +1,6 @@
-"""Pictures from serialized messages: the pixels are a view of the bytes, nothing is copied.
+"""Images from serialized messages: the pixels are a view of the bytes, nothing is copied.
 
-rclpy would copy a 1080p picture into a Python object in 1.6 ms; reading the few fields before the
+rclpy would copy a 1080p image into a Python object in 1.6 ms; reading the few fields before the
 pixels takes microseconds. The layout is that of sensor_msgs in XCDR1 (DDS-XTypes 1.3, 7.4): a 4
 byte encapsulation header with the byte order, then each field aligned to its own size, counted from
 after that header.
@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.messages.cdr import CdrReader
 from maix_facemesh_ros.messages.cdr import Stamp as Stamp
 from maix_facemesh_ros.messages.compressed_image import (
@@ -22,18 +22,18 @@ from maix_facemesh_ros.messages.compressed_image import (
     check_compressed,
     decode_compressed,
 )
-from maix_facemesh_ros.messages.encodings import ENCODINGS, to_picture, unknown_encoding
+from maix_facemesh_ros.messages.encodings import ENCODINGS, to_image, unknown_encoding
 from maix_facemesh_ros.messages.levels import Levels
 
 
 class ImageMessage(NamedTuple):
-    """A picture with its header, as it came from a topic."""
+    """An image with its header, as it came from a topic."""
 
     stamp: Stamp
     frame_id: str
     #: uint8 (height, width, 3), a view of the message's bytes where nothing had to be converted.
-    picture: Picture
-    #: The picture's channels are blue, green, red.
+    pixels: Pixels
+    #: The image's channels are blue, green, red.
     bgr: bool
     #: Of a 16-bit image: which of its values have become black and white.
     levels: Levels | None = None
@@ -60,13 +60,13 @@ class OtherEncoding(Protocol):
 
     def to_bgr(
         self, rows: npt.NDArray[np.uint8], width: int, bigendian: bool
-    ) -> tuple[Picture, Levels | None]:
-        """Return a uint8 (height, width, 3) image; arguments and levels as for `to_picture`."""
+    ) -> tuple[Pixels, Levels | None]:
+        """Return a uint8 (height, width, 3) image; arguments and levels as for `to_image`."""
         ...
 
 
 def _no_other_encoding(name: str) -> OtherEncoding:
-    raise PictureError(unknown_encoding(name))
+    raise ImageError(unknown_encoding(name))
 
 
 def read_image(
@@ -77,10 +77,10 @@ def read_image(
     Args:
         message: as it came from the middleware.
         find_other: gives the encoding of a name that `ENCODINGS` does not have, or raises
-            PictureError.
+            ImageError.
 
     Raises:
-        PictureError: cut short, an unknown encoding, or a size that does not fit the data.
+        ImageError: cut short, an unknown encoding, or a size that does not fit the data.
     """
     reader = CdrReader(message)
     stamp, frame_id = reader.header()
@@ -91,17 +91,17 @@ def read_image(
     data = reader.data(length)
 
     if width == 0 or height == 0:
-        raise PictureError(f"the picture is {width}x{height}: it has no pixels")
+        raise ImageError(f"the image is {width}x{height}: it has no pixels")
     encoding = ENCODINGS.get(name)
     if encoding is None:
         other = find_other(name)
         rows = _rows(data, height, width, step, other.bytes_per_pixel)
-        picture, levels = other.to_bgr(rows, width, bool(bigendian))
-        return ImageMessage(stamp, frame_id, picture, bgr=True, levels=levels)
+        image, levels = other.to_bgr(rows, width, bool(bigendian))
+        return ImageMessage(stamp, frame_id, image, bgr=True, levels=levels)
     row_count = height * encoding.rows_per_two // 2
     rows = _rows(data, row_count, width, step, encoding.bytes_per_pixel)
-    picture, levels = to_picture(rows, width, encoding, bool(bigendian))
-    return ImageMessage(stamp, frame_id, picture, encoding.bgr, levels)
+    image, levels = to_image(rows, width, encoding, bool(bigendian))
+    return ImageMessage(stamp, frame_id, image, encoding.bgr, levels)
 
 
 def _rows(
@@ -110,13 +110,13 @@ def _rows(
     """Return the rows of an image, uint8 (count, width * bytes_per_pixel): a view of the data.
 
     Raises:
-        PictureError: the data is smaller than that.
+        ImageError: the data is smaller than that.
     """
     row_bytes = width * bytes_per_pixel
     if step < row_bytes:
-        raise PictureError(f"step is {step} bytes where a row of {width} pixels has {row_bytes}")
+        raise ImageError(f"step is {step} bytes where a row of {width} pixels has {row_bytes}")
     if len(data) < step * (count - 1) + row_bytes:
-        raise PictureError(
+        raise ImageError(
             f"the data has {len(data)} bytes where {count} rows of {step} make {step * count}"
         )
     return np.ndarray((count, row_bytes), np.uint8, data, strides=(step, 1))
@@ -125,24 +125,24 @@ def _rows(
 def read_compressed_image(message: bytes) -> ImageMessage:
     """Read a serialized sensor_msgs/CompressedImage: JPEG or PNG.
 
-    A camera's orientation tag is not followed: landmarks are places in the picture as it was sent.
+    A camera's orientation tag is not followed: landmarks are places in the image as it was sent.
 
     Raises:
-        PictureError: neither JPEG nor PNG, damaged, cut short, or too large.
+        ImageError: neither JPEG nor PNG, damaged, cut short, or too large.
     """
     stamp, frame_id, name, file = read_encoded_image(message)
     try:
-        picture, levels = decode_compressed(file)
-    except PictureError as error:
+        image, levels = decode_compressed(file)
+    except ImageError as error:
         raise _cannot_be_decoded(name, file.data, error) from error
-    return ImageMessage(stamp, frame_id, picture, bgr=True, levels=levels)
+    return ImageMessage(stamp, frame_id, image, bgr=True, levels=levels)
 
 
 def read_encoded_image(message: bytes) -> EncodedImage:
-    """Read a serialized sensor_msgs/CompressedImage without decoding its picture.
+    """Read a serialized sensor_msgs/CompressedImage without decoding its image.
 
     Raises:
-        PictureError: neither JPEG nor PNG, cut short, or too large.
+        ImageError: neither JPEG nor PNG, cut short, or too large.
     """
     reader = CdrReader(message)
     stamp, frame_id = reader.header()
@@ -152,7 +152,7 @@ def read_encoded_image(message: bytes) -> EncodedImage:
     data = reader.data(length)
     try:
         return EncodedImage(stamp, frame_id, name, check_compressed(data))
-    except PictureError as error:
+    except ImageError as error:
         raise _cannot_be_decoded(name, data, error) from error
 
 
@@ -160,11 +160,11 @@ def read_stamp(message: bytes) -> Stamp:
     """Read the stamp of any serialized message that begins with a std_msgs/Header.
 
     Raises:
-        PictureError: cut short, or not CDR.
+        ImageError: cut short, or not CDR.
     """
     stamp, _ = CdrReader(message).header()
     return stamp
 
 
-def _cannot_be_decoded(name: str, data: memoryview, why: PictureError) -> PictureError:
-    return PictureError(f"{len(data)} bytes of format {name[:40]!r} cannot be decoded: {why}")
+def _cannot_be_decoded(name: str, data: memoryview, why: ImageError) -> ImageError:
+    return ImageError(f"{len(data)} bytes of format {name[:40]!r} cannot be decoded: {why}")

@@ -1,7 +1,7 @@
 """From recordings to faces: everything that one call of `facemesh_bag` does.
 
-One picture's way: `StretchQueue` has what the networks say of its stretch → `FollowedCamera` makes
-faces of it, picture by picture → `FaceTopics` makes messages of them, and `FaceTable` rows → they
+One image's way: `StretchQueue` has what the networks say of its stretch → `FollowedCamera` makes
+faces of it, image by image → `FaceTopics` makes messages of them, and `FaceTable` rows → they
 are written in the order of their log times, together with what is copied from the input.
 """
 
@@ -23,7 +23,7 @@ from maix_facemesh_ros.bags.storage import BagRecord, BagTopic, Damage, disk_err
 from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.offline.checkpoint import PartialOutput
-from maix_facemesh_ros.offline.network_results import PictureResults, StretchResults
+from maix_facemesh_ros.offline.network_results import ImageResults, StretchResults
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.offline.output_topics import FaceTopics, draw_in_stretch, face_topics
@@ -40,14 +40,14 @@ from maix_facemesh_ros.offline.tracking import (
 from maix_facemesh_ros.offline.workers import ClusterWorkers, LocalWorkers, Workers
 from maix_facemesh_ros.parameters import NodeParameters
 
-#: Stretches whose pictures others draw into while later ones are followed.
+#: Stretches whose images others draw into while later ones are followed.
 DRAWN_AHEAD = 3
 
-#: Is called with a number of pictures whenever so many more are done.
+#: Is called with a number of images whenever so many more are done.
 Progress = Callable[[int], Any]
 
-#: A picture and its faces.
-Found = tuple[PictureResults, list[Face]]
+#: An image and its faces.
+Found = tuple[ImageResults, list[Face]]
 
 
 @dataclass(slots=True)
@@ -57,9 +57,9 @@ class Report:
     seconds: float = 0.0
     #: Seconds that were recorded, of all cameras together.
     recorded_seconds: float = 0.0
-    pictures: int = 0
+    images: int = 0
     faces: int = 0
-    #: Pictures that could not be used, by the reason.
+    #: Images that could not be used, by the reason.
     unusable: Counter[str] = field(default_factory=Counter)
     #: What of the input could not be read, and what was unusual, in words.
     remarks: list[str] = field(default_factory=list)
@@ -150,8 +150,8 @@ class Job:
             self._stack = stack.pop_all()
 
     @property
-    def pictures(self) -> int:
-        """Pictures to be looked at, as far as the recordings say so."""
+    def images(self) -> int:
+        """Images to be looked at, as far as the recordings say so."""
         return sum(len(camera.log_times) for camera in chain(*self._cameras))
 
     @property
@@ -159,7 +159,7 @@ class Job:
         """Whether an earlier attempt is gone on with."""
         return self._partial.is_resumed
 
-    def run(self, progress: Progress = lambda _pictures: None) -> Report:
+    def run(self, progress: Progress = lambda _images: None) -> Report:
         """Do it.
 
         Raises:
@@ -218,7 +218,7 @@ class Job:
         """
         counts = [camera.count for camera in chain(*self._cameras)]
         reasons = sum((count.unusable for count in counts), Counter[str]())
-        if any(count.pictures > count.unusable.total() for count in counts):
+        if any(count.images > count.unusable.total() for count in counts):
             return
         self._partial.discard()
         inputs = ", ".join(str(recording.path) for recording in self._recordings)
@@ -244,7 +244,7 @@ class Job:
         if recorded:
             names = {topic.name for topic in recorded}
             records = self._recordings[number].records()
-            # First, so that of one log time a picture comes before its faces.
+            # First, so that of one log time an image comes before its faces.
             streams.insert(
                 0,
                 (
@@ -305,36 +305,36 @@ class Job:
     ) -> Iterator[_Output]:
         """Give the messages of a camera, and write its rows into the tables."""
         followed = self._cameras[camera[0]][camera[1]]
-        for picture, faces, jpeg in self._pictures_of(camera):
+        for image, faces, jpeg in self._images_of(camera):
             progress(1)
-            if picture.error:
+            if image.error:
                 continue
             for table in tables:
-                path = followed.recording.path_of(picture.log_time)
-                table.write(path, followed.camera.topic, picture, faces)
-            for topic, data in topics.messages(picture, faces, jpeg):
-                yield _Output(picture.log_time, topic, data)
+                path = followed.recording.path_of(image.log_time)
+                table.write(path, followed.camera.topic, image, faces)
+            for topic, data in topics.messages(image, faces, jpeg):
+                yield _Output(image.log_time, topic, data)
 
-    def _pictures_of(
+    def _images_of(
         self, camera: tuple[int, int]
-    ) -> Iterator[tuple[PictureResults, list[Face], bytes | None]]:
-        """Give each picture of a camera with its faces and, if wanted, these drawn into it."""
+    ) -> Iterator[tuple[ImageResults, list[Face], bytes | None]]:
+        """Give each image of a camera with its faces and, if wanted, these drawn into it."""
         if not self._options.annotated:
             for _, stretch in self._stretches_of(camera):
-                for picture, faces in stretch:
-                    yield picture, faces, None
+                for image, faces in stretch:
+                    yield image, faces, None
             return
         waiting: deque[tuple[list[Found], Callable[[], list[bytes]]]] = deque()
         for place, stretch in self._stretches_of(camera):
-            pictures = list(stretch)
-            waiting.append((pictures, self._draw(place, pictures)))
+            images = list(stretch)
+            waiting.append((images, self._draw(place, images)))
             if len(waiting) > (DRAWN_AHEAD if self._tasks else 0):
                 yield from _with_drawings(*waiting.popleft())
         for each in waiting:
             yield from _with_drawings(*each)
 
     def _stretches_of(self, camera: tuple[int, int]) -> Iterator[tuple[Place, Iterator[Found]]]:
-        """Give the pictures of each stretch with their faces, in order."""
+        """Give the images of each stretch with their faces, in order."""
         followed = self._cameras[camera[0]][camera[1]]
         for number, stretch in enumerate(followed.stretches):
             place: Place = (*camera, number)
@@ -346,10 +346,10 @@ class Job:
             else:
                 self._damage[camera[0]].add(known.damage)
 
-    def _draw(self, place: Place, pictures: Sequence[Found]) -> Callable[[], list[bytes]]:
-        """Have the faces of a stretch drawn into its pictures; returns what gives these."""
+    def _draw(self, place: Place, images: Sequence[Found]) -> Callable[[], list[bytes]]:
+        """Have the faces of a stretch drawn into its images; returns what gives these."""
         task = self._queue.task_of(place, None)
-        faces = [None if picture.error else found for picture, found in pictures]
+        faces = [None if image.error else found for image, found in images]
         if self._tasks is not None:
             return self._tasks.submit(draw_in_stretch, task, faces).result
         return lambda: draw_in_stretch(task, faces)
@@ -361,11 +361,11 @@ class Job:
         return Report(
             seconds=time.monotonic() - self._started,
             recorded_seconds=sum(float(each[-1] - each[0]) / SECOND for each in times),
-            pictures=sum(count.pictures for count in counts),
+            images=sum(count.images for count in counts),
             faces=sum(count.faces for count in counts),
             unusable=sum((count.unusable for count in counts), Counter()),
             remarks=[*self._notes, *chain(*map(self._remarks, range(len(self._recordings))))],
-            stills=sum(stills.pictures for stills in self._counts_of_stills()),
+            stills=sum(stills.images for stills in self._counts_of_stills()),
             stills_with_more_faces=sum(
                 stills.with_more_faces for stills in self._counts_of_stills()
             ),
@@ -410,10 +410,10 @@ class Job:
 
 
 def _with_drawings(
-    pictures: Sequence[Found], drawings: Callable[[], list[bytes]]
-) -> Iterator[tuple[PictureResults, list[Face], bytes | None]]:
-    for (picture, faces), jpeg in zip(pictures, drawings(), strict=True):
-        yield picture, faces, jpeg
+    images: Sequence[Found], drawings: Callable[[], list[bytes]]
+) -> Iterator[tuple[ImageResults, list[Face], bytes | None]]:
+    for (image, faces), jpeg in zip(images, drawings(), strict=True):
+        yield image, faces, jpeg
 
 
 def _name_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""`facemesh_bag`: the faces in bags, videos and folders of pictures, faster than recorded.
+"""`facemesh_bag`: the faces in bags, videos and folders of images, faster than recorded.
 
 It finds what `facemesh_node` would find, with the same parameters, and needs no ROS.
 """
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if job.is_resumed:
                 _say("going on where an earlier attempt has ended", quiet=parsed.quiet)
             with tqdm(
-                total=job.pictures,
-                unit=" pictures",
+                total=job.images,
+                unit=" images",
                 dynamic_ncols=True,
                 # None: not where nobody looks at it, as in a log.
                 disable=True if parsed.quiet else None,
@@ -97,15 +97,15 @@ def _parser() -> argparse.ArgumentParser:
         help="process image files as the frames of a video of 30 Hz, with tracks, ids and "
         "smoothing; without it each stands alone",
     )
-    add("--topics", nargs="+", default=[], metavar="TOPIC", help="of the pictures; default: all")
+    add("--topics", nargs="+", default=[], metavar="TOPIC", help="of the images; default: all")
     add(
         "--faces-topic",
         default=FACES_TOPIC,
         metavar="PATTERN",
-        help="with {namespace} and {topic} of the pictures (default: %(default)s)",
+        help="with {namespace} and {topic} of the images (default: %(default)s)",
     )
     add("--copy", action="store_true", help="put everything of the input into the bag too")
-    add("--annotated", action="store_true", help="and the pictures with the faces drawn in, JPEG")
+    add("--annotated", action="store_true", help="and the images with the faces drawn in, JPEG")
     add(
         "--image-annotations",
         action="store_true",
@@ -177,9 +177,9 @@ def _options(parsed: argparse.Namespace) -> JobOptions:
 def _tell(report: Report, options: JobOptions, *, quiet: bool) -> None:
     """Say what was done, and always what could not be."""
     outputs = ", ".join(str(path) for path in options.outputs)
-    rate = report.pictures / report.seconds if report.seconds else 0.0
+    rate = report.images / report.seconds if report.seconds else 0.0
     times = report.recorded_seconds / report.seconds if report.seconds else 0.0
-    images = report.pictures - report.unusable.total()
+    images = report.images - report.unusable.total()
     speed = f"{rate:.0f} images per second"
     if not report.stills:
         speed += f", {times:.1f} times as fast as recorded"

@@ -1,7 +1,7 @@
-"""What the networks said of the pictures of a stretch, and networks that say it again.
+"""What the networks said of the images of a stretch, and networks that say it again.
 
-Following faces from picture to picture is quick, but each step needs the one before. What takes the
-time, decoding and the networks, depends on nothing but the picture and where it is looked at. So
+Following faces from image to image is quick, but each step needs the one before. What takes the
+time, decoding and the networks, depends on nothing but the image and where it is looked at. So
 the networks' results can be computed anywhere and at any time; where the following asks for exactly
 what was computed, it gets that, and else it has it computed. Its answer is the same to the last
 bit.
@@ -24,41 +24,41 @@ from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
 from maix_facemesh_ros.backends.onnx.roi import Roi
 from maix_facemesh_ros.backends.onnx.tracker import LandmarkFinder, Networks
 from maix_facemesh_ros.bags.storage import BagError, Damage
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 from maix_facemesh_ros.messages.image import ImageMessage, Stamp
 
 NO_STAMP = Stamp(0, 0)
 
 
 @dataclass(slots=True)
-class PictureResults:
-    """A recorded picture, and what the networks have said of it so far."""
+class ImageResults:
+    """A recorded image, and what the networks have said of it so far."""
 
     log_time: int
-    #: Why the picture cannot be used; empty when it can be.
+    #: Why the image cannot be used; empty when it can be.
     error: str = ""
     stamp: Stamp = NO_STAMP
     frame_id: str = ""
     #: Width and height in pixels.
     size: tuple[int, int] = (0, 0)
-    #: The serialized CameraInfo that is in force from this picture on; None: that of before.
+    #: The serialized CameraInfo that is in force from this image on; None: that of before.
     camera_info: bytes | None = None
     #: What the detector found; None when it did not look.
     detections: list[Detection] | None = None
     landmarks: dict[Roi, FaceLandmarks] = field(default_factory=dict)
 
     @property
-    def stand_in(self) -> Picture:
-        """An array of the picture's shape, which takes no memory."""
+    def stand_in(self) -> Pixels:
+        """An array of the image's shape, which takes no memory."""
         return _black(*self.size)
 
 
 @dataclass(slots=True)
 class StretchResults:
-    """The pictures of a stretch."""
+    """The images of a stretch."""
 
-    pictures: list[PictureResults] = field(default_factory=list)
-    #: The CameraInfo that has come last, when it came after the last picture.
+    images: list[ImageResults] = field(default_factory=list)
+    #: The CameraInfo that has come last, when it came after the last image.
     camera_info: bytes | None = None
     damage: Damage = field(default_factory=Damage)
 
@@ -71,10 +71,10 @@ class StretchResults:
                 len(each.detections) if each.detections is not None else None,
                 len(each.landmarks),
             ]
-            for each in self.pictures
+            for each in self.images
         ]
-        detections = [d for each in self.pictures for d in each.detections or ()]
-        found = [pair for each in self.pictures for pair in each.landmarks.items()]
+        detections = [d for each in self.images for d in each.detections or ()]
+        found = [pair for each in self.images for pair in each.landmarks.items()]
         arrays = {
             "facts": _text([facts, _hex(self.camera_info), self.damage.messages]),
             "boxes": np.array([[*d.box, d.score] for d in detections], np.float64),
@@ -103,7 +103,7 @@ class StretchResults:
 
 
 class KnownNetworks:
-    """The detector and the landmark network: what they have said of a picture is not asked again.
+    """The detector and the landmark network: what they have said of an image is not asked again.
 
     A `BoxDetector` and a `LandmarkFinder` at once.
     """
@@ -114,16 +114,16 @@ class KnownNetworks:
         self.roi_rule = networks.detector.roi_rule
         self.provider = networks.landmarks.provider
         self.file_name = networks.landmarks.file_name
-        self._results = PictureResults(0)
+        self._results = ImageResults(0)
         self._read: Callable[[], ImageMessage] | None = None
         self._image: ImageMessage | None = None
         #: Runs of the networks, because their answer was not known.
         self.runs = 0
-        #: Whether the detector was asked for the picture in hand.
+        #: Whether the detector was asked for the image in hand.
         self.looked = False
 
-    def take(self, results: PictureResults, read: Callable[[], ImageMessage]) -> None:
-        """Turn to the next picture.
+    def take(self, results: ImageResults, read: Callable[[], ImageMessage]) -> None:
+        """Turn to the next image.
 
         Args:
             results: what is known of it; what has to be computed is added.
@@ -133,24 +133,24 @@ class KnownNetworks:
         self.looked = False
 
     def let_go(self) -> None:
-        """Free the picture in hand, so that two are never in memory at once."""
+        """Free the image in hand, so that two are never in memory at once."""
         self._read = self._image = None
 
     def detect(
         self,
-        picture: Picture,  # noqa: ARG002
+        pixels: Pixels,  # noqa: ARG002
         *,
         bgr: bool,  # noqa: ARG002
         score_threshold: float,
         overlap_threshold: float,
         min_face_size: float,
     ) -> list[Detection]:
-        """See `BoxDetector`; the picture is that of `take`."""
+        """See `BoxDetector`; the pixels is that of `take`."""
         self.looked = True
         if self._results.detections is None:
             image = self._decoded()
             self._results.detections = self._detector.detect(
-                image.picture,
+                image.pixels,
                 bgr=image.bgr,
                 score_threshold=score_threshold,
                 overlap_threshold=overlap_threshold,
@@ -158,12 +158,12 @@ class KnownNetworks:
             )
         return self._results.detections
 
-    def find(self, picture: Picture, roi: Roi, *, bgr: bool) -> FaceLandmarks:  # noqa: ARG002
-        """See `LandmarkFinder`; the picture is that of `take`."""
+    def find(self, pixels: Pixels, roi: Roi, *, bgr: bool) -> FaceLandmarks:  # noqa: ARG002
+        """See `LandmarkFinder`; the pixels is that of `take`."""
         known = self._results.landmarks.get(roi)
         if known is None:
             image = self._decoded()
-            known = self._finder.find(image.picture, roi, bgr=image.bgr)
+            known = self._finder.find(image.pixels, roi, bgr=image.bgr)
             self._results.landmarks[roi] = known
         return known
 
@@ -184,10 +184,10 @@ def _from_arrays(arrays: dict[str, npt.NDArray[np.generic]]) -> StretchResults:
     keypoints, points, points_z, points_rel = (
         arrays[name] for name in ("keypoints", "points", "points_z", "points_rel")
     )
-    pictures = []
+    images = []
     box = mark = 0
     for log_time, error, sec, nanosec, frame_id, width, height, info, boxes_in, marks_in in facts:
-        picture = PictureResults(
+        image = ImageResults(
             log_time,
             error,
             Stamp(sec, nanosec),
@@ -196,23 +196,23 @@ def _from_arrays(arrays: dict[str, npt.NDArray[np.generic]]) -> StretchResults:
             _unhex(info),
         )
         if boxes_in is not None:
-            picture.detections = [
+            image.detections = [
                 Detection(tuple(boxes[n][:4]), boxes[n][4], keypoints[n])
                 for n in range(box, box + boxes_in)
             ]
             box += boxes_in
         for n in range(mark, mark + marks_in):
             *roi, presence = rois[n]
-            picture.landmarks[Roi(*roi)] = FaceLandmarks(
+            image.landmarks[Roi(*roi)] = FaceLandmarks(
                 presence, points[n], points_z[n], points_rel[n]
             )
         mark += marks_in
-        pictures.append(picture)
-    return StretchResults(pictures, _unhex(last_info), Damage(damage))
+        images.append(image)
+    return StretchResults(images, _unhex(last_info), Damage(damage))
 
 
 @lru_cache(maxsize=8)
-def _black(width: int, height: int) -> Picture:
+def _black(width: int, height: int) -> Pixels:
     return np.broadcast_to(np.zeros((), np.uint8), (height, width, 3))
 
 

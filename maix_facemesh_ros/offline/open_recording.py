@@ -1,4 +1,4 @@
-"""Telling bags, videos and folders of pictures apart."""
+"""Telling bags, videos and folders of images apart."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def open_recording(
     unpack_into: Path | None = None,
     limits: UnpackLimits | None = None,
 ) -> Recording:
-    """Open a bag, a video or a folder of pictures.
+    """Open a bag, a video or a folder of images.
 
     Args:
         path: of it.
-        topics: of a bag, those of the pictures; none: all that there are.
+        topics: of a bag, those of the images; none: all that there are.
         unpack_into: folder for the contents of compressed files.
         limits: what compressed contents may unpack to.
 
     Raises:
-        BagError: it cannot be read, or has no pictures.
+        BagError: it cannot be read, or has no images.
     """
     try:
         if not path.exists():
@@ -44,7 +44,7 @@ def open_recording(
 
 
 def _kind_of_folder(path: Path) -> Storage | str | None:
-    """Return whether a folder is a bag, or holds something else that is known and no pictures."""
+    """Return whether a folder is a bag, or holds something else that is known and no images."""
     files = [each for each in path.iterdir() if each.is_file()]
     if any(each.name == METADATA or storage_by_name(each) for each in files):
         return Storage.MCAP

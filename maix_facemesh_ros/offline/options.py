@@ -32,10 +32,10 @@ class JobOptions:
     parameters: NodeParameters
     #: Process image files as the frames of a video, with tracks, ids and smoothing.
     stream: bool = False
-    #: Of bags, the topics of the pictures; none: all that there are.
+    #: Of bags, the topics of the images; none: all that there are.
     topics: tuple[str, ...] = ()
     faces_topic: str = FACES_TOPIC
-    #: Put the pictures with their faces into the bag, as JPEG.
+    #: Put the images with their faces into the bag, as JPEG.
     annotated: bool = False
     #: Put everything of the input into the bag.
     copy: bool = False
@@ -49,7 +49,7 @@ class JobOptions:
     restart: bool = False
     #: What compressed contents may unpack to.
     limits: UnpackLimits = field(default_factory=UnpackLimits)
-    #: Pictures of a stretch; None: what suits.
+    #: Images of a stretch; None: what suits.
     stretch_length: int | None = None
 
     def __post_init__(self) -> None:
@@ -59,10 +59,10 @@ class JobOptions:
                 "processor, so give onnx or auto"
             )
         if self.parameters.landmarks_interval > 1:
-            # It depends on the pixels of the picture before, which those who follow do not have.
+            # It depends on the pixels of the image before, which those who follow do not have.
             raise ParameterError(
                 f"landmarks_interval is {self.parameters.landmarks_interval}: in recordings "
-                "landmarks are found in every picture, so leave it at 1"
+                "landmarks are found in every image, so leave it at 1"
             )
         if self.workers < 1:
             raise BagError(f"{self.workers} workers: give at least 1")
@@ -71,9 +71,7 @@ class JobOptions:
         if len({output.name for output in self.outputs}) < len(self.outputs):
             raise BagError("two outputs have the same name: give them different ones")
         if not self.bags and (self.annotated or self.copy):
-            raise BagError(
-                "pictures and messages of the input go into a bag: name one with --output"
-            )
+            raise BagError("images and messages of the input go into a bag: name one with --output")
 
     @property
     def bags(self) -> list[Path]:

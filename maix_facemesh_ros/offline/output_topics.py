@@ -1,4 +1,4 @@
-"""The topics of faces in an output, and what is written to them for each picture."""
+"""The topics of faces in an output, and what is written to them for each image."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from maix_facemesh_ros.bags.message_types import (
 )
 from maix_facemesh_ros.bags.storage import BagError, BagTopic
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Face, Pixels
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.messages.faces import serialized_faces
-from maix_facemesh_ros.offline.network_results import PictureResults
+from maix_facemesh_ros.offline.network_results import ImageResults
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.recordings import Camera
 from maix_facemesh_ros.offline.segments import Cursor, StretchTask
@@ -34,10 +34,10 @@ FACES_TOPIC = "{namespace}/faces"
 #: Of the node's private topics: those of a node that is called facemesh.
 NODE = "facemesh"
 
-#: JPEG quality of annotated pictures, 1 to 100: that of the node.
+#: JPEG quality of annotated images, 1 to 100: that of the node.
 QUALITY = 80
 
-#: Rows of a picture whose colors are swapped at once.
+#: Rows of an image whose colors are swapped at once.
 ROWS_AT_ONCE = 256
 
 
@@ -56,23 +56,23 @@ class FaceTopics:
                 yield topic
 
     def messages(
-        self, picture: PictureResults, faces: Sequence[Face], jpeg: bytes | None
+        self, image: ImageResults, faces: Sequence[Face], jpeg: bytes | None
     ) -> Iterator[tuple[str, bytes]]:
-        """Give topic and data of the messages of a picture.
+        """Give topic and data of the messages of an image.
 
         Args:
-            picture: what is known of it.
+            image: what is known of it.
             faces: in it.
             jpeg: with its faces drawn into it; None: it is not wanted.
         """
         yield (
             self.faces.name,
-            serialized_faces(picture.stamp, picture.frame_id, picture.size, faces),
+            serialized_faces(image.stamp, image.frame_id, image.size, faces),
         )
         if self.annotations is None and jpeg is None:
             return
-        stamp = package("builtin_interfaces").Time(**picture.stamp._asdict())
-        header = package("std_msgs").Header(stamp=stamp, frame_id=picture.frame_id)
+        stamp = package("builtin_interfaces").Time(**image.stamp._asdict())
+        header = package("std_msgs").Header(stamp=stamp, frame_id=image.frame_id)
         if self.annotations is not None:
             annotations = image_annotations(package("foxglove_msgs"), header, faces)
             yield self.annotations.name, serialize(annotations)
@@ -87,10 +87,10 @@ def face_topics(
 
     Args:
         cameras: of one recording.
-        pattern: of the topic of the faces, with {namespace} and {topic} of the pictures; several
+        pattern: of the topic of the faces, with {namespace} and {topic} of the images; several
             cameras of one namespace get the last part of their topic's name too.
         annotations: whether ImageAnnotations are wanted.
-        annotated: whether pictures with the faces drawn into them are.
+        annotated: whether images with the faces drawn into them are.
 
     Raises:
         BagError: two cameras would have one topic.
@@ -131,11 +131,11 @@ def face_topics(
 
 
 def draw_in_stretch(task: StretchTask, faces: Sequence[Sequence[Face] | None]) -> list[bytes]:
-    """Return each picture of a stretch with its faces drawn into it, as JPEG; in any process.
+    """Return each image of a stretch with its faces drawn into it, as JPEG; in any process.
 
     Args:
-        task: says where the pictures are.
-        faces: of each picture; None: the picture cannot be used.
+        task: says where the images are.
+        faces: of each image; None: the image cannot be used.
     """
     recording = open_recording(task.path, (task.camera.topic,), task.unpacked, task.limits)
     cursor = Cursor(recording, task.camera, task.stretch)
@@ -150,21 +150,21 @@ def draw_in_stretch(task: StretchTask, faces: Sequence[Sequence[Face] | None]) -
 
 def _drawn(cursor: Cursor, number: int, faces: Iterable[Face]) -> bytes:
     image = cursor.image(number)
-    # In place: a large picture takes 200 MB.
-    picture = np.require(image.picture, np.uint8, ["C", "W"])
+    # In place: a large pixels takes 200 MB.
+    pixels = np.require(image.pixels, np.uint8, ["C", "W"])
     if image.bgr:
-        _swap_red_and_blue(picture)
+        _swap_red_and_blue(pixels)
     for face in faces:
-        draw_face(picture, face, mesh=True, box=True, label=True)
-    _swap_red_and_blue(picture)
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        draw_face(pixels, face, mesh=True, box=True, label=True)
+    _swap_red_and_blue(pixels)
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return data.tobytes()
 
 
-def _swap_red_and_blue(picture: Picture) -> None:
+def _swap_red_and_blue(image: Pixels) -> None:
     """Do so in place, strip by strip, as OpenCV takes a copy of what it changes in place."""
-    for top in range(0, len(picture), ROWS_AT_ONCE):
-        strip = picture[top : top + ROWS_AT_ONCE]
+    for top in range(0, len(image), ROWS_AT_ONCE):
+        strip = image[top : top + ROWS_AT_ONCE]
         cv2.cvtColor(strip, cv2.COLOR_BGR2RGB, strip)
 
 

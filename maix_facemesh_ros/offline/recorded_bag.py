@@ -25,12 +25,12 @@ from maix_facemesh_ros.offline.recordings import (
     Camera,
     NoImagesError,
     RecordedCalibration,
-    RecordedPicture,
+    RecordedImage,
 )
 
 
 class RecordedBag:
-    """A bag with pictures in it."""
+    """A bag with images in it."""
 
     can_be_cut = True
     is_stream = True
@@ -89,15 +89,15 @@ class RecordedBag:
         messages = self._bag.messages([camera.camera_info])
         return next((message.data for message in messages), None)
 
-    def pictures(
+    def images(
         self, camera: Camera, start: int | None = None, stop: int | None = None
-    ) -> Iterator[RecordedPicture | RecordedCalibration]:
+    ) -> Iterator[RecordedImage | RecordedCalibration]:
         """See `Recording`."""
         read = READERS[self._bag.topic(camera.topic).type]
         topics = [camera.topic] + [camera.camera_info] * bool(camera.camera_info)
         for topic, log_time, data in self._bag.messages(topics, start, stop):
             if topic.name == camera.topic:
-                yield RecordedPicture(log_time, partial(read, data))
+                yield RecordedImage(log_time, partial(read, data))
             else:
                 yield RecordedCalibration(data)
 
@@ -122,7 +122,7 @@ class RecordedBag:
         for topic in topics:
             if topic.type not in READERS:
                 raise BagError(
-                    f"{self.path}: {topic.name} is of type {topic.type}, but pictures are "
+                    f"{self.path}: {topic.name} is of type {topic.type}, but images are "
                     f"{' or '.join(READERS)}"
                 )
         return topics
@@ -147,7 +147,7 @@ class RecordedBag:
         return found.cameras
 
     def _camera_info(self, images: BagTopic) -> str:
-        """Return the topic of the calibration, which is beside that of the pictures."""
+        """Return the topic of the calibration, which is beside that of the images."""
         namespace = images.name.removesuffix(COMPRESSED).rpartition("/")[0]
         wanted = f"{namespace}/camera_info"
         there = [topic.name for topic in self._bag.topics if topic.type == CAMERA_INFO]

@@ -18,13 +18,13 @@ from maix_facemesh_ros.bags.storage import (
     Damage,
     MetadataRecord,
 )
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 from maix_facemesh_ros.messages.image import ImageMessage, Stamp
 from maix_facemesh_ros.offline.recordings import (
     SECOND,
     Camera,
     RecordedCalibration,
-    RecordedPicture,
+    RecordedImage,
     Recording,
 )
 from maix_facemesh_ros.sources.files import (
@@ -96,17 +96,17 @@ class RecordedStills(_Files):
         """See `Recording`."""
         return np.array([self._due(number) for number in range(len(self._stills))], np.int64)
 
-    def pictures(
+    def images(
         self,
         camera: Camera,  # noqa: ARG002
         start: int | None = None,
         stop: int | None = None,
-    ) -> Iterator[RecordedPicture | RecordedCalibration]:
+    ) -> Iterator[RecordedImage | RecordedCalibration]:
         """See `Recording`."""
         for number in range(len(self._stills)):
             due = self._due(number)
             if (start is None or due >= start) and (stop is None or due < stop):
-                yield RecordedPicture(due, partial(self._read, number))
+                yield RecordedImage(due, partial(self._read, number))
 
     def close(self) -> None:
         """See `Recording`."""
@@ -137,12 +137,12 @@ class RecordedVideo(_Files):
         numbers = np.arange(self._video.expected_images)
         return np.array(np.rint(numbers * (self._video.interval * SECOND)), np.int64)
 
-    def pictures(
+    def images(
         self,
         camera: Camera,  # noqa: ARG002
         start: int | None = None,
         stop: int | None = None,
-    ) -> Iterator[RecordedPicture | RecordedCalibration]:
+    ) -> Iterator[RecordedImage | RecordedCalibration]:
         """See `Recording`; where the last call has stopped, it continues without a search."""
         if start is None or start <= self._given_until:
             self._images, self._waiting, self._given_until = self._video.images(), None, -1
@@ -154,7 +154,7 @@ class RecordedVideo(_Files):
                 return
             self._waiting, self._given_until = None, time
             if start is None or time >= start:
-                yield RecordedPicture(time, partial(_message, image))
+                yield RecordedImage(time, partial(_message, image))
 
     def close(self) -> None:
         """See `Recording`."""
@@ -180,7 +180,7 @@ def open_recorded_file(path: Path) -> Recording:
 
 def _message(image: FileImage) -> ImageMessage:
     if image.image is None:
-        raise PictureError(image.error)
+        raise ImageError(image.error)
     nanoseconds = round(image.seconds * SECOND)
     stamp = Stamp(nanoseconds // SECOND, nanoseconds % SECOND)
     return ImageMessage(stamp, FRAME, image.image, bgr=True, levels=image.levels)

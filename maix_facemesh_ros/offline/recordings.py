@@ -1,4 +1,4 @@
-"""What is recorded, as cameras with pictures: the common ground of bags, videos and folders."""
+"""What is recorded, as cameras with images: the common ground of bags, videos and folders."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ class NoImagesError(BagError):
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A stream of pictures."""
+    """A stream of images."""
 
-    #: The topic of its pictures.
+    #: The topic of its images.
     topic: str
     #: The topic of its calibration; empty where there is none.
     camera_info: str = ""
 
 
-class RecordedPicture(NamedTuple):
-    """A picture as it is recorded."""
+class RecordedImage(NamedTuple):
+    """An image as it is recorded."""
 
     #: Nanoseconds.
     log_time: int
-    #: Decodes it; raises PictureError where it cannot be used.
+    #: Decodes it; raises ImageError where it cannot be used.
     read: Callable[[], ImageMessage]
 
 
 class RecordedCalibration(NamedTuple):
-    """The calibration of a camera, which holds for the pictures after it."""
+    """The calibration of a camera, which holds for the images after it."""
 
     #: A serialized sensor_msgs/CameraInfo.
     data: bytes
@@ -67,12 +67,12 @@ class Recording(Protocol):
 
     @property
     def cameras(self) -> tuple[Camera, ...]:
-        """The streams of pictures in it, at least one."""
+        """The streams of images in it, at least one."""
         ...
 
     @property
     def can_be_cut(self) -> bool:
-        """Whether pictures can be read from any place on, and so by several at once."""
+        """Whether images can be read from any place on, and so by several at once."""
         ...
 
     @property
@@ -96,16 +96,16 @@ class Recording(Protocol):
         ...
 
     def log_times(self, camera: Camera) -> npt.NDArray[np.int64]:
-        """Return the log time of each picture in nanoseconds, in order."""
+        """Return the log time of each image in nanoseconds, in order."""
         ...
 
     def first_calibration(self, camera: Camera) -> bytes | None:
         """Return the first serialized CameraInfo of a camera; None where there is none."""
         ...
 
-    def pictures(
+    def images(
         self, camera: Camera, start: int | None = None, stop: int | None = None
-    ) -> Iterator[RecordedPicture | RecordedCalibration]:
+    ) -> Iterator[RecordedImage | RecordedCalibration]:
         """Give what a camera has sent, with log times from `start` to before `stop`, in order."""
         ...
 

@@ -78,7 +78,7 @@ class StretchQueue:
 
         Args:
             place: of the stretch.
-            begin: log time from which on pictures are looked at.
+            begin: log time from which on images are looked at.
         """
         followed = self._camera(place)
         return StretchTask(

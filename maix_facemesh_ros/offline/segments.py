@@ -1,4 +1,4 @@
-"""A stretch of a camera's pictures, and finding out what the networks say of it, anywhere."""
+"""A stretch of a camera's images, and finding out what the networks say of it, anywhere."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.tracker import Networks, OnnxFaceDetector, open_networks
 from maix_facemesh_ros.bags.storage import UnpackLimits
-from maix_facemesh_ros.face import Face, Picture, PictureError
-from maix_facemesh_ros.face_mesh import check_picture
+from maix_facemesh_ros.face import Face, ImageError, Pixels
+from maix_facemesh_ros.face_mesh import check_image
 from maix_facemesh_ros.messages.image import ImageMessage
-from maix_facemesh_ros.offline.network_results import KnownNetworks, PictureResults, StretchResults
+from maix_facemesh_ros.offline.network_results import ImageResults, KnownNetworks, StretchResults
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.recordings import (
     Camera,
     RecordedCalibration,
-    RecordedPicture,
+    RecordedImage,
     Recording,
 )
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
-#: Pictures of a stretch. With n of them of length l, n / l times `WARM_UP` pictures are looked at
+#: Images of a stretch. With n of them of length l, n / l times `WARM_UP` images are looked at
 #: twice, and at the end all wait until the last l are followed, which takes a tenth of the time of
 #: looking at them: both together take least when l is the root of some 80 n.
 LENGTH_SQUARED = 80
 SHORTEST = 100
 LONGEST = 1500
 
-#: Pictures before a stretch that are looked at so that the faces are followed when it begins, as
-#: they would be by who has followed them from the first picture on: to the last bit, which
-#: `roi.SIZES_IN_AN_OCTAVE` brings about. It takes 25 on average; where it takes more, the pictures
+#: Images before a stretch that are looked at so that the faces are followed when it begins, as
+#: they would be by who has followed them from the first image on: to the last bit, which
+#: `roi.SIZES_IN_AN_OCTAVE` brings about. It takes 25 on average; where it takes more, the images
 #: up to there are looked at a second time, and nothing else changes.
 WARM_UP = 30
 
@@ -47,12 +47,12 @@ AFTER_STAMP = 12
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Consecutive pictures of one camera; where it is cut depends on the recording alone."""
+    """Consecutive images of one camera; where it is cut depends on the recording alone."""
 
-    #: Of the first picture, and one after the last.
+    #: Of the first image, and one after the last.
     first: int
     end: int
-    #: Log times in nanoseconds from and before which its pictures are; None: from the beginning on,
+    #: Log times in nanoseconds from and before which its images are; None: from the beginning on,
     #: to the end.
     start: int | None
     stop: int | None
@@ -66,18 +66,18 @@ class StretchTask:
     unpacked: Path | None
     camera: Camera
     stretch: Stretch
-    #: Log time from which pictures are looked at, before the stretch begins; None: the beginning.
+    #: Log time from which images are looked at, before the stretch begins; None: the beginning.
     begin: int | None
     parameters: FaceMeshParameters
     limits: UnpackLimits
 
 
 def cut(log_times: npt.NDArray[np.int64], length: int | None = None) -> list[Stretch]:
-    """Cut a camera's pictures into stretches, never between two of the same log time.
+    """Cut a camera's images into stretches, never between two of the same log time.
 
     Args:
-        log_times: of each picture, in order.
-        length: pictures of a stretch; None: what suits.
+        log_times: of each image, in order.
+        length: images of a stretch; None: what suits.
     """
     suits = round(math.sqrt(LENGTH_SQUARED * len(log_times)))
     length = length or min(max(SHORTEST, suits), LONGEST)
@@ -101,38 +101,36 @@ class FaceFinder:
     """Finds the faces of one camera, and keeps what the networks have said."""
 
     def __init__(
-        self, networks: KnownNetworks, find: Callable[[Picture, float], list[Face]]
+        self, networks: KnownNetworks, find: Callable[[Pixels, float], list[Face]]
     ) -> None:
         """Start a stream.
 
         Args:
             networks: which `find` asks.
-            find: returns the faces of a picture of a time in seconds.
+            find: returns the faces of an image of a time in seconds.
         """
         self.networks = networks
         self._find = find
 
-    def look_at(self, recorded: RecordedPicture) -> tuple[PictureResults, list[Face]]:
-        """Decode a picture and find its faces."""
+    def look_at(self, recorded: RecordedImage) -> tuple[ImageResults, list[Face]]:
+        """Decode an image and find its faces."""
         try:
             image = recorded.read()
-        except PictureError as error:
-            return PictureResults(recorded.log_time, str(error)), []
-        height, width = image.picture.shape[:2]
-        results = PictureResults(
-            recorded.log_time, "", image.stamp, image.frame_id, (width, height)
-        )
+        except ImageError as error:
+            return ImageResults(recorded.log_time, str(error)), []
+        height, width = image.pixels.shape[:2]
+        results = ImageResults(recorded.log_time, "", image.stamp, image.frame_id, (width, height))
         try:
-            check_picture(results.stand_in)
+            check_image(results.stand_in)
             self.networks.take(results, lambda: image)
             return results, self._find(results.stand_in, results.stamp.seconds)
-        except PictureError as error:
-            return PictureResults(recorded.log_time, str(error)), []
+        except ImageError as error:
+            return ImageResults(recorded.log_time, str(error)), []
         finally:
             self.networks.let_go()
 
-    def look_again(self, results: PictureResults, cursor: Cursor, number: int) -> list[Face]:
-        """Find the faces of a picture whose results are known, reading it only if need be."""
+    def look_again(self, results: ImageResults, cursor: Cursor, number: int) -> list[Face]:
+        """Find the faces of an image whose results are known, reading it only if need be."""
         if results.error:
             return []
         self.networks.take(results, lambda: cursor.image(number))
@@ -143,24 +141,24 @@ class FaceFinder:
 
 
 class Cursor:
-    """Reads single pictures of a stretch, one after the other."""
+    """Reads single images of a stretch, one after the other."""
 
     def __init__(self, recording: Recording, camera: Camera, stretch: Stretch) -> None:
-        self._pictures = (
+        self._images = (
             each
-            for each in recording.pictures(camera, stretch.start, stretch.stop)
-            if isinstance(each, RecordedPicture)
+            for each in recording.images(camera, stretch.start, stretch.stop)
+            if isinstance(each, RecordedImage)
         )
         self._number = -1
-        self._picture: RecordedPicture | None = None
+        self._image: RecordedImage | None = None
 
     def image(self, number: int) -> ImageMessage:
-        """Return a picture; it does not come before one that was returned already."""
+        """Return an image; it does not come before one that was returned already."""
         while self._number < number:
-            self._picture = next(self._pictures)
+            self._image = next(self._images)
             self._number += 1
-        assert self._picture is not None
-        return self._picture.read()
+        assert self._image is not None
+        return self._image.read()
 
 
 def results_of(
@@ -170,28 +168,28 @@ def results_of(
     stretch: Stretch,
     results: StretchResults,
     on_calibration: Callable[[bytes], None] = lambda _data: None,
-) -> Iterator[tuple[PictureResults, list[Face]]]:
-    """Look at the pictures of a stretch, and give and collect what was found.
+) -> Iterator[tuple[ImageResults, list[Face]]]:
+    """Look at the images of a stretch, and give and collect what was found.
 
     Args:
-        finder: has seen the pictures before.
-        recording, camera, stretch: where the pictures are.
-        results: grows picture by picture.
-        on_calibration: is told of a calibration before the picture from which on it holds.
+        finder: has seen the images before.
+        recording, camera, stretch: where the images are.
+        results: grows image by image.
+        on_calibration: is told of a calibration before the image from which on it holds.
     """
     calibration: bytes | None = None
     changed: bytes | None = None
-    for recorded in recording.pictures(camera, stretch.start, stretch.stop):
+    for recorded in recording.images(camera, stretch.start, stretch.stop):
         if isinstance(recorded, RecordedCalibration):
             # Another stamp makes no other calibration.
             if calibration is None or recorded.data[AFTER_STAMP:] != calibration[AFTER_STAMP:]:
                 calibration = changed = recorded.data
                 on_calibration(changed)
             continue
-        picture, faces = finder.look_at(recorded)
-        picture.camera_info, changed = changed, None
-        results.pictures.append(picture)
-        yield picture, faces
+        image, faces = finder.look_at(recorded)
+        image.camera_info, changed = changed, None
+        results.images.append(image)
+        yield image, faces
     results.camera_info = changed
     results.damage.add(recording.damage)
 
@@ -203,14 +201,12 @@ def find_in_stretch(task: StretchTask) -> bytes:
     networks = KnownNetworks(_networks(task.parameters))
     parameters = dataclasses.replace(task.parameters, threads=1)
     detector = OnnxFaceDetector(parameters, Networks(networks, networks))
-    finder = FaceFinder(
-        networks, lambda picture, _: detector.detect(picture, parameters, bgr=False)
-    )
+    finder = FaceFinder(networks, lambda image, _: detector.detect(image, parameters, bgr=False))
     recording = _recording(task.path, task.camera.topic, task.unpacked, task.limits)
     stretch = task.stretch
     if task.begin is not None and stretch.start is not None and task.begin < stretch.start:
-        for recorded in recording.pictures(task.camera, task.begin, stretch.start):
-            if isinstance(recorded, RecordedPicture):
+        for recorded in recording.images(task.camera, task.begin, stretch.start):
+            if isinstance(recorded, RecordedImage):
                 finder.look_at(recorded)
     results = StretchResults()
     for _ in results_of(finder, recording, task.camera, stretch, results):

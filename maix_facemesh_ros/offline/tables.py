@@ -11,7 +11,7 @@ from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
-from maix_facemesh_ros.offline.network_results import PictureResults
+from maix_facemesh_ros.offline.network_results import ImageResults
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: Rows that are written to a Parquet file at once.
@@ -31,7 +31,7 @@ class Table(Protocol):
 
 
 class FaceTable:
-    """A table with a row for each face of each picture; a picture without one has none."""
+    """A table with a row for each face of each image; an image without one has none."""
 
     def __init__(self, path: Path, parameters: FaceMeshParameters) -> None:
         """Begin the file.
@@ -52,14 +52,14 @@ class FaceTable:
             raise BagError(f"{path} cannot be written: {error.strerror or error}") from error
 
     def write(
-        self, recording: Path, topic: str, picture: PictureResults, faces: Sequence[Face]
+        self, recording: Path, topic: str, image: ImageResults, faces: Sequence[Face]
     ) -> None:
-        """Write the faces of a picture."""
-        stamp = picture.stamp.sec * 10**9 + picture.stamp.nanosec
+        """Write the faces of an image."""
+        stamp = image.stamp.sec * 10**9 + image.stamp.nanosec
         for face in faces:
             self._table.write(
                 [
-                    *(str(recording), topic, picture.log_time, stamp, *picture.size),
+                    *(str(recording), topic, image.log_time, stamp, *image.size),
                     *(face.id, face.score, *face.box, face.landmarks_score),
                     *self._points(face),
                     *self._optional(face),
@@ -90,7 +90,7 @@ class FaceTable:
         return columns | dict.fromkeys(names, float)
 
     def _points(self, face: Face) -> list[float | None]:
-        """Return x, y, z of each landmark: pixels of the picture."""
+        """Return x, y, z of each landmark: pixels of the image."""
         if not len(face.points):
             return [None] * (3 * len(self._landmarks))
         return [

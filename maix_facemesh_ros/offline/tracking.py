@@ -19,7 +19,7 @@ from maix_facemesh_ros.camera.calibration import camera_of, is_rectified, read_c
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh
-from maix_facemesh_ros.offline.network_results import KnownNetworks, PictureResults, StretchResults
+from maix_facemesh_ros.offline.network_results import ImageResults, KnownNetworks, StretchResults
 from maix_facemesh_ros.offline.recordings import SECOND, Camera, Recording
 from maix_facemesh_ros.offline.segments import (
     AFTER_STAMP,
@@ -35,16 +35,16 @@ from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 @dataclass(slots=True)
 class CameraCount:
-    """What has become of a camera's pictures."""
+    """What has become of a camera's images."""
 
-    pictures: int = 0
+    images: int = 0
     faces: int = 0
     #: Images that could not be used, by the reason. Reasons that differ in their numbers only, as
     #: the sizes of damaged JPEGs, count together, under the first of them.
     unusable: Counter[str] = field(default_factory=Counter)
     #: Still images in which the detector found more faces than `max_face_num`.
     with_more_faces: int = 0
-    #: Runs of the networks that were not foreseen, when others had looked at the pictures before.
+    #: Runs of the networks that were not foreseen, when others had looked at the images before.
     not_foreseen: int = 0
     _first_of_its_kind: dict[str, str] = field(default_factory=dict)
 
@@ -66,15 +66,15 @@ class FollowedCamera:
         calibration: CameraModel | None = None,
         stretch_length: int | None = None,
     ) -> None:
-        """Start before the first picture.
+        """Start before the first image.
 
         Args:
-            recording: where the pictures are.
+            recording: where the images are.
             camera: which of its cameras.
             parameters: as the node has them.
             networks: for what nobody has looked at.
             calibration: that of a file, instead of the one in the recording.
-            stretch_length: pictures of a stretch; None: what suits.
+            stretch_length: images of a stretch; None: what suits.
         """
         self.recording = recording
         self.camera = camera
@@ -94,7 +94,7 @@ class FollowedCamera:
         self._calibration: bytes | None = None
         self._from_file = calibration is not None
         self._mesh.camera = calibration
-        #: Number of the last picture that the detector has looked at.
+        #: Number of the last image that the detector has looked at.
         self._last_look = 0
         first = recording.first_calibration(camera) if camera.camera_info else None
         if first is not None:
@@ -102,47 +102,47 @@ class FollowedCamera:
 
     def follow(
         self, stretch: Stretch, known: StretchResults | None, collected: StretchResults
-    ) -> Iterator[tuple[PictureResults, list[Face]]]:
-        """Give the faces of each picture of the next stretch.
+    ) -> Iterator[tuple[ImageResults, list[Face]]]:
+        """Give the faces of each image of the next stretch.
 
         Args:
             stretch: the one after that of the last call.
             known: what the networks say of it, if others have found it out.
             collected: else it is collected here.
         """
-        pictures = (
+        images = (
             results_of(
                 self._finder, self.recording, self.camera, stretch, collected, self._calibrate
             )
             if known is None
             else self._follow_known(stretch, known)
         )
-        for number, (picture, faces) in enumerate(pictures, stretch.first):
-            if self._finder.networks.looked and not picture.error:
+        for number, (image, faces) in enumerate(images, stretch.first):
+            if self._finder.networks.looked and not image.error:
                 self._last_look = number
-            self.count.pictures += 1
+            self.count.images += 1
             self.count.faces += len(faces)
-            if picture.error:
-                self.count.add_unusable(picture.error)
+            if image.error:
+                self.count.add_unusable(image.error)
             else:
-                self._check(picture)
-            yield picture, faces
+                self._check(image)
+            yield image, faces
 
-    def _check(self, picture: PictureResults) -> None:
-        """Note what a user should know of a picture."""
+    def _check(self, image: ImageResults) -> None:
+        """Note what a user should know of an image."""
         self.stamp_notice = self.stamp_notice or self._stamp_check.notice(
-            picture.stamp.seconds, picture.log_time / SECOND
+            image.stamp.seconds, image.log_time / SECOND
         )
         limit = self.parameters.face_limit
-        # Of a stream, the detector does not see every picture.
-        if not self.parameters.tracking and limit is not None and picture.detections is not None:
-            self.count.with_more_faces += len(picture.detections) > limit
+        # Of a stream, the detector does not see every image.
+        if not self.parameters.tracking and limit is not None and image.detections is not None:
+            self.count.with_more_faces += len(image.detections) > limit
 
     def begin_of(self, stretch: Stretch) -> int | None:
         """Return the log time from which on a stretch is to be looked at, before it begins.
 
-        The detector looks at every n-th picture, counted from when it last had to. That of a
-        stretch begins to count with its first picture, so this is a multiple of n behind the last
+        The detector looks at every n-th image, counted from when it last had to. That of a
+        stretch begins to count with its first image, so this is a multiple of n behind the last
         look that is known.
         """
         if stretch.start is None or not self.parameters.tracking:
@@ -157,13 +157,13 @@ class FollowedCamera:
 
     def _follow_known(
         self, stretch: Stretch, known: StretchResults
-    ) -> Iterator[tuple[PictureResults, list[Face]]]:
+    ) -> Iterator[tuple[ImageResults, list[Face]]]:
         cursor = Cursor(self.recording, self.camera, stretch)
         before = self._finder.networks.runs
-        for number, picture in enumerate(known.pictures):
-            if picture.camera_info is not None:
-                self._calibrate(picture.camera_info)
-            yield picture, self._finder.look_again(picture, cursor, number)
+        for number, image in enumerate(known.images):
+            if image.camera_info is not None:
+                self._calibrate(image.camera_info)
+            yield image, self._finder.look_again(image, cursor, number)
         if known.camera_info is not None:
             self._calibrate(known.camera_info)
         self.count.not_foreseen += self._finder.networks.runs - before

@@ -57,7 +57,7 @@ class FaceMeshParameters(ParameterTable):
     )
     min_face_size: float = parameter(
         0.03,
-        "Smallest face to find, as a fraction of the picture's width. Half of it costs the "
+        "Smallest face to find, as a fraction of the image's width. Half of it costs the "
         "detector four times the time. A detector with a fixed input, as short_range, has its own.",
         minimum=0.0075,
         maximum=1.0,
@@ -65,30 +65,30 @@ class FaceMeshParameters(ParameterTable):
     )
     tracking: bool = parameter(
         False,
-        "Pictures are consecutive frames of one stream: faces are followed and keep their id, and "
-        "the detector rests while all are in view. Off: each picture is looked at anew. A MaixCAM "
-        "looks at every picture anew.",
+        "Images are consecutive frames of one stream: faces are followed and keep their id, and "
+        "the detector rests while all are in view. Off: each image is looked at anew. A MaixCAM "
+        "looks at every image anew.",
     )
     detect_interval: int = parameter(
         10,
-        "With tracking: look for new faces in every n-th picture while fewer than max_face_num "
-        "are tracked. Without any face every picture is looked at, and after losing one every "
+        "With tracking: look for new faces in every n-th image while fewer than max_face_num "
+        "are tracked. Without any face every image is looked at, and after losing one every "
         "third of the next 15.",
         minimum=1,
         changeable=True,
     )
     landmarks_interval: int = parameter(
         1,
-        "With tracking and backend onnx: look for a face's landmarks in every n-th picture, and in "
+        "With tracking and backend onnx: look for a face's landmarks in every n-th image, and in "
         "between let them move along with the face as a whole, at a sixth of the cost. When it "
-        "moves otherwise, as when an eye closes, they are looked for at once. 1: in every picture.",
+        "moves otherwise, as when an eye closes, they are looked for at once. 1: in every image.",
         minimum=1,
         changeable=True,
     )
     ids: bool = parameter(
         False,
-        "Pictures are consecutive frames of one stream, and a face keeps its id in it. With "
-        "tracking always; on its own for faces that are looked for anew in every picture.",
+        "Images are consecutive frames of one stream, and a face keeps its id in it. With "
+        "tracking always; on its own for faces that are looked for anew in every image.",
         changeable=True,
     )
     id_timeout: float = parameter(
@@ -132,7 +132,7 @@ class FaceMeshParameters(ParameterTable):
         "score, without points.",
         changeable=True,
     )
-    landmarks_abs: bool = parameter(True, "Give points in pixels of the picture.", changeable=True)
+    landmarks_abs: bool = parameter(True, "Give points in pixels of the image.", changeable=True)
     landmarks_rel: bool = parameter(
         False, "Give points in pixels of the landmark network's input too.", changeable=True
     )

@@ -11,7 +11,7 @@ from maix_facemesh_ros.parameters.table import ParameterTable, description_of, p
 
 @dataclass(frozen=True, kw_only=True)
 class NodeParameters(FaceMeshParameters):
-    """The parameters of `facemesh_node`: those of `FaceMesh`, and where pictures come from.
+    """The parameters of `facemesh_node`: those of `FaceMesh`, and where images come from.
 
     A node sees a stream, so `tracking` and `ids` are on unless they are switched off, and it hears
     of the camera's calibration, so `pose` is too.
@@ -76,14 +76,14 @@ class NodeParameters(FaceMeshParameters):
     )
     rectified: str = parameter(
         "auto",
-        "Whether pictures on a topic are rectified, so that camera_info's P describes them and no "
+        "Whether images on a topic are rectified, so that camera_info's P describes them and no "
         "distortion is left. auto: when the last part of the topic's name begins with image_rect.",
         choices=("auto", "yes", "no"),
     )
     source: str = parameter(
         "",
-        "Where pictures come from. Empty: the topic image_raw; else a camera (0, /dev/video0), a "
-        "picture or video file, a folder of pictures, the URL of a live stream (rtsp://, http://, "
+        "Where images come from. Empty: the topic image_raw; else a camera (0, /dev/video0), a "
+        "image or video file, a folder of images, the URL of a live stream (rtsp://, http://, "
         "udp:// and more), or on a MaixCAM maix, its own camera.",
     )
     image_transport: str = parameter(
@@ -102,15 +102,15 @@ class NodeParameters(FaceMeshParameters):
     )
     camera_delay: float = parameter(
         0.0,
-        "Seconds from a picture's exposure until source or a MaixCAM's camera hands it over, taken "
-        "off its stamp. Pictures on a topic bring their stamp.",
+        "Seconds from an image's exposure until source or a MaixCAM's camera hands it over, taken "
+        "off its stamp. Images on a topic bring their stamp.",
         minimum=0.0,
         maximum=1.0,
     )
     calibration_file: str = parameter(
         "",
         "YAML file of camera_calibration for the camera that is source or of a MaixCAM: it is "
-        "published as camera_info with every picture. Pictures on a topic bring theirs. A path, or "
+        "published as camera_info with every image. Images on a topic bring theirs. A path, or "
         "a URL such as package://my_robot/config/camera.yaml.",
     )
     maixcam_address: str = parameter(
@@ -134,12 +134,12 @@ class NodeParameters(FaceMeshParameters):
     )
     maixcam_jpeg: bool = parameter(
         False,
-        "With backend maixcam: publish the device's pictures on image_raw/compressed.",
+        "With backend maixcam: publish the device's images on image_raw/compressed.",
         changeable=True,
     )
     maixcam_jpeg_rate: float = parameter(
         10.0,
-        "With maixcam_jpeg: pictures a second at most.",
+        "With maixcam_jpeg: images a second at most.",
         minimum=0.1,
         maximum=120.0,
         changeable=True,
@@ -174,7 +174,7 @@ class NodeParameters(FaceMeshParameters):
             ),
             (
                 from_maixcam and self.source != "",
-                f"source is {self.source!r}, but the pictures of backend 'maixcam' are those of "
+                f"source is {self.source!r}, but the images of backend 'maixcam' are those of "
                 "the device's camera: leave source empty",
             ),
         )
@@ -187,7 +187,7 @@ class ViewParameters(ParameterTable):
 
     pictures: str = parameter(
         "auto",
-        "Which pictures to show. raw: those on image_raw. compressed: those on "
+        "Which images to show. raw: those on image_raw. compressed: those on "
         "image_raw/compressed, as they came. annotated: the node's own, on "
         "facemesh/image_annotated/compressed, in which the faces are drawn already. auto: the "
         "first of compressed, raw and annotated that somebody publishes.",
@@ -210,7 +210,7 @@ class ViewParameters(ParameterTable):
         "reach the address. Everyone on this robot can read it with ros2 param get.",
     )
     open_to_all: bool = parameter(
-        False, "Let everybody who can reach the address see the pictures, without a token."
+        False, "Let everybody who can reach the address see the images, without a token."
     )
     host_names: str = parameter(
         "",
@@ -219,14 +219,14 @@ class ViewParameters(ParameterTable):
     )
     rate: float = parameter(
         30.0,
-        "Pictures a second at most, for each browser. A slow one gets fewer by itself.",
+        "Images a second at most, for each browser. A slow one gets fewer by itself.",
         minimum=0.1,
         maximum=120.0,
         changeable=True,
     )
     largest_width: int = parameter(
         1280,
-        "Pixels; wider pictures are made smaller.",
+        "Pixels; wider images are made smaller.",
         minimum=64,
         maximum=8192,
         changeable=True,
@@ -244,7 +244,7 @@ class ViewParameters(ParameterTable):
         checks = (
             (
                 not (self.is_local or has_token or self.open_to_all),
-                f"address is {self.address!r}, so other machines could look at the pictures: give "
+                f"address is {self.address!r}, so other machines could look at the images: give "
                 "token_file or token, or set open_to_all to let everybody in",
             ),
             (

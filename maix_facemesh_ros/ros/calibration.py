@@ -1,4 +1,4 @@
-"""The camera's calibration, from `camera_info` beside the pictures or from a file."""
+"""The camera's calibration, from `camera_info` beside the images or from a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from maix_facemesh_ros.ros.topic_watch import describe_publisher
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 30.0
 
-#: Seconds with pictures, but without a calibration, after which its publishers are named.
+#: Seconds with images, but without a calibration, after which its publishers are named.
 PATIENCE = 5.0
 
 #: Seconds between two searches for publishers that keep their calibration for late subscribers,
@@ -46,9 +46,9 @@ UNTIL_STAMP = 12
 
 
 class Calibration:
-    """Knows the calibration and tells whether it is the pictures' own.
+    """Knows the calibration and tells whether it is the images' own.
 
-    A calibration for another picture size gives wrong directions without anything looking wrong, so
+    A calibration for another image size gives wrong directions without anything looking wrong, so
     it is said on the log and on /diagnostics.
     """
 
@@ -68,9 +68,9 @@ class Calibration:
             node: its log and topics.
             file: of camera_calibration; empty: the calibration comes on the topic.
             topic: with the calibration, see `image_topics`.
-            own_camera: the pictures come from no topic, so the file's calibration is published with
+            own_camera: the images come from no topic, so the file's calibration is published with
                 each.
-            rectified: the pictures are without distortion, as the calibration's P describes them.
+            rectified: the images are without distortion, as the calibration's P describes them.
             callback_group: of the subscription; None: the node's own.
 
         Raises:
@@ -81,12 +81,12 @@ class Calibration:
         self._rectified = rectified
         self._latest: CameraInfo | None = None
         self._latest_but_stamp = b""
-        #: What takes the pictures; None as long as nobody has said so, or nothing that can be used.
+        #: What takes the images; None as long as nobody has said so, or nothing that can be used.
         self.camera: CameraModel | None = None
         self._problem = ""
-        self._picture_size: tuple[int, int] | None = None
+        self._image_size: tuple[int, int] | None = None
         self._publisher: Publisher | None = None
-        self._first_picture_at: float | None = None
+        self._first_image_at: float | None = None
         self._kept: Subscription | None = None
         self._kept_came = False
         #: Publishers that keep their calibration, and have been asked for it.
@@ -110,10 +110,10 @@ class Calibration:
             KEPT_INTERVAL, self._ask_for_kept, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
-    def picture_is(self, header: Header, size: tuple[int, int]) -> None:
-        """Take note of a picture: its header and its width and height in pixels."""
-        if self._picture_size != size:
-            self._picture_size = size
+    def image_is(self, header: Header, size: tuple[int, int]) -> None:
+        """Take note of an image: its header and its width and height in pixels."""
+        if self._image_size != size:
+            self._image_size = size
             self._check_size()
         if self._latest is None:
             self._name_publishers()
@@ -123,9 +123,9 @@ class Calibration:
 
     @property
     def fits(self) -> bool:
-        """Whether there is a calibration that can be used, and of pictures of this size."""
+        """Whether there is a calibration that can be used, and of images of this size."""
         camera = self.camera
-        return camera is not None and self._picture_size in (None, (camera.width, camera.height))
+        return camera is not None and self._image_size in (None, (camera.width, camera.height))
 
     def state(self) -> str:
         """What is known, in words."""
@@ -137,7 +137,7 @@ class Calibration:
         return (
             f"{_text(size)}, focal length {self.camera.matrix[0, 0]:.1f} and "
             f"{self.camera.matrix[1, 1]:.1f} pixels, {self.camera.model or 'no distortion'}"
-            + ("" if self.fits else f"; does not fit the pictures of {_text(self._picture_size)}")
+            + ("" if self.fits else f"; does not fit the images of {_text(self._image_size)}")
         )
 
     def _ask_for_kept(self) -> None:
@@ -173,22 +173,22 @@ class Calibration:
     def _name_publishers(self) -> None:
         """Once, after a while: say who publishes a calibration of which nothing arrives."""
         now = time.monotonic()
-        if self._first_picture_at is None:
-            self._first_picture_at = now
-        if now - self._first_picture_at < PATIENCE:
+        if self._first_image_at is None:
+            self._first_image_at = now
+        if now - self._first_image_at < PATIENCE:
             return
-        self._first_picture_at = math.inf
+        self._first_image_at = math.inf
         publishers = self._node.get_publishers_info_by_topic(self.origin)
         if publishers:
             self._node.get_logger().warning(
                 f"no calibration arrives on {self.origin}, though there is "
                 f"{' and '.join(map(describe_publisher, publishers))}. A publisher that sends it "
                 "only once needs the quality of service RELIABLE TRANSIENT_LOCAL; every other one "
-                "sends it with each picture"
+                "sends it with each image"
             )
 
     def _on_camera_info(self, message: bytes) -> None:
-        # One comes with every picture: only another one is worth reading.
+        # One comes with every image: only another one is worth reading.
         if message[UNTIL_STAMP:] == self._latest_but_stamp:
             return
         self._latest_but_stamp = message[UNTIL_STAMP:]
@@ -196,7 +196,7 @@ class Calibration:
             camera_info.check_camera_info(message)
             info = deserialize_message(message, CameraInfo)
         except Exception as error:
-            # PictureError, and the middleware's for a text that is not UTF-8: each has its own.
+            # ImageError, and the middleware's for a text that is not UTF-8: each has its own.
             self._node.get_logger().warning(
                 f"a message on {self.origin} cannot be read: {error}",
                 throttle_duration_sec=WARNING_INTERVAL,
@@ -220,8 +220,8 @@ class Calibration:
         if self.camera is not None and not self.fits:
             size = (self.camera.width, self.camera.height)
             self._node.get_logger().warning(
-                f"{self.origin} is for pictures of {_text(size)}, but these are "
-                f"{_text(self._picture_size)}: use the calibration of this camera and resolution",
+                f"{self.origin} is for images of {_text(size)}, but these are "
+                f"{_text(self._image_size)}: use the calibration of this camera and resolution",
                 throttle_duration_sec=WARNING_INTERVAL,
             )
 

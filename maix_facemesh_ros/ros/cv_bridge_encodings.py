@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.messages.encodings import unknown_encoding
 from maix_facemesh_ros.messages.image import ImageMessage, read_image
 from maix_facemesh_ros.messages.levels import Levels, levels_of, to_8_bits
@@ -61,7 +61,7 @@ class CvBridgeEncoding(NamedTuple):
 
     def to_bgr(
         self, rows: npt.NDArray[np.uint8], width: int, bigendian: bool
-    ) -> tuple[Picture, Levels | None]:
+    ) -> tuple[Pixels, Levels | None]:
         """Return a uint8 (height, width, 3) image, blue, green, red, and the levels of 16 bits.
 
         Args:
@@ -70,7 +70,7 @@ class CvBridgeEncoding(NamedTuple):
             bigendian: the upper byte of each channel comes first.
 
         Raises:
-            PictureError: cv_bridge does not convert this encoding to a color image.
+            ImageError: cv_bridge does not convert this encoding to a color image.
         """
         # Without padding, in this machine's byte order: cv_bridge's Python part shifts rows whose
         # padding is not a multiple of a pixel, and with NumPy 2 fails in the other byte order.
@@ -89,7 +89,7 @@ class CvBridgeEncoding(NamedTuple):
         try:
             image = self.bridge.imgmsg_to_cv2(message, "bgr16" if is_16_bit else "bgr8")
         except Exception as error:  # CvBridgeError, and what OpenCV and NumPy raise below it
-            raise PictureError(
+            raise ImageError(
                 f"{unknown_encoding(self.name)}; cv_bridge does not convert it to color: {error}"
             ) from error
         if not is_16_bit:
@@ -102,7 +102,7 @@ def read_image_of_any_encoding(message: bytes) -> ImageMessage:
     """Read a serialized sensor_msgs/Image, where need be with cv_bridge.
 
     Raises:
-        PictureError: cut short, an encoding that nothing here converts, or a size that does not
+        ImageError: cut short, an encoding that nothing here converts, or a size that does not
             fit the data.
     """
     return read_image(message, cv_bridge_encoding)
@@ -113,14 +113,14 @@ def cv_bridge_encoding(name: str) -> CvBridgeEncoding:
     """Return what cv_bridge knows of an encoding.
 
     Raises:
-        PictureError: it does not know it, is not installed, or does not work here; says which.
+        ImageError: it does not know it, is not installed, or does not work here; says which.
     """
     if len(name) > LONGEST_NAME:
-        raise PictureError(unknown_encoding(name))
+        raise ImageError(unknown_encoding(name))
     reason = why_not_usable()
     if reason:
         more = f"; {reason}" if name in CONVERTED else ""
-        raise PictureError(unknown_encoding(name) + more)
+        raise ImageError(unknown_encoding(name) + more)
     from cv_bridge import CvBridge, CvBridgeError
 
     bridge = CvBridge()
@@ -128,7 +128,7 @@ def cv_bridge_encoding(name: str) -> CvBridgeEncoding:
     try:
         dtype, channels = bridge.encoding_to_dtype_with_channels(color_name)
     except CvBridgeError as error:
-        raise PictureError(
+        raise ImageError(
             f"{unknown_encoding(name)}; cv_bridge does not know it: {error}"
         ) from error
     return CvBridgeEncoding(bridge, color_name, np.dtype(dtype), channels)

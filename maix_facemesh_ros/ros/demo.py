@@ -1,7 +1,7 @@
-"""The main job on a real face: `facemesh_node` in a process of its own, pictures to it, faces back.
+"""The main job on a real face: `facemesh_node` in a process of its own, images to it, faces back.
 
-This process is the camera and the robot: it publishes pictures of a face that moves, subscribes to
-`faces`, prints what arrives, and leaves an annotated picture and a bag.
+This process is the camera and the robot: it publishes images of a face that moves, subscribes to
+`faces`, prints what arrives, and leaves an annotated image and a bag.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_process import end_node
 
 WIDTH, HEIGHT = 640, 480
-RATE = 30  # pictures per second
+RATE = 30  # images per second
 START_TIMEOUT = 20.0  # seconds
 
 
@@ -50,35 +50,35 @@ class _Answer:
 
     @property
     def stamp(self) -> int:
-        """Stamp of the picture in nanoseconds."""
+        """Stamp of the image in nanoseconds."""
         stamp = self.message.header.stamp
         return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
     @property
     def latency(self) -> float:
-        """Milliseconds from the picture's stamp to the arrival of its faces."""
+        """Milliseconds from the image's stamp to the arrival of its faces."""
         return (self.arrived - self.stamp) / 1e6
 
 
 @dataclass
 class _Scene:
-    """A face that wanders through the picture, comes closer and tilts."""
+    """A face that wanders through the image, comes closer and tilts."""
 
-    photo: Picture
-    sent: dict[int, Picture] = field(default_factory=dict)
+    photo: Pixels
+    sent: dict[int, Pixels] = field(default_factory=dict)
 
-    def picture(self, seconds: float) -> Picture:
-        """Return the uint8 (480, 640, 3) RGB picture of this moment."""
+    def image(self, seconds: float) -> Pixels:
+        """Return the uint8 (480, 640, 3) RGB image of this moment."""
         scale = 2.3 + 0.4 * math.sin(seconds * 0.9)
         degrees = 8 * math.sin(seconds * 1.3)
-        # The face of the photo, at (225, 130), goes round the middle of the picture.
+        # The face of the photo, at (225, 130), goes round the middle of the image.
         move = np.asarray(cv2.getRotationMatrix2D((225, 130), degrees, scale), np.float64)
         move[:, 2] += (
             WIDTH / 2 - 225 + 60 * math.sin(seconds * 1.1),
             HEIGHT / 2 - 130 + 30 * math.cos(seconds * 0.7),
         )
-        picture = cv2.warpAffine(self.photo, move, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(picture, np.uint8)
+        image = cv2.warpAffine(self.photo, move, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(image, np.uint8)
 
 
 class _Robot(Node):
@@ -94,15 +94,15 @@ class _Robot(Node):
     def camera_is_seen(self) -> bool:
         return bool(self._images.get_subscription_count())
 
-    def take_picture(self, seconds: float) -> None:
-        picture = self.scene.picture(seconds)
+    def take_image(self, seconds: float) -> None:
+        image = self.scene.image(seconds)
         now = self.get_clock().now()
         message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=WIDTH * 3)
         message.header.stamp = now.to_msg()
         message.header.frame_id = "camera_optical_frame"
-        message.data = array("B", picture.tobytes())
+        message.data = array("B", image.tobytes())
         self._images.publish(message)
-        self.scene.sent[now.nanoseconds] = picture
+        self.scene.sent[now.nanoseconds] = image
 
     def _on_faces(self, serialized: bytes) -> None:
         arrived = self.get_clock().now().nanoseconds
@@ -135,18 +135,18 @@ def main() -> int:
 
 
 def _keep_to_this_machine() -> None:
-    """Stay off the network, and give pictures the shared memory they need."""
+    """Stay off the network, and give images the shared memory they need."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.update(shared_memory_environment())
 
 
-def _load_photo() -> Picture:
+def _load_photo() -> Pixels:
     """Return NASA's public-domain portrait of Eileen Collins, uint8 (512, 512, 3) RGB."""
     try:
         from skimage import data
     except ImportError as error:
         raise SystemExit(
-            "the demo's picture comes with scikit-image: pip install scikit-image"
+            "the demo's image comes with scikit-image: pip install scikit-image"
         ) from error
     return np.asarray(data.astronaut(), np.uint8)
 
@@ -171,7 +171,7 @@ def _show_face(robot: _Robot, seconds: float) -> None:
         due = start + number / RATE
         while (rest := due - time.monotonic()) > 0:
             rclpy.spin_once(robot, timeout_sec=rest)
-        robot.take_picture(number / RATE)
+        robot.take_image(number / RATE)
         if (number + 1) % RATE == 0:
             told = _tell(robot, told, number + 1)
     end = time.monotonic() + 1.0
@@ -183,7 +183,7 @@ def _tell(robot: _Robot, told: int, sent: int) -> int:
     fresh = robot.answers[told:]
     if fresh:
         print(
-            f"{sent:4d} pictures sent, {len(robot.answers):4d} answered | {len(fresh)} Hz, latency "
+            f"{sent:4d} images sent, {len(robot.answers):4d} answered | {len(fresh)} Hz, latency "
             f"{median(answer.latency for answer in fresh):.1f} ms | {_describe(fresh[-1].message)}",
             flush=True,
         )
@@ -202,22 +202,22 @@ def _describe(message: FaceArray) -> str:
 def _report(robot: _Robot, output: Path) -> int:
     with_face = [answer for answer in robot.answers if answer.message.faces]
     print(
-        f"{len(robot.scene.sent)} pictures sent, {len(robot.answers)} answered, "
+        f"{len(robot.scene.sent)} images sent, {len(robot.answers)} answered, "
         f"{len(with_face)} with a face"
     )
     if not with_face:
         print("No face came back: see the node's messages above.")
         return 1
     output.mkdir(parents=True, exist_ok=True)
-    picture, bag = output / "face.png", output / "faces_bag"
-    _save_picture(robot.scene.sent[with_face[-1].stamp], with_face[-1].message, picture)
+    image, bag = output / "face.png", output / "faces_bag"
+    _save_image(robot.scene.sent[with_face[-1].stamp], with_face[-1].message, image)
     _save_bag(robot.answers, bag)
-    print(f"Annotated picture: {picture.resolve()}\nMCAP bag of faces: {bag.resolve()}")
+    print(f"Annotated image: {image.resolve()}\nMCAP bag of faces: {bag.resolve()}")
     return 0
 
 
-def _save_picture(picture: Picture, message: FaceArray, path: Path) -> None:
-    annotated = picture.copy()
+def _save_image(image: Pixels, message: FaceArray, path: Path) -> None:
+    annotated = image.copy()
     for face in faces_of(message):
         draw_face(annotated, face, mesh=True, box=True, label=True)
     cv2.imwrite(str(path), annotated[:, :, ::-1])

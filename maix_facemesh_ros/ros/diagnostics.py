@@ -31,7 +31,7 @@ FACES_SUBSCRIBERS = "subscribers of faces"
 
 
 class Diagnostics:
-    """Counts what happens to pictures, from any thread, and publishes it from the node's timer."""
+    """Counts what happens to images, from any thread, and publishes it from the node's timer."""
 
     def __init__(self, node: Node, facts: Callable[[], dict[str, str]]) -> None:
         """Start publishing.
@@ -57,24 +57,24 @@ class Diagnostics:
         node.create_timer(INTERVAL, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def arrived(self, *, replaced_another: bool) -> None:
-        """Count a picture that came in, and whether one that waited was given up for it."""
+        """Count an image that came in, and whether one that waited was given up for it."""
         self._count("arrived")
         if replaced_another:
-            self.lost("a newer picture came before it was its turn")
+            self.lost("a newer image came before it was its turn")
 
     def answered(self, faces: int) -> None:
-        """Count a picture whose faces were published."""
+        """Count an image whose faces were published."""
         self._count("answered")
         self._faces = faces
 
     def took(self, seconds: Mapping[str, float]) -> None:
-        """Note the time that each step with a picture took, by its name."""
+        """Note the time that each step with an image took, by its name."""
         with self._lock:
             for step, duration in seconds.items():
                 self._seconds[step].append(duration)
 
     def lost(self, reason: str) -> None:
-        """Count a picture that is not answered, for one of a few reasons."""
+        """Count an image that is not answered, for one of a few reasons."""
         self._count("not answered")
         with self._lock:
             self._reasons[reason] += 1
@@ -84,7 +84,7 @@ class Diagnostics:
         self._count("lost in transport", number)
 
     def trouble(self, text: str) -> None:
-        """Say at once what is wrong with the source of the pictures; empty: nothing any more."""
+        """Say at once what is wrong with the source of the images; empty: nothing any more."""
         self._trouble = text
         self._report()
 
@@ -133,9 +133,9 @@ def _judge(rates: dict[str, float], trouble: str) -> tuple[bytes, str]:
     if trouble:
         return DiagnosticStatus.ERROR, trouble
     if rates.get("lost in transport", 0.0) > 0.0:
-        return DiagnosticStatus.WARN, "pictures are lost in transport"
+        return DiagnosticStatus.WARN, "images are lost in transport"
     if rates.get("arrived", 0.0) == 0.0:
-        return DiagnosticStatus.STALE, "no pictures arrive"
+        return DiagnosticStatus.STALE, "no images arrive"
     if rates.get("not answered", 0.0) > 0.0:
-        return DiagnosticStatus.WARN, "not every picture is answered"
-    return DiagnosticStatus.OK, "every picture is answered"
+        return DiagnosticStatus.WARN, "not every image is answered"
+    return DiagnosticStatus.OK, "every image is answered"

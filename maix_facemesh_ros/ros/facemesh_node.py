@@ -1,7 +1,7 @@
-"""`facemesh_node`: pictures from a topic or a source in, `faces` out.
+"""`facemesh_node`: images from a topic or a source in, `faces` out.
 
-One picture's way: `_on_image` puts the message into the slot → `_work` takes the latest → `_answer`
-finds its faces → `_publish` sends them under the picture's own header → `_show` makes of them what
+One image's way: `_on_image` puts the message into the slot → `_work` takes the latest → `_answer`
+finds its faces → `_publish` sends them under the image's own header → `_show` makes of them what
 somebody wants to look at. With a MaixCAM, `_pass_on` stands in the place of `_answer`: the faces
 have been found on the way.
 """
@@ -25,12 +25,12 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from maix_facemesh_ros.analysis.enrichment import camera_of_pictures
+from maix_facemesh_ros.analysis.enrichment import camera_of_images
 from maix_facemesh_ros.analysis.stream_stamps import StampCheck
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.registry import FACE_SOURCES, open_image_source
 from maix_facemesh_ros.camera.calibration import is_rectified
-from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Picture, PictureError
+from maix_facemesh_ros.face import Face, FaceFrame, ImageError, JpegFrame, Pixels
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_stream import FaceStream
 from maix_facemesh_ros.messages.compressed_image import check_jpeg, decode_compressed
@@ -63,13 +63,13 @@ from maix_facemesh_ros.ros.node_process import (
     start_bound,
 )
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
-from maix_facemesh_ros.ros.publishers.annotated_image import AnnotatedPicture
+from maix_facemesh_ros.ros.publishers.annotated_image import AnnotatedImage
 from maix_facemesh_ros.ros.publishers.cloud import FaceCloud
 from maix_facemesh_ros.ros.publishers.interop import open_other_packages
 from maix_facemesh_ros.ros.publishers.markers import FaceMarkers
 from maix_facemesh_ros.ros.publishers.tf_broadcaster import FaceFrames
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
-from maix_facemesh_ros.sources.base import PictureSource, SourceError, SourceNotice
+from maix_facemesh_ros.sources.base import ImageSource, SourceError, SourceNotice
 
 #: Seconds that a camera or URL may take to end its last read when the node stops.
 READER_TIMEOUT = 0.5
@@ -77,7 +77,7 @@ READER_TIMEOUT = 0.5
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 5.0
 
-#: Pictures of a MaixCAM that may come before the JPEG of one of them.
+#: Images of a MaixCAM that may come before the JPEG of one of them.
 JPEGS_LATE = 16
 
 #: Seconds in which a calibration may come before its absence is worth a line.
@@ -103,10 +103,10 @@ START_ERRORS = (ParameterError, BackendError, ModelError, SourceError)
 
 
 class FaceMeshNode(ParameterNode):
-    """Answers every picture with one FaceArray or, when they come too fast, always the latest.
+    """Answers every image with one FaceArray or, when they come too fast, always the latest.
 
     One worker thread does the work, so that messages are taken off the middleware at once and the
-    latest picture is always the next.
+    latest image is always the next.
     """
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class FaceMeshNode(ParameterNode):
         self._reader_of_topics = MessageReader(self)
         own_camera = parameters.source != "" or parameters.backend in FACE_SOURCES
         images = self._image_topic(parameters)
-        # Taken in turn with the pictures: a calibration is there before the picture after it.
+        # Taken in turn with the images: a calibration is there before the image after it.
         self._calibration = Calibration(
             self,
             parameters.calibration_file,
@@ -145,9 +145,9 @@ class FaceMeshNode(ParameterNode):
         self._face_frames = FaceFrames(self)
         self._markers = FaceMarkers(self)
         self._cloud = FaceCloud(self)
-        self._annotated = AnnotatedPicture(self)
+        self._annotated = AnnotatedImage(self)
         self._other_packages = open_other_packages(self, parameters)
-        # With a MaixCAM: the faces of the last pictures, whose JPEGs may follow.
+        # With a MaixCAM: the faces of the last images, whose JPEGs may follow.
         self._faces_at: dict[float, FaceFrame] = {}
         self._levels: Levels | None = None
         self._without_pose_since: float | None = None
@@ -159,11 +159,11 @@ class FaceMeshNode(ParameterNode):
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._mesh: FaceMesh | FaceStream
-        self._source: PictureSource | None = None
+        self._source: ImageSource | None = None
         self._reader: threading.Thread | None = None
         if parameters.backend in FACE_SOURCES:
             self._mesh = FaceStream(parameters, self._on_source_notice)
-            self._pictures_out = self.create_publisher(
+            self._images_out = self.create_publisher(
                 CompressedImage, compressed_topic(self, "image_raw"), QoSProfile(depth=2)
             )
             self._origin = self._mesh.name
@@ -172,18 +172,18 @@ class FaceMeshNode(ParameterNode):
                 start_bound.give(COMPILE_TIMEOUT)
             self._mesh = FaceMesh(parameters)
             start_bound.give(START_TIMEOUT)
-            self._origin = self._take_pictures_from(parameters)
+            self._origin = self._take_images_from(parameters)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._say_what_is_assumed(None)
         self.get_logger().info(
-            f"backend {self._mesh.facts['backend']}; pictures from {self._origin}, "
+            f"backend {self._mesh.facts['backend']}; images from {self._origin}, "
             f"faces on {self._faces.topic_name}"
         )
         self._worker = threading.Thread(target=self._work, name="facemesh worker")
         self._worker.start()
         self._reader_of_topics.start()
 
-    def _take_pictures_from(self, parameters: NodeParameters) -> str:
+    def _take_images_from(self, parameters: NodeParameters) -> str:
         """Open the source or subscribe to the topic; returns its name."""
         if parameters.source:
             self._source = open_image_source(parameters, self._on_source_notice)
@@ -250,7 +250,7 @@ class FaceMeshNode(ParameterNode):
             yield from self._mesh.frames()
             return
         if self._source is not None and not self._source.is_live:
-            for image in self._source_pictures(self._source):
+            for image in self._source_images(self._source):
                 self._diagnostics.arrived(replaced_another=False)
                 yield image
             self._say_ended()
@@ -269,26 +269,26 @@ class FaceMeshNode(ParameterNode):
             if isinstance(item, FaceFrame):
                 self._pass_on(item)
             elif isinstance(item, JpegFrame):
-                self._publish_picture(item)
+                self._publish_image(item)
             else:
                 self._answer(item)
-        except PictureError as error:
-            self._diagnostics.lost("a picture that cannot be used")
+        except ImageError as error:
+            self._diagnostics.lost("an image that cannot be used")
             self.get_logger().warning(
-                f"picture on {self._origin} not used: {error}",
+                f"image on {self._origin} not used: {error}",
                 throttle_duration_sec=WARNING_INTERVAL,
             )
         except Exception:
-            # A fault of ours with one picture must not cost the robot the pictures after it.
+            # A fault of ours with one image must not cost the robot the images after it.
             if not self._stopping():
                 self._diagnostics.lost("a fault of the node")
                 self.get_logger().error(
-                    f"picture not answered: {traceback.format_exc()}",
+                    f"image not answered: {traceback.format_exc()}",
                     throttle_duration_sec=WARNING_INTERVAL,
                 )
 
     def _answer(self, item: bytes | ImageMessage) -> None:
-        """Find the faces of one picture and publish them."""
+        """Find the faces of one image and publish them."""
         assert isinstance(self._mesh, FaceMesh)
         started = time.perf_counter()
         image = self._transport.read(item) if isinstance(item, bytes) else item
@@ -297,9 +297,9 @@ class FaceMeshNode(ParameterNode):
             self.get_logger().warning(f"{self._origin}: {notice}")
         self._levels = image.levels
         self._mesh.camera = self._calibration.camera
-        faces = self._mesh.process(image.picture, image.stamp.seconds, bgr=image.bgr)
+        faces = self._mesh.process(image.pixels, image.stamp.seconds, bgr=image.bgr)
         found = time.perf_counter()
-        height, width = image.picture.shape[:2]
+        height, width = image.pixels.shape[:2]
         stamp = Time(sec=image.stamp.sec, nanosec=image.stamp.nanosec)
         header = Header(stamp=stamp, frame_id=image.frame_id)
         self._publish(header, (width, height), faces)
@@ -307,7 +307,7 @@ class FaceMeshNode(ParameterNode):
         self._show(header, (width, height), faces, image)
 
     def _pass_on(self, frame: FaceFrame) -> None:
-        """Publish the faces that a MaixCAM has found in one picture."""
+        """Publish the faces that a MaixCAM has found in one image."""
         self._diagnostics.arrived(replaced_another=False)
         header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
         size = (frame.width, frame.height)
@@ -320,13 +320,13 @@ class FaceMeshNode(ParameterNode):
         self._mesh.camera = self._calibration.camera
 
     def _publish(self, header: Header, size: tuple[int, int], faces: Sequence[Face]) -> None:
-        """Publish the faces of one picture: it is answered."""
+        """Publish the faces of one image: it is answered."""
         started = time.perf_counter()
         stamp = Stamp(header.stamp.sec, header.stamp.nanosec)
         self._faces.publish(serialized_faces(stamp, header.frame_id, size, faces))
         self._diagnostics.answered(len(faces))
         self._diagnostics.took({"publish": time.perf_counter() - started})
-        self._calibration.picture_is(header, size)
+        self._calibration.image_is(header, size)
         if self._in_force.pose and not self._said_why_no_pose:
             self._explain_missing_pose(faces)
 
@@ -340,10 +340,10 @@ class FaceMeshNode(ParameterNode):
         """Make of the faces what somebody has asked for, when they are out.
 
         Args:
-            header: the picture's own.
+            header: the image's own.
             size: its width and height in pixels.
             faces: in it.
-            image: the picture; None where the faces come without.
+            image: the image; None where the faces come without.
         """
         started = time.perf_counter()
         header = self._with_frame(header)
@@ -357,14 +357,14 @@ class FaceMeshNode(ParameterNode):
                     for_hri=self._in_force.hri_msgs,
                 )
             self._cloud.publish(header, faces)
-            camera = camera_of_pictures(size, self._mesh.camera, self._in_force)
+            camera = camera_of_images(size, self._mesh.camera, self._in_force)
             self._markers.publish(header, size, faces, camera, self._in_force)
             for package in self._other_packages:
                 package.publish(header, size, faces, None if image is None else _rgb(image))
             if image is not None:
-                self._annotated.publish(header, image.picture, faces, bgr=image.bgr)
+                self._annotated.publish(header, image.pixels, faces, bgr=image.bgr)
         except Exception:
-            # The picture has been answered, whatever is wrong here.
+            # The image has been answered, whatever is wrong here.
             if not self._stopping():
                 self.get_logger().error(
                     f"not all that was asked for could be shown: {traceback.format_exc()}",
@@ -424,11 +424,11 @@ class FaceMeshNode(ParameterNode):
             self._said_why_no_pose = True
             self.get_logger().info(
                 f"faces come without pose, because the calibration is missing or does not fit "
-                f"({self._calibration.state()}): publish camera_info beside the pictures, or set "
+                f"({self._calibration.state()}): publish camera_info beside the images, or set "
                 "calibration_file, or assumed_field_of_view"
             )
 
-    def _publish_picture(self, frame: JpegFrame) -> None:
+    def _publish_image(self, frame: JpegFrame) -> None:
         """Pass on a JPEG of a MaixCAM, and draw the faces into it."""
         try:
             # Its own faces may have been replaced by later ones.
@@ -437,41 +437,41 @@ class FaceMeshNode(ParameterNode):
             size = (0, 0) if announced is None else (announced.width, announced.height)
             file = check_jpeg(frame.jpeg, size)
             header = Header(stamp=self._stamps.at(frame.taken_at), frame_id=self._frame_id)
-            self._pictures_out.publish(
+            self._images_out.publish(
                 CompressedImage(header=header, format="jpeg", data=array("B", frame.jpeg))
             )
             found = self._faces_at.get(frame.taken_at)
             if found is None or not self._annotated.is_wanted:
                 return
             started = time.perf_counter()
-            picture = decode_compressed(file).picture
-            self._annotated.publish(header, picture, found.faces, bgr=True)
+            image = decode_compressed(file).pixels
+            self._annotated.publish(header, image, found.faces, bgr=True)
             self._diagnostics.took({"views of JPEGs": time.perf_counter() - started})
-        except PictureError as error:
-            # Its faces have been answered, so the picture is not counted as lost.
+        except ImageError as error:
+            # Its faces have been answered, so the image is not counted as lost.
             self.get_logger().warning(
                 f"a JPEG of {self._origin} cannot be used: {error}",
                 throttle_duration_sec=WARNING_INTERVAL,
             )
 
-    def _source_pictures(self, source: PictureSource) -> Iterator[ImageMessage]:
-        for picture in source.pictures():
+    def _source_images(self, source: ImageSource) -> Iterator[ImageMessage]:
+        for image in source.images():
             if self._stopping():
                 return
-            stamp = self._stamps.at(picture.taken_at)
+            stamp = self._stamps.at(image.taken_at)
             yield ImageMessage(
                 Stamp(stamp.sec, stamp.nanosec),
                 self._frame_id,
-                picture.picture,
-                bgr=picture.is_bgr,
-                levels=picture.levels,
+                image.pixels,
+                bgr=image.is_bgr,
+                levels=image.levels,
             )
 
     def _say_ended(self) -> None:
         """Say that the source has ended, and let its last faces arrive before the node goes."""
         if self._stopping():
             return
-        self.get_logger().info(f"source ended after {self._diagnostics.total('arrived')} pictures")
+        self.get_logger().info(f"source ended after {self._diagnostics.total('arrived')} images")
         try:
             self._faces.wait_for_all_acked(Duration(seconds=1))
         except Exception:
@@ -482,8 +482,8 @@ class FaceMeshNode(ParameterNode):
         """Whether the node is on its way out; rclpy's signal handler ends the context at once."""
         return self._closing.is_set() or not self.context.ok()
 
-    def _read_live(self, source: PictureSource) -> None:
-        for image in self._source_pictures(source):
+    def _read_live(self, source: ImageSource) -> None:
+        for image in self._source_images(source):
             self._diagnostics.arrived(replaced_another=self._slot.put(image))
 
     def _on_source_notice(self, notice: SourceNotice) -> None:
@@ -529,9 +529,9 @@ class FaceMeshNode(ParameterNode):
         return self._worker.is_alive() or (self._reader is not None and self._reader.is_alive())
 
 
-def _rgb(image: ImageMessage) -> Picture:
-    """The picture in RGB order, not copied."""
-    return image.picture[:, :, ::-1] if image.bgr else image.picture
+def _rgb(image: ImageMessage) -> Pixels:
+    """The image in RGB order, not copied."""
+    return image.pixels[:, :, ::-1] if image.bgr else image.pixels
 
 
 def main(arguments: list[str] | None = None) -> int:

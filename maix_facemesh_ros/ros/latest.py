@@ -1,4 +1,4 @@
-"""A slot that holds the latest item only: never a queue of stale pictures."""
+"""A slot that holds the latest item only: never a queue of stale images."""
 
 from __future__ import annotations
 

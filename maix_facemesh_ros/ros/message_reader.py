@@ -1,7 +1,7 @@
 """Takes a node's frequent messages off the middleware past rclpy's executor.
 
 The executor makes its wait set anew, of all that a node has, twice for each message: 0.7 ms of
-computing for a picture of 640x480. A wait set of these subscriptions alone, made once, takes a
+computing for an image of 640x480. A wait set of these subscriptions alone, made once, takes a
 fifth of it. The way it is waited for and taken from is that of rclpy's own wait_for_message.py.
 """
 

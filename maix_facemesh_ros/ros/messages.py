@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import Point, Pose, Quaternion
 
-from maix_facemesh_ros.face import Face, FloatArray, Gaze, PictureError
+from maix_facemesh_ros.face import Face, FloatArray, Gaze, ImageError
 from maix_facemesh_ros.messages.faces import quaternion_of
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
@@ -18,7 +18,7 @@ def faces_of(message: FaceArray) -> list[Face]:
     """Return the faces of a message, for drawing them or working on with numpy.
 
     Raises:
-        PictureError: an array that is not made of whole points.
+        ImageError: an array that is not made of whole points.
     """
     return [_face(face) for face in message.faces]
 
@@ -79,5 +79,5 @@ def _matrix(pose: Pose) -> npt.NDArray[np.float64]:
 
 def _points(values: array[float], dimensions: int) -> FloatArray:
     if len(values) % dimensions:
-        raise PictureError(f"a face has {len(values)} numbers for points of {dimensions} each")
+        raise ImageError(f"a face has {len(values)} numbers for points of {dimensions} each")
     return np.array(values, np.float32).reshape(-1, dimensions)

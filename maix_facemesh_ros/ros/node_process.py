@@ -272,10 +272,10 @@ def _end_signal_handling() -> None:
 
 
 def _set_up_heap() -> None:
-    """Have glibc make no more heaps for threads, and keep what one picture took for the next.
+    """Have glibc make no more heaps for threads, and keep what one image took for the next.
 
     It gives so much memory back at once, and has each page made anew and zeroed for the next
-    picture: 3 ms of computing with 1920x1080. And it has a heap for each thread, in which what one
+    image: 3 ms of computing with 1920x1080. And it has a heap for each thread, in which what one
     frees is lost to the others: 16 MB in a node that follows a face. Those of LTTng's two threads,
     which rclpy is imported with, are there already; MALLOC_ARENA_MAX=1 spares them too, 2 MB.
 

@@ -1,4 +1,4 @@
-"""Stamps for pictures that no topic brings: the node's time at the moment of their capture."""
+"""Stamps for images that no topic brings: the node's time at the moment of their capture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 
-#: Moments whose stamps are remembered: the faces of a picture and the picture itself come one after
+#: Moments whose stamps are remembered: the faces of an image and the image itself come one after
 #: the other, with those of later ones in between, and are to have the same stamp.
 REMEMBERED = 32
 
@@ -25,7 +25,7 @@ class OwnStamps:
 
         Args:
             node: its clock counts, simulated or not.
-            camera_delay: seconds from exposure until the camera hands a picture over.
+            camera_delay: seconds from exposure until the camera hands an image over.
         """
         self._node = node
         self._camera_delay = camera_delay

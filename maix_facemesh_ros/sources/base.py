@@ -8,24 +8,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.messages.levels import Levels
 
-#: Seconds without a picture after which a live source counts as stalled.
+#: Seconds without an image after which a live source counts as stalled.
 STALL = 3.0
 
 
 class SourceError(RuntimeError):
-    """A source cannot be opened or gives no pictures; the message names it."""
+    """A source cannot be opened or gives no images; the message names it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SourcePicture:
-    """One picture of a source."""
+class SourceImage:
+    """One image of a source."""
 
     #: uint8 (H, W, 3).
-    picture: Picture
-    #: Seconds on `time.monotonic`'s clock: when a live source's picture was read, when a file's is
+    pixels: Pixels
+    #: Seconds on `time.monotonic`'s clock: when a live source's image was read, when a file's is
     #: due.
     taken_at: float
     #: Channels are blue, green, red; otherwise red, green, blue.
@@ -34,9 +34,9 @@ class SourcePicture:
     levels: Levels | None = None
 
     @property
-    def bgr(self) -> Picture:
-        """The picture with its channels as blue, green, red."""
-        return self.picture if self.is_bgr else self.picture[:, :, ::-1]
+    def bgr(self) -> Pixels:
+        """The image with its channels as blue, green, red."""
+        return self.pixels if self.is_bgr else self.pixels[:, :, ::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ class SourceNotice:
 Report = Callable[[SourceNotice], None]
 
 
-class PictureSource(Protocol):
-    """Where pictures come from."""
+class ImageSource(Protocol):
+    """Where images come from."""
 
     #: The source as it may be shown: a URL without password.
     name: str
-    #: Pictures come when they come and not when they are asked for, so one that waits gets old.
+    #: Images come when they come and not when they are asked for, so one that waits gets old.
     is_live: bool
 
-    def pictures(self) -> Iterator[SourcePicture]:
-        """Give the pictures until the source ends or is closed; to be iterated once, in one thread.
+    def images(self) -> Iterator[SourceImage]:
+        """Give the images until the source ends or is closed; to be iterated once, in one thread.
 
         Raises:
             SourceError: nothing in it can be read after all.
@@ -68,12 +68,12 @@ class PictureSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Give no more pictures, from any thread; one that is being read is still waited for."""
+        """Give no more images, from any thread; one that is being read is still waited for."""
         ...
 
 
 class Watchdog:
-    """Says once when a live source gives no more pictures, and once when it does again."""
+    """Says once when a live source gives no more images, and once when it does again."""
 
     #: Seconds between two looks.
     INTERVAL = 0.1
@@ -83,38 +83,38 @@ class Watchdog:
         self._report = report
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._last_picture_at = 0.0
+        self._last_image_at = 0.0
         self._lost = False
 
     def start(self, closing: threading.Event) -> None:
         """Look after the source until it is closed, because the thread that reads it can block."""
         self._closing = closing
-        self._last_picture_at = time.monotonic()
+        self._last_image_at = time.monotonic()
         threading.Thread(target=self._watch, name="source watchdog", daemon=True).start()
 
-    def picture_came(self, taken_at: float) -> None:
-        """Note a picture; if the source was lost, say that it is back."""
+    def image_came(self, taken_at: float) -> None:
+        """Note an image; if the source was lost, say that it is back."""
         with self._lock:
-            gap, self._last_picture_at = taken_at - self._last_picture_at, taken_at
+            gap, self._last_image_at = taken_at - self._last_image_at, taken_at
             if self._lost:
                 self._lost = False
-                text = f"source {self._name!r} gives pictures again, after {gap:.1f} s without"
+                text = f"source {self._name!r} gives images again, after {gap:.1f} s without"
                 self._report(SourceNotice(text, warning=False))
 
     def lost(self, why: str) -> None:
-        """Say that the source gives no pictures, unless that has been said."""
+        """Say that the source gives no images, unless that has been said."""
         with self._lock:
             self._say_lost(why)
 
     def _watch(self) -> None:
         while not self._closing.wait(self.INTERVAL):
             with self._lock:
-                silence = time.monotonic() - self._last_picture_at
+                silence = time.monotonic() - self._last_image_at
                 if silence >= STALL:
-                    self._say_lost(f"has given no picture for {silence:.1f} s")
+                    self._say_lost(f"has given no image for {silence:.1f} s")
 
     def _say_lost(self, why: str) -> None:
         if not self._lost and not self._closing.is_set():
             self._lost = True
-            text = f"source {self._name!r} {why}; trying again until it gives pictures"
+            text = f"source {self._name!r} {why}; trying again until it gives images"
             self._report(SourceNotice(text, warning=True))

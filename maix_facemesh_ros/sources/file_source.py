@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.messages.levels import Levels
-from maix_facemesh_ros.sources.base import Report, SourceError, SourceNotice, SourcePicture
+from maix_facemesh_ros.sources.base import Report, SourceError, SourceImage, SourceNotice
 from maix_facemesh_ros.sources.files import ImageFile, ImageFolder
 
 
@@ -25,18 +25,18 @@ class FileSource:
         self._named: set[str] = set()
         self._closing = threading.Event()
 
-    def pictures(self) -> Iterator[SourcePicture]:
+    def images(self) -> Iterator[SourceImage]:
         """Give the images at the times of the file until it ends or is closed.
 
         Raises:
             SourceError: no image in it can be read.
         """
         start = time.monotonic()
-        for seconds, picture, levels in self._all_images():
+        for seconds, image, levels in self._all_images():
             due = start + seconds
             if self._closing.wait(max(0.0, due - time.monotonic())):
                 return
-            yield SourcePicture(picture, due, levels=levels)
+            yield SourceImage(image, due, levels=levels)
         if not self._closing.is_set():
             self._file.close()
 
@@ -44,7 +44,7 @@ class FileSource:
         """Give no more images, from any thread."""
         self._closing.set()
 
-    def _all_images(self) -> Iterator[tuple[float, Picture, Levels | None]]:
+    def _all_images(self) -> Iterator[tuple[float, Pixels, Levels | None]]:
         """Give the images with the seconds from the first one, in a loop if that is wanted."""
         begin = 0.0
         if isinstance(self._file, ImageFolder):
@@ -63,7 +63,7 @@ class FileSource:
                 seconds = image.seconds
                 yield begin + seconds, image.image, image.levels
             if not given:
-                raise SourceError(f"source {self.name!r} holds no picture that can be read")
+                raise SourceError(f"source {self.name!r} holds no image that can be read")
             if skipped and not isinstance(self._file, ImageFolder):
                 self._name_once(f"source {self.name!r}: {skipped} frames that cannot be decoded")
             if not self._loop:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.messages.compressed_image import (
     LARGEST_COMPRESSED,
     DecodedImage,
@@ -60,7 +60,7 @@ class FileImage(NamedTuple):
     #: Since the beginning of the file; not less than that of the previous one.
     seconds: float
     #: uint8 (height, width, 3), blue, green, red; None where it cannot be decoded.
-    image: Picture | None
+    image: Pixels | None
     #: Why it cannot be decoded; empty when it can.
     error: str = ""
     #: Of a 16-bit image: which of its values have become black and white.
@@ -121,7 +121,7 @@ class StillFile:
 
     def image(self, number: int) -> FileImage:  # noqa: ARG002
         """Return the image, which has the number 0."""
-        return FileImage(0.0, self._image.picture, levels=self._image.levels)
+        return FileImage(0.0, self._image.pixels, levels=self._image.levels)
 
     def close(self) -> None:
         """See `ImageFile`."""
@@ -159,9 +159,9 @@ class ImageFolder:
         seconds = number * self.interval
         try:
             image = read_image_file(self.files[number])
-        except PictureError as error:
+        except ImageError as error:
             return FileImage(seconds, None, str(error))
-        return FileImage(seconds, image.picture, levels=image.levels)
+        return FileImage(seconds, image.pixels, levels=image.levels)
 
     def close(self) -> None:
         """See `ImageFile`."""
@@ -244,7 +244,7 @@ class AnimationFile:
         """
         self._path = str(path)
         _check_size(_canvas_of_webp(path))
-        first = _read(path).picture
+        first = _read(path).pixels
         pixels = first.shape[0] * first.shape[1]
         _check_size(pixels)
         self._first = first
@@ -289,11 +289,11 @@ def _read(path: Path) -> DecodedImage:
     """
     try:
         return read_image_file(path)
-    except PictureError as error:
+    except ImageError as error:
         raise ImageFileError(f"it cannot be used: {error}") from error
 
 
-def next_frame(video: cv2.VideoCapture) -> Picture | None:
+def next_frame(video: cv2.VideoCapture) -> Pixels | None:
     """Read the next frame of a camera or stream; None where there is none."""
     try:
         there, image = video.read()
@@ -327,7 +327,7 @@ def _grab(video: cv2.VideoCapture) -> bool:
         return False
 
 
-def _retrieved(video: cv2.VideoCapture) -> Picture | None:
+def _retrieved(video: cv2.VideoCapture) -> Pixels | None:
     try:
         there, image = video.retrieve()
     except cv2.error:
@@ -335,7 +335,7 @@ def _retrieved(video: cv2.VideoCapture) -> Picture | None:
     return np.asarray(image, np.uint8) if there else None
 
 
-def _three_channels(frame: Picture) -> Picture:
+def _three_channels(frame: Pixels) -> Pixels:
     if frame.ndim == 2:
         return np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), np.uint8)
     return np.ascontiguousarray(frame[:, :, :3])

@@ -8,12 +8,12 @@ from collections.abc import Generator, Iterator
 
 import cv2
 
-from maix_facemesh_ros.sources.base import Report, SourceError, SourcePicture, Watchdog
+from maix_facemesh_ros.sources.base import Report, SourceError, SourceImage, Watchdog
 from maix_facemesh_ros.sources.files import next_frame
 from maix_facemesh_ros.sources.names import URL, public_name
 
-#: Seconds that FFMPEG may take to open a URL (name, connection, first pictures), and to wait for a
-#: picture before the URL is opened again: a connection whose other end was switched off looks like
+#: Seconds that FFMPEG may take to open a URL (name, connection, first images), and to wait for an
+#: image before the URL is opened again: a connection whose other end was switched off looks like
 #: one that is slow.
 OPEN_TIMEOUT = 10.0
 READ_TIMEOUT = 5.0
@@ -24,16 +24,16 @@ LONGEST_WAIT = 5.0
 
 
 class LiveSource:
-    """A camera or a URL: pictures as they come.
+    """A camera or a URL: images as they come.
 
     It may end, stall or vanish: it says so once, and is opened again until it is back. A stream
-    that changes the size of its pictures on the way is scaled to its first size, by OpenCV.
+    that changes the size of its images on the way is scaled to its first size, by OpenCV.
     """
 
     is_live = True
 
     def __init__(self, source: str, report: Report) -> None:
-        """Open a camera; a URL is opened by `pictures`.
+        """Open a camera; a URL is opened by `images`.
 
         A camera that is not there at the start is refused: most likely its number is wrong. A URL
         is tried for as long as it takes, because a network camera that still starts looks like one
@@ -56,8 +56,8 @@ class LiveSource:
                     "read it (group 'video')?"
                 )
 
-    def pictures(self) -> Iterator[SourcePicture]:
-        """Give the pictures as they come, until the source is closed; a read can block meanwhile.
+    def images(self) -> Iterator[SourceImage]:
+        """Give the images as they come, until the source is closed; a read can block meanwhile.
 
         Only this thread touches the camera or connection: OpenCV has no way to end a read from
         another one.
@@ -65,7 +65,7 @@ class LiveSource:
         self._watchdog.start(self._closing)
         wait = FIRST_WAIT
         while not self._closing.is_set():
-            lasted = yield from self._pictures_until_lost()
+            lasted = yield from self._images_until_lost()
             # One that breaks down over and over is not opened twice a second.
             if lasted > LONGEST_WAIT:
                 wait = FIRST_WAIT
@@ -73,11 +73,11 @@ class LiveSource:
             wait = min(2 * wait, LONGEST_WAIT)
 
     def close(self) -> None:
-        """Give no more pictures, from any thread; a read that blocks is not interrupted."""
+        """Give no more images, from any thread; a read that blocks is not interrupted."""
         self._closing.set()
 
-    def _pictures_until_lost(self) -> Generator[SourcePicture, None, float]:
-        """Give pictures until there are no more; returns for how many seconds there were any."""
+    def _images_until_lost(self) -> Generator[SourceImage, None, float]:
+        """Give images until there are no more; returns for how many seconds there were any."""
         video, self._opened = self._opened or self._open(), None
         if video is None:
             self._watchdog.lost("cannot be opened")
@@ -86,14 +86,14 @@ class LiveSource:
         opened_at = taken_at = time.monotonic()
         try:
             while not self._closing.is_set():
-                picture = next_frame(video)
-                if picture is None:
-                    self._watchdog.lost(f"has ended after {number} pictures")
+                image = next_frame(video)
+                if image is None:
+                    self._watchdog.lost(f"has ended after {number} images")
                     break
                 number += 1
                 taken_at = time.monotonic()
-                self._watchdog.picture_came(taken_at)
-                yield SourcePicture(picture, taken_at)
+                self._watchdog.image_came(taken_at)
+                yield SourceImage(image, taken_at)
         finally:
             video.release()
         return taken_at - opened_at
@@ -105,7 +105,7 @@ class LiveSource:
 
 def _open_camera(source: str) -> cv2.VideoCapture:
     video = cv2.VideoCapture(int(source) if source.isdigit() else source)
-    # The driver's queue would hand out pictures that are already old.
+    # The driver's queue would hand out images that are already old.
     video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return video
 
@@ -118,7 +118,7 @@ def _open_url(url: str) -> cv2.VideoCapture:
         *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * READ_TIMEOUT)),
     ]
     if hasattr(cv2, "CAP_PROP_N_THREADS"):  # OpenCV 4.6
-        # FFMPEG decodes as many pictures at once as it has threads, and holds each back until the
-        # next ones have come: with 8 threads and 25 pictures a second, 0.28 s.
+        # FFMPEG decodes as many images at once as it has threads, and holds each back until the
+        # next ones have come: with 8 threads and 25 images a second, 0.28 s.
         parameters += [cv2.CAP_PROP_N_THREADS, 1]
     return cv2.VideoCapture(url, cv2.CAP_FFMPEG, parameters)

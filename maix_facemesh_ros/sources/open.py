@@ -1,7 +1,7 @@
 """Opens an image source by its name: a camera, a URL, a file or a folder.
 
-Two kinds of sources: files and folders end, and give every picture when it is due; cameras and URLs
-are live, never end, and give pictures as they come.
+Two kinds of sources: files and folders end, and give every image when it is due; cameras and URLs
+are live, never end, and give images as they come.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import cv2
 
-from maix_facemesh_ros.sources.base import PictureSource, Report, SourceError
+from maix_facemesh_ros.sources.base import ImageSource, Report, SourceError
 from maix_facemesh_ros.sources.file_source import FileSource
 from maix_facemesh_ros.sources.files import ImageFileError, open_image_file
 from maix_facemesh_ros.sources.live import LiveSource
 from maix_facemesh_ros.sources.names import URL, public_name
 
-#: What FFMPEG reads from, without what has no pictures or is a file. A misspelt scheme could
+#: What FFMPEG reads from, without what has no images or is a file. A misspelt scheme could
 #: otherwise not be told from a camera that is still switched off.
 URL_SCHEMES = (
     *("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srtp", "udp", "tcp", "tls"),
@@ -26,12 +26,12 @@ URL_SCHEMES = (
 
 def open_source(
     source: str, *, loop: bool = False, report: Report = lambda _notice: None
-) -> PictureSource:
-    """Open a source of pictures.
+) -> ImageSource:
+    """Open a source of images.
 
     Args:
-        source: number or path of a camera (`0`, `/dev/video0`), URL, path of a picture or video
-            file, or of a folder of pictures.
+        source: number or path of a camera (`0`, `/dev/video0`), URL, path of an image or video
+            file, or of a folder of images.
         loop: start a file or folder again at its end.
         report: is told of what goes wrong while the source runs, and when it is right again; called
             from the source's threads.

@@ -53,7 +53,7 @@ class Kind(IntEnum):
     PONG = 6
     SETTINGS = 7
     FACES = 8
-    PICTURE = 9
+    IMAGE = 9
 
 
 class Reason(IntEnum):
@@ -74,7 +74,7 @@ LARGEST = {
     Kind.PONG: 64,
     Kind.SETTINGS: 256,
     Kind.FACES: 2 << 20,
-    Kind.PICTURE: 8 << 20,
+    Kind.IMAGE: 8 << 20,
 }
 
 # The frame: length of what follows, then the kind.
@@ -301,14 +301,14 @@ def _magic_and_version(payload: bytes) -> tuple[bytes, int]:
     return payload[: len(MAGIC)], int.from_bytes(payload[len(MAGIC) : size], "little")
 
 
-# After the handshake: clock, settings, faces, pictures.
+# After the handshake: clock, settings, faces, images.
 
 _TIME = struct.Struct("<Q")
 _TIMES = struct.Struct("<QQQ")
 _SETTINGS = struct.Struct("<dddi?dB")
 _FACES = struct.Struct("<IQHHHHHB")
 _FACE = struct.Struct("<4hff10h2hHfB")
-_PICTURE = struct.Struct("<IQ")
+_IMAGE = struct.Struct("<IQ")
 
 #: Numbers of one landmark: x, y, x and y in the network's input, z.
 _PER_LANDMARK = 5
@@ -328,19 +328,19 @@ class Settings(NamedTuple):
     """What a host wants of the device."""
 
     thresholds: Thresholds = Thresholds()
-    #: Pictures a second, 0 for none, and their JPEG quality from 1 to 100.
-    picture_rate: float = 0.0
-    picture_quality: int = 80
+    #: Images a second, 0 for none, and their JPEG quality from 1 to 100.
+    image_rate: float = 0.0
+    image_quality: int = 80
 
 
 class Faces(NamedTuple):
-    """The faces of one picture."""
+    """The faces of one image."""
 
-    #: Counts the pictures of the camera; a gap is pictures that this host did not get.
+    #: Counts the images of the camera; a gap is images that this host did not get.
     number: int
-    #: Microseconds of the device's clock when the picture was taken.
+    #: Microseconds of the device's clock when the image was taken.
     taken_at: int
-    #: Pixels of the picture.
+    #: Pixels of the image.
     width: int
     height: int
     #: Pixels of the landmark network's input.
@@ -349,8 +349,8 @@ class Faces(NamedTuple):
     faces: Sequence[MaixFace]
 
 
-class JpegPicture(NamedTuple):
-    """A picture as the camera gave it, without anything drawn into it."""
+class JpegImage(NamedTuple):
+    """An image as the camera gave it, without anything drawn into it."""
 
     #: The same as in the `Faces` that were found in it.
     number: int
@@ -398,8 +398,8 @@ def encode_settings(settings: Settings) -> bytes:
             thresholds.landmarks_conf_th,
             max(0, min(thresholds.max_face_num, 0x7FFFFFFF)),
             thresholds.require_landmarks,
-            settings.picture_rate,
-            settings.picture_quality,
+            settings.image_rate,
+            settings.image_quality,
         ),
     )
 
@@ -483,23 +483,21 @@ def decode_faces(payload: bytes) -> Faces:
     return Faces(number, taken_at, width, height, crop_width, crop_height, faces)
 
 
-def encode_picture(picture: JpegPicture) -> bytes:
+def encode_image(image: JpegImage) -> bytes:
     """Return the message."""
-    return message(
-        Kind.PICTURE, _PICTURE.pack(picture.number & 0xFFFFFFFF, picture.taken_at), picture.jpeg
-    )
+    return message(Kind.IMAGE, _IMAGE.pack(image.number & 0xFFFFFFFF, image.taken_at), image.jpeg)
 
 
-def decode_picture(payload: bytes) -> JpegPicture:
-    """Read the payload of a PICTURE.
+def decode_image(payload: bytes) -> JpegImage:
+    """Read the payload of a IMAGE.
 
     Raises:
         LinkError: too short.
     """
-    if len(payload) < _PICTURE.size:
-        raise LinkError(f"PICTURE of {len(payload)} bytes: it has at least {_PICTURE.size}")
-    number, taken_at = _PICTURE.unpack_from(payload)
-    return JpegPicture(number, taken_at, payload[_PICTURE.size :])
+    if len(payload) < _IMAGE.size:
+        raise LinkError(f"IMAGE of {len(payload)} bytes: it has at least {_IMAGE.size}")
+    number, taken_at = _IMAGE.unpack_from(payload)
+    return JpegImage(number, taken_at, payload[_IMAGE.size :])
 
 
 def _face(fields: tuple[float, ...], numbers: array[int]) -> MaixFace:

@@ -10,29 +10,29 @@ NOT_SEEN = -1
 
 
 class Crop(NamedTuple):
-    """The square that was cut out of the picture for the landmarks of one face."""
+    """The square that was cut out of the image for the landmarks of one face."""
 
-    #: Pixels of the picture.
+    #: Pixels of the image.
     center_x: int
     center_y: int
-    #: Length of a side in pixels of the picture.
+    #: Length of a side in pixels of the image.
     side: int
     #: Radians, from x (right) towards y (down).
     angle: float
 
 
 class MaixFace(NamedTuple):
-    """One face with its landmarks; pixels are those of the picture where not said otherwise."""
+    """One face with its landmarks; pixels are those of the image where not said otherwise."""
 
-    #: The detector's box, cut off at the picture's edge.
+    #: The detector's box, cut off at the image's edge.
     x: int
     y: int
     width: int
     height: int
     #: The detector's confidence, 0..1.
     score: float
-    #: x0, y0, .. of the eye on the picture's left, the other eye, nose, the corner of the mouth on
-    #: the picture's left, the other corner; `NOT_SEEN` twice for one that is not seen.
+    #: x0, y0, .. of the eye on the image's left, the other eye, nose, the corner of the mouth on
+    #: the image's left, the other corner; `NOT_SEEN` twice for one that is not seen.
     keypoints: Sequence[int]
     #: Presence of a face in the crop, 0..1.
     landmarks_score: float

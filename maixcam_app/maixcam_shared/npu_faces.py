@@ -67,7 +67,7 @@ class NpuFaces:
         detector = _DETECTORS.get(device.lower(), _YOLOV8)
         self._detector_model = detector_model or detector.model
         self._landmarks_model = landmarks_model or LANDMARKS_MODEL
-        # Without dual_buff: it is faster, but gives each picture the faces of the one before, and
+        # Without dual_buff: it is faster, but gives each image the faces of the one before, and
         # the landmarks would be looked for where the face was.
         self._detector = _load(
             lambda path: getattr(maix.nn, detector.class_name)(model=path, dual_buff=False),
@@ -98,7 +98,7 @@ class NpuFaces:
         return self._detector.input_width(), self._detector.input_height()
 
     @property
-    def picture_format(self) -> Any:
+    def image_format(self) -> Any:
         """The `maix.image.Format` that the networks take."""
         return self._detector.input_format()
 
@@ -107,45 +107,45 @@ class NpuFaces:
         """Width and height of the landmark network's input in pixels."""
         return self._landmarks.input_width(), self._landmarks.input_height()
 
-    def find(self, picture: Any, thresholds: Thresholds) -> list[MaixFace]:
-        """Find the faces of one picture, the largest first.
+    def find(self, image: Any, thresholds: Thresholds) -> list[MaixFace]:
+        """Find the faces of one image, the largest first.
 
         Args:
-            picture: a `maix.image.Image` in `picture_format`, of any size.
+            image: a `maix.image.Image` in `image_format`, of any size.
             thresholds: what is a face. One without landmarks makes room for the next, so that none
                 is missed for it.
         """
         limit = thresholds.max_face_num
-        unseen = self._unseen_in(picture)
+        unseen = self._unseen_in(image)
         faces: list[MaixFace] = []
         for found in self._detector.detect(
-            picture,
+            image,
             conf_th=thresholds.detect_conf_th,
             iou_th=thresholds.detect_iou_th,
             sort=1,
         ):
             if 0 < limit <= len(faces):
                 break
-            face = self._landmarks_of(picture, found, unseen, thresholds.landmarks_conf_th)
+            face = self._landmarks_of(image, found, unseen, thresholds.landmarks_conf_th)
             if face is not None and (face.points or not thresholds.require_landmarks):
                 faces.append(face)
         return faces
 
-    def draw(self, picture: Any, faces: Sequence[MaixFace]) -> None:
-        """Draw landmarks into a picture as MaixPy's examples do: near ones white and large."""
+    def draw(self, image: Any, faces: Sequence[MaixFace]) -> None:
+        """Draw landmarks into an image as MaixPy's examples do: near ones white and large."""
         for face in faces:
             if face.points:
                 self._landmarks.draw_face(
-                    picture, list(face.points), len(face.points_z), list(face.points_z)
+                    image, list(face.points), len(face.points_z), list(face.points_z)
                 )
 
-    def _unseen_in(self, picture: Any) -> tuple[int, int]:
-        """Return where MaixPy moves a key point that is not seen in a picture of this size.
+    def _unseen_in(self, image: Any) -> tuple[int, int]:
+        """Return where MaixPy moves a key point that is not seen in an image of this size.
 
         It scales (-1, -1) of the detector's input like any other point (MaixCDK,
         maix_nn_yolo11.hpp: _correct_bbox), unless the sizes are the same.
         """
-        (width, height), across, down = self.detector_size, picture.width(), picture.height()
+        (width, height), across, down = self.detector_size, image.width(), image.height()
         if (width, height) == (across, down):
             return NOT_SEEN, NOT_SEEN
         scale = min(width / across, height / down)
@@ -153,7 +153,7 @@ class NpuFaces:
         return int((NOT_SEEN - left) / scale), int((NOT_SEEN - top) / scale)
 
     def _landmarks_of(
-        self, picture: Any, found: Any, unseen: tuple[int, int], threshold: float
+        self, image: Any, found: Any, unseen: tuple[int, int], threshold: float
     ) -> MaixFace | None:
         """Find the landmarks of one detection; None if its box has no size."""
         keypoints: list[int] = list(found.points)
@@ -163,7 +163,7 @@ class NpuFaces:
         if crop.side < 1:
             return None
         # Each crop right before its own detect: the landmarks object remembers the last one only.
-        cut_out = self._landmarks.crop_image(picture, found.x, found.y, found.w, found.h, eyes)
+        cut_out = self._landmarks.crop_image(image, found.x, found.y, found.w, found.h, eyes)
         if not cut_out:
             return None
         landmarks = self._landmarks.detect(cut_out, threshold, True, True)

@@ -1,6 +1,6 @@
 """Converts the blendshape model: an MLP-Mixer on 146 landmarks.
 
-It has no picture in it, so axes stay in TFLite's order. Its convolutions are 1x1, that is, matrix
+It has no image in it, so axes stay in TFLite's order. Its convolutions are 1x1, that is, matrix
 products over the last axis.
 """
 

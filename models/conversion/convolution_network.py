@@ -37,7 +37,7 @@ class Rewriting:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What the TFLite network reads for a byte of a picture: (byte - zero) * step."""
+    """What the TFLite network reads for a byte of an image: (byte - zero) * step."""
 
     zero: float
     step: float
@@ -48,9 +48,9 @@ class Scaling:
         step = (high - low) / 255
         return cls(zero=-low / step, step=step)
 
-    def apply(self, picture: NDArray[np.uint8]) -> FloatArray:
-        """Return what the TFLite network reads for a picture."""
-        return (picture.astype(np.float32) - np.float32(self.zero)) * np.float32(self.step)
+    def apply(self, image: NDArray[np.uint8]) -> FloatArray:
+        """Return what the TFLite network reads for an image."""
+        return (image.astype(np.float32) - np.float32(self.zero)) * np.float32(self.step)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Value:
 
     ``pads`` is a border of zeros that the TFLite tensor has and this one does not have yet: the
     convolution that reads it adds it. ``interleaved``: this one is [batch, 1, height, width *
-    channels], as pictures lie in memory.
+    channels], as images lie in memory.
     """
 
     name: str
@@ -74,7 +74,7 @@ class ConvolutionNetwork:
     Results go from NHWC to NCHW at no cost: it is only the weights' axes that change. The results
     of RESHAPE have three axes, [batch, cells, values], the same in both.
 
-    The picture stays as it is in memory, and the first convolution reads it so: as one plane with
+    The image stays as it is in memory, and the first convolution reads it so: as one plane with
     rows three times as long, in steps three times as wide. onnxruntime goes through its result once
     for each plane that it reads, so this is faster than planes, and nobody has to make them.
     """
@@ -110,8 +110,8 @@ class ConvolutionNetwork:
         ``input_shape`` is [1, height, width, 3]; ``outputs`` are the names and shapes of the
         results, in the order of the graph's outputs.
         """
-        (picture,) = self._graph.inputs
-        self._values[picture] = self._read_picture(input_name, input_shape)
+        (image,) = self._graph.inputs
+        self._values[image] = self._read_image(input_name, input_shape)
         for operator in self._graph.operators:
             if operator.kind not in self._handlers:
                 raise NotImplementedError(f"TFLite operator {operator.kind}")
@@ -120,7 +120,7 @@ class ConvolutionNetwork:
             self._onnx.add_output(name, self._as_output(tensor), shape)
         return self._onnx
 
-    def _read_picture(self, name: str, shape: Sequence[int | str]) -> Value:
+    def _read_image(self, name: str, shape: Sequence[int | str]) -> Value:
         """Make numbers of an input of bytes; the first convolution multiplies them."""
         name = self._onnx.add_input(name, shape, TensorProto.UINT8)
         name = self._onnx.add_node("Cast", [name], to=TensorProto.FLOAT)
@@ -275,7 +275,7 @@ class ConvolutionNetwork:
         return self._activate(operator, Value(name, value.layout))
 
     def _convert_pad(self, operator: Operator) -> Value:
-        """Zeros round the picture are left to the next convolution, zero channels to the layout."""
+        """Zeros round the image are left to the next convolution, zero channels to the layout."""
         value = self._values[operator.inputs[0]]
         amounts = self._graph.constant(operator.inputs[1])
         batch, rows, columns, channels = ((int(low), int(high)) for low, high in amounts)
@@ -316,19 +316,19 @@ class ConvolutionNetwork:
         return Value(name, ChannelLayout.plain(self._graph.shape(operator.output)[3]))
 
     def _convert_reshape(self, operator: Operator) -> Value:
-        """From a picture to [batch, cells, values]; a cell's values are neighbours in NHWC."""
+        """From an image to [batch, cells, values]; a cell's values are neighbours in NHWC."""
         shape = self._graph.shape(operator.output)
         if len(shape) != 3 or shape[0] != 1:
             raise NotImplementedError(f"a reshape to {shape}")
-        picture = self._plain(operator.inputs[0])
-        transposed = self._onnx.add_node("Transpose", [picture], perm=(0, 2, 3, 1))
+        image = self._plain(operator.inputs[0])
+        transposed = self._onnx.add_node("Transpose", [image], perm=(0, 2, 3, 1))
         target = self._onnx.add_constant(np.array([1, -1, shape[2]], np.int64))
         name = self._onnx.add_node("Reshape", [transposed, target])
         return Value(name, ChannelLayout.plain(shape[2]))
 
     def _convert_concatenation(self, operator: Operator) -> Value:
         if len(self._graph.shape(operator.output)) != 3:
-            raise NotImplementedError("a concatenation of pictures")
+            raise NotImplementedError("a concatenation of images")
         values = [self._values[tensor] for tensor in operator.inputs]
         names = [value.name for value in values]
         name = self._onnx.add_node("Concat", names, axis=operator.options.axis)
@@ -356,7 +356,7 @@ class ConvolutionNetwork:
         return Value(name, wanted, value.pads)
 
     def _as_output(self, tensor: int) -> str:
-        """Return an output of the graph; a picture of one pixel becomes [batch, channels]."""
+        """Return an output of the graph; an image of one pixel becomes [batch, channels]."""
         shape = self._graph.shape(tensor)
         if len(shape) == 3:
             return self._values[tensor].name

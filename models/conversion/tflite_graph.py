@@ -59,7 +59,7 @@ class TfliteGraph:
         )
 
     def shape(self, tensor: int) -> tuple[int, ...]:
-        """Shape in TFLite's axis order: batch, height, width, channels for a picture."""
+        """Shape in TFLite's axis order: batch, height, width, channels for an image."""
         shape = self._tensors[tensor].shape
         return () if shape is None else tuple(int(size) for size in shape)
 

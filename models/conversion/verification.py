@@ -14,10 +14,10 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 # scikit-image has no types.
-_astronaut: Callable[[], Picture] = skimage.data.astronaut
+_astronaut: Callable[[], Pixels] = skimage.data.astronaut
 _scale: Callable[..., NDArray[np.float64]] = skimage.transform.resize
 
 _FACE_IN_ASTRONAUT = (slice(40, 210), slice(140, 310))
@@ -25,14 +25,14 @@ _FACE_IN_ASTRONAUT = (slice(40, 210), slice(140, 310))
 _RANDOM_INPUTS = 4
 
 
-def face_pictures(size: int) -> list[Picture]:
+def face_images(size: int) -> list[Pixels]:
     """Return inputs for the landmark model [1, size, size, 3]: a face, then noise."""
-    return _pictures(_astronaut()[_FACE_IN_ASTRONAUT], size, size)
+    return _images(_astronaut()[_FACE_IN_ASTRONAUT], size, size)
 
 
-def whole_pictures(height: int, width: int) -> list[Picture]:
-    """Return inputs for a detector [1, height, width, 3]: a picture, then noise."""
-    return _pictures(_astronaut(), height, width)
+def whole_images(height: int, width: int) -> list[Pixels]:
+    """Return inputs for a detector [1, height, width, 3]: an image, then noise."""
+    return _images(_astronaut(), height, width)
 
 
 def point_sets(count: int) -> list[FloatArray]:
@@ -51,13 +51,13 @@ def run_tflite(
     That is LiteRT with its XNNPACK kernels, the way MediaPipe itself runs these models on a CPU.
     """
     interpreter = Interpreter(model_content=file_content, num_threads=1)
-    picture = interpreter.get_input_details()[0]
-    interpreter.resize_tensor_input(picture["index"], inputs[0].shape)
+    image = interpreter.get_input_details()[0]
+    interpreter.resize_tensor_input(image["index"], inputs[0].shape)
     interpreter.allocate_tensors()
     outputs = [interpreter.get_output_details()[position] for position in wanted_outputs]
     answers = []
     for values in inputs:
-        interpreter.set_tensor(picture["index"], values)
+        interpreter.set_tensor(image["index"], values)
         interpreter.invoke()
         answers.append([interpreter.get_tensor(output["index"]) for output in outputs])
     return answers
@@ -109,9 +109,9 @@ def full_range_at(file_content: bytes, height: int, width: int) -> bytes:
     return bytes(edited)
 
 
-def _pictures(picture: Picture, height: int, width: int) -> list[Picture]:
-    """Return the picture scaled to [1, height, width, 3], then noise of that shape."""
-    scaled = _scale(picture, (height, width), anti_aliasing=True, preserve_range=True)
+def _images(image: Pixels, height: int, width: int) -> list[Pixels]:
+    """Return the image scaled to [1, height, width, 3], then noise of that shape."""
+    scaled = _scale(image, (height, width), anti_aliasing=True, preserve_range=True)
     shape = (_RANDOM_INPUTS, 1, height, width, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return [np.round(scaled).astype(np.uint8)[np.newaxis], *noise]

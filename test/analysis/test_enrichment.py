@@ -18,7 +18,7 @@ from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator, Method
 from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother
 from maix_facemesh_ros.backends.onnx import blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.face import DoubleArray, Picture
+from maix_facemesh_ros.face import DoubleArray, Pixels
 from posed_faces import degrees_between
 from scenes import paste_head, plain, scene
 
@@ -29,19 +29,19 @@ CAMERA = CameraModel.from_calibration(
 LEFT, RIGHT = (170, 180, 95.0), (470, 170, 120.0)
 
 
-def process(picture: Picture, camera: CameraModel | None = CAMERA, **values: Any) -> list[Face]:
+def process(image: Pixels, camera: CameraModel | None = CAMERA, **values: Any) -> list[Face]:
     with FaceMesh(**values) as mesh:
         mesh.camera = camera
-        return mesh.process(picture)
+        return mesh.process(image)
 
 
 @pytest.fixture(scope="module")
-def picture(astronaut: Picture) -> Picture:
+def image(astronaut: Pixels) -> Pixels:
     return scene(astronaut, LEFT, RIGHT)
 
 
-def test_with_a_calibration_heads_are_in_space(picture: Picture) -> None:
-    right, left = process(picture, pose=True)
+def test_with_a_calibration_heads_are_in_space(image: Pixels) -> None:
+    right, left = process(image, pose=True)
     for face in (left, right):
         assert face.pose is not None
         assert face.points_3d is not None
@@ -56,8 +56,8 @@ def test_with_a_calibration_heads_are_in_space(picture: Picture) -> None:
     assert left.pose[2, 3] / right.pose[2, 3] == pytest.approx(120 / 95, rel=0.1)
 
 
-def test_gaze_comes_with_pose(picture: Picture) -> None:
-    for face in process(picture, pose=True, gaze=True):
+def test_gaze_comes_with_pose(image: Pixels) -> None:
+    for face in process(image, pose=True, gaze=True):
         assert face.gaze is not None
         assert face.pose is not None
         to_camera = -face.gaze.origin / np.linalg.norm(face.gaze.origin)
@@ -73,57 +73,57 @@ def test_gaze_without_pose_is_refused() -> None:
 
 @pytest.mark.parametrize("camera", [None, CameraModel.from_field_of_view(320, 180, 60)])
 def test_without_a_calibration_that_fits_there_is_no_pose(
-    picture: Picture, camera: CameraModel | None
+    image: Pixels, camera: CameraModel | None
 ) -> None:
-    for face in process(picture, camera, pose=True, gaze=True):
+    for face in process(image, camera, pose=True, gaze=True):
         assert (face.pose, face.points_3d, face.gaze) == (None, None, None)
         assert len(face.points) == 478
 
 
-def test_a_field_of_view_may_be_assumed(picture: Picture) -> None:
-    narrow, _ = process(picture, None, pose=True, assumed_field_of_view=40.0)
-    wide, _ = process(picture, None, pose=True, assumed_field_of_view=80.0)
+def test_a_field_of_view_may_be_assumed(image: Pixels) -> None:
+    narrow, _ = process(image, None, pose=True, assumed_field_of_view=40.0)
+    wide, _ = process(image, None, pose=True, assumed_field_of_view=80.0)
     assert narrow.pose is not None
     assert wide.pose is not None
     ratio = math.tan(math.radians(40)) / math.tan(math.radians(20))
     assert narrow.pose[2, 3] / wide.pose[2, 3] == pytest.approx(ratio, rel=0.05)
 
 
-def test_a_calibration_counts_more_than_an_assumption(picture: Picture) -> None:
-    one, _ = process(picture, pose=True)
-    other, _ = process(picture, pose=True, assumed_field_of_view=120.0)
+def test_a_calibration_counts_more_than_an_assumption(image: Pixels) -> None:
+    one, _ = process(image, pose=True)
+    other, _ = process(image, pose=True, assumed_field_of_view=120.0)
     np.testing.assert_array_equal(one.pose, other.pose)
 
 
-def test_distances_are_proportional_to_the_size_of_the_head(picture: Picture) -> None:
+def test_distances_are_proportional_to_the_size_of_the_head(image: Pixels) -> None:
     with FaceMesh(pose=True) as mesh:
         mesh.camera = CAMERA
-        one, _ = mesh.process(picture)
+        one, _ = mesh.process(image)
         mesh.change(face_scale=0.8)
-        other, _ = mesh.process(picture)
+        other, _ = mesh.process(image)
     assert one.pose is not None
     assert other.pose is not None
     np.testing.assert_allclose(other.pose[:3, 3], 0.8 * one.pose[:3, 3], rtol=1e-6)
 
 
-def test_points_in_space_are_those_that_are_wanted(picture: Picture) -> None:
-    every, _ = process(picture, pose=True)
-    few, _ = process(picture, pose=True, landmarks_num=5)
+def test_points_in_space_are_those_that_are_wanted(image: Pixels) -> None:
+    every, _ = process(image, pose=True)
+    few, _ = process(image, pose=True, landmarks_num=5)
     assert every.points_3d is not None
     np.testing.assert_array_equal(few.points_3d, every.points_3d[list(SUB_5)])
     np.testing.assert_array_equal(few.pose, every.pose)
 
 
-def test_the_calibration_may_change_while_running(picture: Picture) -> None:
+def test_the_calibration_may_change_while_running(image: Pixels) -> None:
     with FaceMesh(pose=True) as mesh:
-        assert mesh.process(picture)[0].pose is None
+        assert mesh.process(image)[0].pose is None
         mesh.camera = CAMERA
-        assert mesh.process(picture)[0].pose is not None
+        assert mesh.process(image)[0].pose is not None
         mesh.change(pose=False)
-        assert mesh.process(picture)[0].pose is None
+        assert mesh.process(image)[0].pose is None
 
 
-def test_faces_that_are_looked_for_anew_keep_their_ids_too(astronaut: Picture) -> None:
+def test_faces_that_are_looked_for_anew_keep_their_ids_too(astronaut: Pixels) -> None:
     """Without tracking, as with a MaixCAM; the larger one comes first, and they change places."""
     with FaceMesh(ids=True) as mesh:
         first = [face.id for face in mesh.process(scene(astronaut, LEFT, RIGHT), 1.0)]
@@ -136,15 +136,15 @@ def test_faces_that_are_looked_for_anew_keep_their_ids_too(astronaut: Picture) -
     assert fourth == [3, 4], "a stamp that goes back starts a new stream"
 
 
-def test_without_ids_there_are_none(picture: Picture) -> None:
-    assert [face.id for face in process(picture)] == [0, 0]
+def test_without_ids_there_are_none(image: Pixels) -> None:
+    assert [face.id for face in process(image)] == [0, 0]
 
 
-def test_pose_is_smoothed_with_the_landmarks(astronaut: Picture) -> None:
+def test_pose_is_smoothed_with_the_landmarks(astronaut: Pixels) -> None:
     """The camera's noise on a still face: how much the head seems to tremble."""
     random = np.random.default_rng(4)
     still = scene(astronaut, (320, 180, 90.0)).astype(np.int16)
-    pictures = [
+    images = [
         np.clip(still + random.normal(0, 6, still.shape), 0, 255).astype(np.uint8)
         for _ in range(30)
     ]
@@ -152,9 +152,7 @@ def test_pose_is_smoothed_with_the_landmarks(astronaut: Picture) -> None:
     for smoothing in ("off", "one_euro"):
         with FaceMesh(tracking=True, pose=True, smoothing=smoothing, max_face_num=1) as mesh:
             mesh.camera = CAMERA
-            poses = [
-                mesh.process(picture, index / 30)[0].pose for index, picture in enumerate(pictures)
-            ]
+            poses = [mesh.process(image, index / 30)[0].pose for index, image in enumerate(images)]
         places = np.array([pose[:3, 3] for pose in poses if pose is not None])[10:]
         forwards = np.array([pose[:3, 0] for pose in poses if pose is not None])[10:]
         degrees = np.degrees(np.linalg.norm(forwards - forwards.mean(axis=0), axis=1)).mean()
@@ -188,7 +186,7 @@ SWITCHES: list[tuple[dict[str, Any], set[str]]] = [
 
 @pytest.mark.parametrize(("values", "switched_on"), SWITCHES)
 def test_what_is_off_is_neither_made_nor_called(
-    picture: Picture,
+    image: Pixels,
     monkeypatch: pytest.MonkeyPatch,
     values: dict[str, Any],
     switched_on: set[str],
@@ -207,7 +205,7 @@ def test_what_is_off_is_neither_made_nor_called(
     with FaceMesh(**values) as mesh:
         mesh.camera = CAMERA
         for stamp in (1.0, 1.1):
-            assert len(mesh.process(picture, stamp)) == 2
+            assert len(mesh.process(image, stamp)) == 2
     assert called == switched_on
 
 
@@ -228,7 +226,7 @@ for values in ({}, {"blendshapes": True}):
     assert finished.stdout.splitlines() == ["False", "True"]
 
 
-def test_heads_stay_where_they_are_when_the_camera_is_turned(astronaut: Picture) -> None:
+def test_heads_stay_where_they_are_when_the_camera_is_turned(astronaut: Pixels) -> None:
     """With the networks: a camera that is turned sees the same head, exactly turned the other way.
 
     MediaPipe's way of fitting fails here, see `head_pose`.
@@ -244,14 +242,14 @@ def test_heads_stay_where_they_are_when_the_camera_is_turned(astronaut: Picture)
     with FaceMesh(max_face_num=1) as mesh:
         for axis, angle in ((0, 0), (0, 10), (0, 20), (1, -20), (1, -10), (1, 10), (1, 20)):
             turn, _ = cv2.Rodrigues(np.radians(angle) * np.eye(3)[axis])
-            picture = cv2.warpPerspective(
+            image = cv2.warpPerspective(
                 straight,
                 matrix @ turn @ np.linalg.inv(matrix),
                 (width, height),
                 flags=cv2.INTER_CUBIC,
                 borderValue=(128, 128, 128),
             )
-            (face,) = mesh.process(np.asarray(picture, np.uint8))
+            (face,) = mesh.process(np.asarray(image, np.uint8))
             for method in Method:
                 head = HeadPoseEstimator(camera, method=method).estimate(face.points, face.points_z)
                 assert head is not None

@@ -23,7 +23,7 @@ from face_sequences import (
 )
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.analysis.identity import FaceIds
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Face, Pixels
 from scenes import stand_behind_each_other
 
 SEEDS = range(5)
@@ -45,9 +45,9 @@ def test_all_ways_tried_give_the_ids_that_scipy_gives(
         ids = FaceIds()
         found = []
         random = np.random.default_rng(0)
-        for picture in scene(random).pictures(random):
-            ids.assign(picture.faces, picture.stamp, TIMEOUT)
-            found.append([face.id for face in picture.faces])
+        for image in scene(random).images(random):
+            ids.assign(image.faces, image.stamp, TIMEOUT)
+            found.append([face.id for face in image.faces])
         return found
 
     assert ids_of(most_ways=0) == ids_of(most_ways=5040)
@@ -80,8 +80,8 @@ def test_how_often_somebody_inherits_who_takes_a_place() -> None:
 )
 def test_so_far_from_a_lost_face_another_is_new(after: float, beside: float, is_new: bool) -> None:
     ids = FaceIds()
-    for picture in range(10):
-        assert numbers(ids, 1.0 + picture / 30, face_at(200, 200)) == [1]
+    for image in range(10):
+        assert numbers(ids, 1.0 + image / 30, face_at(200, 200)) == [1]
     stamp = 1.3 + after
     assert numbers(ids, stamp, face_at(200 + 80 * beside, 200)) == [2 if is_new else 1]
 
@@ -89,8 +89,8 @@ def test_so_far_from_a_lost_face_another_is_new(after: float, beside: float, is_
 @pytest.mark.parametrize("going_on", [0.0, 0.5, 1.0])
 def test_a_face_that_nobody_sees_may_stop_or_go_on(going_on: float) -> None:
     ids = FaceIds()
-    for picture in range(10):
-        assert numbers(ids, 1 + picture / 30, face_at(100 + 20 * picture, 200)) == [1]
+    for image in range(10):
+        assert numbers(ids, 1 + image / 30, face_at(100 + 20 * image, 200)) == [1]
     assert numbers(ids, 1.6, face_at(280 + 180 * going_on, 200)) == [1]
     assert numbers(ids, 1.9, face_at(280 - 180, 200)) == [2], "but not turn round and run"
 
@@ -98,23 +98,23 @@ def test_a_face_that_nobody_sees_may_stop_or_go_on(going_on: float) -> None:
 def test_one_wrong_place_before_a_face_is_lost_does_no_harm() -> None:
     """As when somebody walks in front of it, and the landmarks are drawn over to that one."""
     ids = FaceIds()
-    for picture in range(10):
-        assert numbers(ids, 1 + picture / 30, face_at(200, 200)) == [1]
+    for image in range(10):
+        assert numbers(ids, 1 + image / 30, face_at(200, 200)) == [1]
     assert numbers(ids, 1.34, face_at(225, 190, width=100)) == [1]
     assert numbers(ids, 1.6) == []
     assert numbers(ids, 1.7, face_at(200, 200)) == [1]
 
 
 @pytest.mark.parametrize("tracking", [True, False])
-@pytest.mark.parametrize(("near", "far", "pictures"), [(110, 70, 40), (100, 60, 20)])
+@pytest.mark.parametrize(("near", "far", "images"), [(110, 70, 40), (100, 60, 20)])
 def test_rendered_faces_that_cross_keep_their_ids(
-    tracking: bool, near: int, far: int, pictures: int, astronaut: Picture
+    tracking: bool, near: int, far: int, images: int, astronaut: Pixels
 ) -> None:
     """With the networks: one hides the other for a third of a second."""
 
     def answered(mesh: FaceMesh) -> Iterator[Seen]:
-        for number in range(pictures):
-            way = 380 * number / (pictures - 1)
+        for number in range(images):
+            way = 380 * number / (images - 1)
             heads = [(130 + way, 180.0, float(near)), (510 - way, 180.0, float(far))]
             stamp = 1000 + number / 30
             faces = mesh.process(stand_behind_each_other(astronaut, *heads), stamp)
@@ -156,7 +156,7 @@ def test_the_timeout_is_kept_on_both_sides(timeout: float, part: float, keeps: b
     assert numbers(ids, stamp, face_at(205, 200), timeout=timeout) == [expected]
 
 
-def test_without_a_timeout_one_missed_picture_ends_an_id() -> None:
+def test_without_a_timeout_one_missed_image_ends_an_id() -> None:
     ids = FaceIds()
     assert numbers(ids, 1.0, face_at(200, 200), timeout=0.0) == [1]
     assert numbers(ids, 1.2, face_at(200, 200), timeout=0.0) == [1], "a slow camera misses nobody"
@@ -211,13 +211,13 @@ def test_backend_numbers_that_begin_anew_do_no_harm() -> None:
 def test_the_order_of_the_faces_does_not_matter() -> None:
     sequence = crossing(np.random.default_rng(1), widths=(90, 80))
     one, other = FaceIds(), FaceIds()
-    for picture in sequence.pictures(np.random.default_rng(1)):
-        copies = [Face(box=face.box, points=face.points) for face in picture.faces]
-        one.assign(picture.faces, picture.stamp, TIMEOUT)
-        # In the first picture the order gives the numbers.
-        backwards = copies if picture.stamp == 1000.0 else copies[::-1]
-        other.assign(backwards, picture.stamp, TIMEOUT)
-        assert [face.id for face in picture.faces] == [face.id for face in copies]
+    for image in sequence.images(np.random.default_rng(1)):
+        copies = [Face(box=face.box, points=face.points) for face in image.faces]
+        one.assign(image.faces, image.stamp, TIMEOUT)
+        # In the first image the order gives the numbers.
+        backwards = copies if image.stamp == 1000.0 else copies[::-1]
+        other.assign(backwards, image.stamp, TIMEOUT)
+        assert [face.id for face in image.faces] == [face.id for face in copies]
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
@@ -230,7 +230,7 @@ def test_what_is_no_number_ends_nothing(wrong: float) -> None:
     assert numbers(ids, 1.06, face_at(200, 200)) == [1], "what was known is still known"
 
 
-def test_pictures_of_the_same_time() -> None:
+def test_images_of_the_same_time() -> None:
     ids = FaceIds()
     for _ in range(3):
         assert numbers(ids, 1.0, face_at(200, 200)) == [1]

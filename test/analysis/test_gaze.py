@@ -88,7 +88,7 @@ def test_each_eye_has_its_own_direction() -> None:
     # To something near before the nose.
     gaze = look(direction(12, 0), direction(-12, 0), pose)
     assert gaze is not None
-    # The right eye looks to the person's left, which is to the right in the picture.
+    # The right eye looks to the person's left, which is to the right in the image.
     assert math.degrees(math.atan2(gaze.right[0], -gaze.right[2])) == pytest.approx(12, abs=1.5)
     assert math.degrees(math.atan2(gaze.left[0], -gaze.left[2])) == pytest.approx(-12, abs=1.5)
     assert abs(gaze.direction[0]) < 0.02

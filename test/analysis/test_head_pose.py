@@ -195,10 +195,10 @@ def test_axes_and_origin_are_those_of_rep_155() -> None:
 @pytest.mark.parametrize(
     ("turn", "axis", "towards"),
     [
-        # To the person's left is to the right in the picture.
+        # To the person's left is to the right in the image.
         ((30, 0, 0), 0, lambda x: x[0] > 0.4),
         ((0, 30, 0), 0, lambda x: x[1] > 0.4),
-        # To the right shoulder: the top of the head goes to the left in the picture.
+        # To the right shoulder: the top of the head goes to the left in the image.
         ((0, 0, 30), 2, lambda z: z[0] < -0.4),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_childs_head_seems_as_much_further_as_it_is_smaller() -> None:
 
 
 def test_it_turns_with_the_camera() -> None:
-    """The same face in the corner of the picture, as if the camera had been turned."""
+    """The same face in the corner of the image, as if the camera had been turned."""
     model = CAMERAS["no distortion"]
     angle = math.radians(20)
     turn = np.array(
@@ -322,7 +322,7 @@ def test_rays_lead_back_to_where_they_come_from(camera: str) -> None:
     points = np.column_stack([across.ravel(), down.ravel()])
     rays = model.rays(points)
     back = model.project(np.column_stack([rays, np.ones(len(rays))]))
-    # The corners of the fisheye's picture look more than 90 degrees to the side.
+    # The corners of the fisheye's image look more than 90 degrees to the side.
     seen = np.isfinite(rays).all(axis=1)
     assert seen.mean() >= (0.9 if camera == "fisheye" else 1.0)
     assert np.abs(back - points)[seen].max() < 0.05

@@ -30,10 +30,10 @@ def landmarks_of(face: Face) -> Landmarks:
     return np.column_stack([face.points, face.points_z]).astype(np.float64)
 
 
-def smoothed(pictures: list[Landmarks], stamps: list[float] | None = None) -> list[Landmarks]:
+def smoothed(images: list[Landmarks], stamps: list[float] | None = None) -> list[Landmarks]:
     smoother = LandmarkSmoother()
     results = []
-    for number, landmarks in enumerate(pictures):
+    for number, landmarks in enumerate(images):
         face = face_of(landmarks)
         smoother.smooth([face], stamps[number] if stamps else number * INTERVAL)
         results.append(landmarks_of(face))
@@ -45,7 +45,7 @@ def trembling(count: int, scale: float = 1.0) -> list[Landmarks]:
     return [(SHAPE + random.normal(0, 0.1, SHAPE.shape)) * scale for _ in range(count)]
 
 
-def test_first_picture_stays_as_it_is() -> None:
+def test_first_image_stays_as_it_is() -> None:
     np.testing.assert_array_equal(smoothed([SHAPE])[0], SHAPE.astype(np.float32))
 
 
@@ -56,13 +56,13 @@ def test_still_face_stops_trembling() -> None:
 
 
 def test_fast_face_does_not_lag() -> None:
-    speed = 5.0  # pixels per picture: one and a half face widths per second
+    speed = 5.0  # pixels per image: one and a half face widths per second
     raw = [SHAPE + (speed * number, 0, 0) for number in range(30)]
     lag = raw[-1][:, 0] - smoothed(raw)[-1][:, 0]
     assert 0 < lag.mean() < 0.1 * speed
 
 
-def test_second_picture_is_the_formula_of_the_paper() -> None:
+def test_second_image_is_the_formula_of_the_paper() -> None:
     step, face_size = 2.0, 100.0
     raw = [SHAPE, SHAPE + (step, 0, 0)]
 
@@ -86,7 +86,7 @@ def test_depth_is_smoothed_too() -> None:
     assert (depth < 0.09).all()
 
 
-def test_time_between_pictures_counts() -> None:
+def test_time_between_images_counts() -> None:
     raw = [SHAPE, SHAPE + 0.1]
     soon, late = smoothed(raw, [0, 0.01])[1], smoothed(raw, [0, 1.0])[1]
     assert np.abs(late - raw[1]).mean() < np.abs(soon - raw[1]).mean()

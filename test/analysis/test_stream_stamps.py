@@ -9,12 +9,12 @@ import pytest
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.analysis.stream_stamps import StampCheck, StreamClock, StreamTime
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 
 INTERVAL = 0.04
 
 
-def moving(astronaut: Picture, count: int) -> list[Picture]:
+def moving(astronaut: Pixels, count: int) -> list[Pixels]:
     return [
         np.ascontiguousarray(astronaut[8:248, 60 + 2 * step : 380 + 2 * step])
         for step in range(count)
@@ -65,10 +65,10 @@ def test_images_without_stamps_follow_the_last_one() -> None:
 
 
 @pytest.mark.parametrize("set_back", [0.3, 0.0], ids=["clock set back", "two swapped"])
-def test_ids_and_smoothing_continue(astronaut: Picture, set_back: float) -> None:
+def test_ids_and_smoothing_continue(astronaut: Pixels, set_back: float) -> None:
     """The same images as with good stamps, and after the step landmarks within 0.1 pixels."""
-    pictures = moving(astronaut, 8)
-    good = [10.0 + n * INTERVAL for n in range(len(pictures))]
+    images = moving(astronaut, 8)
+    good = [10.0 + n * INTERVAL for n in range(len(images))]
     if set_back:
         bad = [stamp - set_back * (n >= 4) for n, stamp in enumerate(good)]
     else:
@@ -77,15 +77,14 @@ def test_ids_and_smoothing_continue(astronaut: Picture, set_back: float) -> None
     def points(stamps: list[float], smoothing: str = "one_euro") -> list[FloatArray]:
         with FaceMesh(tracking=True, max_face_num=1, smoothing=smoothing) as mesh:
             found = [
-                mesh.process(picture, stamp)
-                for picture, stamp in zip(pictures, stamps, strict=True)
+                mesh.process(image, stamp) for image, stamp in zip(images, stamps, strict=True)
             ]
-        assert [[face.id for face in faces] for faces in found] == [[1]] * len(pictures)
+        assert [[face.id for face in faces] for faces in found] == [[1]] * len(images)
         return [faces[0].points for faces in found]
 
     smoothed, raw = points(bad), points(good, smoothing="off")
     expected = points(good)
-    for number in range(4, len(pictures)):
+    for number in range(4, len(images)):
         assert np.abs(smoothed[number] - raw[number]).max() > 0, "smoothing has not started again"
         lag = np.abs(expected[number] - raw[number]).mean()
         assert np.abs(smoothed[number] - expected[number]).mean() < max(0.1, lag)

@@ -156,9 +156,9 @@ def test_what_the_onnx_backend_needs_is_said_when_it_is_missing(elsewhere: Path)
     )
 
 
-def test_a_backend_that_takes_no_pictures_is_refused() -> None:
+def test_a_backend_that_takes_no_images_is_refused() -> None:
     parameters = NodeParameters(
         backend="maixcam", maixcam_address="maixcam-1a2b.local", maixcam_token="0" * 32
     )
-    with pytest.raises(BackendError, match="backend 'maixcam' takes no pictures"):
+    with pytest.raises(BackendError, match="backend 'maixcam' takes no images"):
         open_backend(parameters)

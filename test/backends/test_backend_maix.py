@@ -32,16 +32,16 @@ from skimage.data import astronaut
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.maix.detector import MaixFaceDetector
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 from maix_facemesh_ros.parameters import FaceMeshParameters
 from maix_facemesh_ros.sources.base import SourceError
 from maix_facemesh_ros.backends.maix.camera import MaixCamera
 
 answer = {}
 
-def detect(picture, detector=None, bgr=False, **values):
+def detect(image, detector=None, bgr=False, **values):
     parameters = FaceMeshParameters(backend="maix", **values)
-    return (detector or MaixFaceDetector(parameters)).detect(picture, parameters, bgr=bgr)
+    return (detector or MaixFaceDetector(parameters)).detect(image, parameters, bgr=bgr)
 
 def scene(size=(640, 480), middle=(320, 240), scale=2.0, degrees=0.0):
     move = cv2.getRotationMatrix2D((225, 130), degrees, scale)
@@ -86,12 +86,12 @@ network = FaceLandmarksNetwork()
 maix_detector = MaixFaceDetector(FaceMeshParameters(backend="maix"))
 answer = []
 for values in SCENES:
-    picture = scene(**values)
-    (face,) = detect(picture, maix_detector)
+    image = scene(**values)
+    (face,) = detect(image, maix_detector)
     roi = roi_from_detection(face.box, face.box_keypoints, RoiRule(1.2, square=True))
-    onnx = network.find(picture, roi, bgr=False)
-    # MediaPipe measures z along the crop's x axis in a picture as if it were square.
-    height, width = picture.shape[:2]
+    onnx = network.find(image, roi, bgr=False)
+    # MediaPipe measures z along the crop's x axis in an image as if it were square.
+    height, width = image.shape[:2]
     onnx_z = onnx.points_z / np.hypot(np.cos(roi.rotation), np.sin(roi.rotation) * width / height)
     pixel = roi.width / network.SIZE
     off = np.abs(face.points - onnx.points) / pixel
@@ -148,11 +148,11 @@ def test_any_order_of_channels_and_bytes_gives_the_same_faces() -> None:
         wide[:, 100:740] = rgb
         frozen = rgb.copy()
         frozen.setflags(write=False)
-        pictures = {
+        images = {
             "rgb": (rgb, False),
             "bgr": (rgb[:, :, ::-1].copy(), True),
             "bgr as a view": (rgb[:, :, ::-1], True),
-            "a part of a wider picture": (wide[:, 100:740], False),
+            "a part of a wider image": (wide[:, 100:740], False),
             "columns first": (np.asfortranarray(rgb), False),
             "read only": (frozen, False),
         }
@@ -167,8 +167,8 @@ def test_any_order_of_channels_and_bytes_gives_the_same_faces() -> None:
 
         maix.image.cv2image = share
         detector = MaixFaceDetector(FaceMeshParameters(backend="maix"))
-        for name, (picture, bgr) in pictures.items():
-            (face,) = detect(picture, detector, bgr=bgr)
+        for name, (image, bgr) in images.items():
+            (face,) = detect(image, detector, bgr=bgr)
             answer[name] = [face.box, face.points.tolist(), face.points_z.tolist()]
         answer["unchanged"] = bool((rgb == before).all())
         """
@@ -211,8 +211,8 @@ def test_with_an_eye_that_is_not_seen_the_face_counts_as_upright(
     unseen: str, size: tuple[int, int]
 ) -> None:
     program = f"""
-        picture = scene({size}, ({size[0] // 2}, {size[1] // 2}), {size[0] / 320}, -15)
-        (face,) = detect(picture)
+        image = scene({size}, ({size[0] // 2}, {size[1] // 2}), {size[0] / 320}, -15)
+        (face,) = detect(image)
 
         def roll(points):
             across, down = points[263] - points[33]
@@ -220,10 +220,10 @@ def test_with_an_eye_that_is_not_seen_the_face_counts_as_upright(
 
         answer = [roll(face.points), roll(face.points_rel)]
         """
-    in_picture, in_crop = run(program)
-    assert abs(in_crop) < 10 < in_picture
-    in_picture, in_crop = run(program, UNSEEN_EYE=unseen)
-    assert in_crop == pytest.approx(in_picture, abs=2)
+    in_image, in_crop = run(program)
+    assert abs(in_crop) < 10 < in_image
+    in_image, in_crop = run(program, UNSEEN_EYE=unseen)
+    assert in_crop == pytest.approx(in_image, abs=2)
 
 
 def test_a_detector_without_key_points_does_not_end_the_process() -> None:
@@ -246,7 +246,7 @@ def test_a_detector_without_key_points_does_not_end_the_process() -> None:
     assert answer == [478, 0]
 
 
-def test_each_picture_gets_its_own_faces_from_the_first_on() -> None:
+def test_each_image_gets_its_own_faces_from_the_first_on() -> None:
     """With MaixPy's default, dual_buff, each would get those of the one before."""
     answer = run(
         """
@@ -254,8 +254,8 @@ def test_each_picture_gets_its_own_faces_from_the_first_on() -> None:
         grey = np.full((480, 640, 3), 128, np.uint8)
         left, right = scene(middle=(200, 240)), scene(middle=(440, 240))
         answer = []
-        for picture in (left, right, grey, left, grey):
-            answer.append([round(face.points[4, 0].item()) for face in detect(picture, detector)])
+        for image in (left, right, grey, left, grey):
+            answer.append([round(face.points[4, 0].item()) for face in detect(image, detector)])
         """
     )
     assert answer == [
@@ -270,11 +270,11 @@ def test_each_picture_gets_its_own_faces_from_the_first_on() -> None:
 def test_the_largest_faces_first_at_most_max_face_num() -> None:
     answer = run(
         """
-        picture = scene((640, 480), (160, 240), 1.4)
-        picture[:, 320:] = scene((640, 480), (480, 240), 1.8)[:, 320:]
+        image = scene((640, 480), (160, 240), 1.4)
+        image[:, 320:] = scene((640, 480), (480, 240), 1.8)[:, 320:]
         detector = MaixFaceDetector(FaceMeshParameters(backend="maix"))
         for limit in (0, 1, 2):
-            faces = detect(picture, detector, max_face_num=limit)
+            faces = detect(image, detector, max_face_num=limit)
             answer[limit] = [[face.box[2] * face.box[3], face.box[0] > 320] for face in faces]
         """
     )
@@ -288,23 +288,23 @@ def test_the_largest_faces_first_at_most_max_face_num() -> None:
 def test_python_api_with_thresholds_that_change() -> None:
     answer = run(
         """
-        picture = scene()
+        image = scene()
         with FaceMesh(backend="maix", landmarks_rel=True) as mesh:
             def faces(**changes):
                 mesh.change(**changes)
-                return mesh.process(picture)
+                return mesh.process(image)
 
             answer["facts"] = mesh.facts
             answer["name"] = mesh.backend_name
-            (face,) = mesh.process(picture)
+            (face,) = mesh.process(image)
             answer["face"] = [
                 face.id, face.points.shape, face.points_z.shape, face.points_rel.shape,
                 face.box_keypoints.shape, str(face.points.dtype), str(face.points_z.dtype),
             ]
-            answer["bgr"] = len(mesh.process(picture[:, :, ::-1].copy(), bgr=True))
+            answer["bgr"] = len(mesh.process(image[:, :, ::-1].copy(), bgr=True))
             answer["detect_conf_th"] = len(faces(detect_conf_th=0.999))
             answer["back"] = len(faces(detect_conf_th=0.5))
-            picture = cv2.GaussianBlur(scene(scale=2.5), (0, 0), 12)
+            image = cv2.GaussianBlur(scene(scale=2.5), (0, 0), 12)
             answer["in doubt"] = len(faces())
             answer["landmarks_conf_th"] = len(faces(landmarks_conf_th=1.0))
             (face,) = faces(require_landmarks=False)
@@ -329,7 +329,7 @@ def test_python_api_with_thresholds_that_change() -> None:
     assert answer["5"] == [[5, 2], [5], [5, 2]]
 
 
-def test_a_picture_on_which_maixpy_fails_is_lost_and_the_next_is_not() -> None:
+def test_a_image_on_which_maixpy_fails_is_lost_and_the_next_is_not() -> None:
     answer = run(
         """
         import maix
@@ -343,7 +343,7 @@ def test_a_picture_on_which_maixpy_fails_is_lost_and_the_next_is_not() -> None:
         maix.nn.YOLO11.detect = fail
         try:
             mesh.process(scene())
-        except PictureError as error:
+        except ImageError as error:
             answer["error"] = str(error)
         answer["next"] = len(mesh.process(scene()))
         """
@@ -511,16 +511,16 @@ def camera(program: str, **knobs: object) -> Any:
     return run(CAMERA + textwrap.dedent(program), **knobs)
 
 
-def test_the_camera_gives_rgb_pictures_with_the_time_they_were_taken(tmp_path: Path) -> None:
+def test_the_camera_gives_rgb_images_with_the_time_they_were_taken(tmp_path: Path) -> None:
     log = tmp_path / "captures"
     red = tmp_path / "red.npy"
     np.save(red, np.full((480, 640, 3), (200, 20, 10), np.uint8))
     answer = camera(
         """
-        taken = list(islice(source.pictures(), 40))
-        answer["shapes"] = [list(shape) for shape in {item.picture.shape for item in taken}]
+        taken = list(islice(source.images(), 40))
+        answer["shapes"] = [list(shape) for shape in {item.pixels.shape for item in taken}]
         # All are kept until here: none lies in memory that is another's by now.
-        answer["pixels"] = [item.picture[240, 320].tolist() for item in taken]
+        answer["pixels"] = [item.pixels[240, 320].tolist() for item in taken]
         answer["bgr"] = taken[0].bgr[240, 320].tolist()
         answer["is bgr"] = taken[0].is_bgr
         answer["taken at"] = [item.taken_at for item in taken]
@@ -528,7 +528,7 @@ def test_the_camera_gives_rgb_pictures_with_the_time_they_were_taken(tmp_path: P
         source.close()
         answer["notices"] = notices
         """,
-        PICTURES=red,
+        IMAGES=red,
         CAPTURE_LOG=log,
     )
     assert answer["shapes"] == [[480, 640, 3]]
@@ -544,8 +544,8 @@ def test_the_camera_gives_rgb_pictures_with_the_time_they_were_taken(tmp_path: P
     assert np.diff(answer["taken at"]).mean() == pytest.approx(1 / 30, rel=0.1)
 
 
-def test_other_threads_run_while_the_camera_has_no_picture() -> None:
-    """MaixPy keeps the interpreter lock while a read waits, here 0.5 s for each picture."""
+def test_other_threads_run_while_the_camera_has_no_image() -> None:
+    """MaixPy keeps the interpreter lock while a read waits, here 0.5 s for each image."""
     answer = camera(
         """
         gaps = []
@@ -561,14 +561,14 @@ def test_other_threads_run_while_the_camera_has_no_picture() -> None:
         done = threading.Event()
         thread = threading.Thread(target=tick)
         thread.start()
-        answer["pictures"] = len(list(islice(source.pictures(), 3)))
+        answer["images"] = len(list(islice(source.images(), 3)))
         done.set()
         thread.join()
         answer["long gaps"] = sum(gap > 0.25 for gap in gaps)
         """,
         FPS=2,
     )
-    assert answer == {"pictures": 3, "long gaps": 0}
+    assert answer == {"images": 3, "long gaps": 0}
 
 
 def test_closing_the_camera_from_another_thread_ends_it_at_once() -> None:
@@ -580,16 +580,16 @@ def test_closing_the_camera_from_another_thread_ends_it_at_once() -> None:
 
         closed_at = []
         threading.Timer(0.5, close).start()
-        answer["pictures"] = sum(1 for _ in source.pictures())
+        answer["images"] = sum(1 for _ in source.images())
         answer["after"] = time.monotonic() - closed_at[0]
         time.sleep(0.2)
         answer["open"] = source._camera.is_opened()
-        answer["again"] = sum(1 for _ in source.pictures())
+        answer["again"] = sum(1 for _ in source.images())
         source.close()
         answer["still open"] = source._camera.is_opened()
         """
     )
-    assert answer["pictures"] > 5
+    assert answer["images"] > 5
     assert answer["after"] < 0.2
     assert (answer["open"], answer["again"], answer["still open"]) == (False, 0, False)
 
@@ -597,20 +597,20 @@ def test_closing_the_camera_from_another_thread_ends_it_at_once() -> None:
 def test_a_single_timeout_of_the_camera_is_nothing_to_report() -> None:
     answer = camera(
         """
-        answer["pictures"] = len(list(islice(source.pictures(), 20)))
+        answer["images"] = len(list(islice(source.images(), 20)))
         answer["notices"] = notices
         """,
         CAMERA_FAILS_AT="0,5,12",
     )
-    assert answer == {"pictures": 20, "notices": []}
+    assert answer == {"images": 20, "notices": []}
 
 
-#: The camera's `read` for a while, in the middle of its pictures.
+#: The camera's `read` for a while, in the middle of its images.
 STALLS = {
-    "no picture": ("return None", "has given no picture for 0."),
+    "no image": ("return None", "has given no image for 0."),
     "errors": (
         'raise RuntimeError("Value is NULL: camera read failed\\n")',
-        "gives no picture (Value is NULL: camera read failed)",
+        "gives no image (Value is NULL: camera read failed)",
     ),
 }
 
@@ -621,9 +621,9 @@ def test_a_camera_that_stalls_is_reported_once_and_once_when_it_is_back(how: str
     answer = camera(
         f"""
         original = maix.camera.Camera.read
-        pictures = source.pictures()
+        images = source.images()
         for _ in range(2):
-            answer.setdefault("before", []).append(len(list(islice(pictures, 5))))
+            answer.setdefault("before", []).append(len(list(islice(images, 5))))
             stalled_at = time.monotonic()
 
             def stalled(self, block=True, block_ms=-1):
@@ -633,7 +633,7 @@ def test_a_camera_that_stalls_is_reported_once_and_once_when_it_is_back(how: str
                 return original(self, block, block_ms)
 
             maix.camera.Camera.read = stalled
-        answer["after"] = len(list(islice(pictures, 5)))
+        answer["after"] = len(list(islice(images, 5)))
         answer["notices"] = notices
         """
     )
@@ -642,7 +642,7 @@ def test_a_camera_that_stalls_is_reported_once_and_once_when_it_is_back(how: str
     texts = [text for text, _ in answer["notices"]]
     assert [warning for _, warning in answer["notices"]] == [True, False] * 2, texts
     assert all(text.startswith(f"source 'maix' {words}") for text in texts[::2]), texts
-    assert all("gives pictures again, after 1." in text for text in texts[1::2]), texts
+    assert all("gives images again, after 1." in text for text in texts[1::2]), texts
 
 
 def test_a_camera_that_cannot_be_opened_is_one_clear_line() -> None:
@@ -675,8 +675,8 @@ def test_camera_and_backend_together() -> None:
         """
         with FaceMesh(backend="maix") as mesh:
             answer = [
-                len(mesh.process(item.picture, item.taken_at, bgr=item.is_bgr))
-                for item in islice(source.pictures(), 5)
+                len(mesh.process(item.pixels, item.taken_at, bgr=item.is_bgr))
+                for item in islice(source.images(), 5)
             ]
         """
     )

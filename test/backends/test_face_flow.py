@@ -9,13 +9,13 @@ import pytest
 from maix_facemesh_ros import Face, FaceMesh
 from maix_facemesh_ros.backends.onnx import flow as face_flow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 
 #: A camera's noise, in grey levels.
 NOISE = 2.0
 
 INTERVAL = 5
-#: Pictures until the ROI of a new face has settled.
+#: Images until the ROI of a new face has settled.
 SETTLING = 8
 
 
@@ -33,32 +33,30 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return count
 
 
-def noisy(picture: Picture, count: int) -> list[Picture]:
+def noisy(image: Pixels, count: int) -> list[Pixels]:
     random = np.random.default_rng(0)
     return [
-        np.clip(picture + random.normal(0, NOISE, picture.shape), 0, 255).astype(np.uint8)
+        np.clip(image + random.normal(0, NOISE, image.shape), 0, 255).astype(np.uint8)
         for _ in range(count)
     ]
 
 
 def moved(
-    picture: Picture, shift: tuple[float, float], degrees: float = 0.0, growth: float = 1.0
-) -> Picture:
-    """Return the picture shifted, turned around its middle and enlarged."""
-    height, width = picture.shape[:2]
+    image: Pixels, shift: tuple[float, float], degrees: float = 0.0, growth: float = 1.0
+) -> Pixels:
+    """Return the image shifted, turned around its middle and enlarged."""
+    height, width = image.shape[:2]
     motion = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, growth)
     motion = np.asarray(motion) + np.array([(0, 0, shift[0]), (0, 0, shift[1])])
-    return np.asarray(cv2.warpAffine(picture, motion, (width, height)), np.uint8)
+    return np.asarray(cv2.warpAffine(image, motion, (width, height)), np.uint8)
 
 
-def follow(pictures: list[Picture], interval: int = INTERVAL, *, bgr: bool = False) -> list[Face]:
-    """Return the only face of each picture."""
+def follow(images: list[Pixels], interval: int = INTERVAL, *, bgr: bool = False) -> list[Face]:
+    """Return the only face of each image."""
     with FaceMesh(
         tracking=True, max_face_num=1, smoothing="off", landmarks_interval=interval
     ) as mesh:
-        found = [
-            mesh.process(picture, number / 30, bgr=bgr) for number, picture in enumerate(pictures)
-        ]
+        found = [mesh.process(image, number / 30, bgr=bgr) for number, image in enumerate(images)]
     return [face for (face,) in found]
 
 
@@ -69,24 +67,24 @@ def distances(faces: list[Face], others: list[Face]) -> FloatArray:
     return np.asarray(np.linalg.norm(points - other, axis=2) / eyes[:, np.newaxis])
 
 
-def test_a_still_face_keeps_its_landmarks(astronaut: Picture, runs: list[int]) -> None:
-    pictures = noisy(astronaut, 30)
-    full = follow(pictures, interval=1)
-    assert runs[0] == len(pictures)
+def test_a_still_face_keeps_its_landmarks(astronaut: Pixels, runs: list[int]) -> None:
+    images = noisy(astronaut, 30)
+    full = follow(images, interval=1)
+    assert runs[0] == len(images)
     runs[0] = 0
-    kept = follow(pictures)
-    assert runs[0] <= SETTLING + (len(pictures) - SETTLING) / INTERVAL + 1
+    kept = follow(images)
+    assert runs[0] <= SETTLING + (len(images) - SETTLING) / INTERVAL + 1
     assert distances(kept, full).mean() < 0.002
     assert distances(kept, full).max() < 0.02
     assert kept[-1].points is not kept[-2].points
 
 
-def test_landmarks_move_along_with_the_face(astronaut: Picture, runs: list[int]) -> None:
+def test_landmarks_move_along_with_the_face(astronaut: Pixels, runs: list[int]) -> None:
     steps = [0] * SETTLING + list(range(1, 16))
-    pictures = [moved(astronaut, (2.0 * n, -1.0 * n), 0.5 * n, 1 + 0.005 * n) for n in steps]
-    full = follow(pictures, interval=1)
+    images = [moved(astronaut, (2.0 * n, -1.0 * n), 0.5 * n, 1 + 0.005 * n) for n in steps]
+    full = follow(images, interval=1)
     runs[0] = 0
-    carried = follow(pictures)
+    carried = follow(images)
     assert runs[0] <= SETTLING + 5
     gaps = distances(carried, full)
     assert gaps.mean() < 0.004
@@ -96,11 +94,11 @@ def test_landmarks_move_along_with_the_face(astronaut: Picture, runs: list[int])
     depths = [np.ptp(face.points_z) for face in (carried[-1], full[-1], full[0])]
     assert depths[0] == pytest.approx(depths[1], rel=0.02)
     assert depths[1] > 1.03 * depths[2]
-    assert [face.id for face in carried] == [1] * len(pictures)
+    assert [face.id for face in carried] == [1] * len(images)
     assert all(face.landmarks_score > 0.5 for face in carried)
 
 
-def test_an_eye_that_closes_is_looked_at_at_once(astronaut: Picture, runs: list[int]) -> None:
+def test_an_eye_that_closes_is_looked_at_at_once(astronaut: Pixels, runs: list[int]) -> None:
     still = [astronaut] * SETTLING
     face = follow(still, interval=100)[-1]
     eye = face.points[[33, 133, 159, 145]].astype(int)
@@ -123,29 +121,29 @@ def test_an_eye_that_closes_is_looked_at_at_once(astronaut: Picture, runs: list[
     runs[0] = 0
     follow(still, interval=100)
     without = runs[0]
-    for picture in (closed, open_mouth):
+    for image in (closed, open_mouth):
         runs[0] = 0
-        follow([*still, picture], interval=100)
+        follow([*still, image], interval=100)
         assert runs[0] == without + 1
     runs[0] = 0
     follow([*still, astronaut], interval=100)
     assert runs[0] == without
 
 
-def test_a_face_that_has_gone_is_not_carried_on(astronaut: Picture) -> None:
+def test_a_face_that_has_gone_is_not_carried_on(astronaut: Pixels) -> None:
     grey = np.full_like(astronaut, 128)
     noise = np.random.default_rng(0).integers(0, 255, astronaut.shape, np.uint8)
     elsewhere = np.roll(astronaut, (100, 150), (0, 1))
-    for picture in (np.zeros_like(astronaut), grey, noise):
+    for image in (np.zeros_like(astronaut), grey, noise):
         with FaceMesh(tracking=True, max_face_num=1, landmarks_interval=100) as mesh:
             for _ in range(SETTLING):
                 assert len(mesh.process(astronaut)) == 1
-            assert mesh.process(picture) == []
+            assert mesh.process(image) == []
     full, carried = (follow([astronaut] * SETTLING + [elsewhere], n)[-1] for n in (1, 100))
     np.testing.assert_array_equal(carried.points, full.points)
 
 
-def test_a_new_stream_begins_with_the_network(astronaut: Picture, runs: list[int]) -> None:
+def test_a_new_stream_begins_with_the_network(astronaut: Pixels, runs: list[int]) -> None:
     mesh = FaceMesh(tracking=True, max_face_num=1, landmarks_interval=100)
     for _ in range(SETTLING):
         mesh.process(astronaut)
@@ -157,28 +155,28 @@ def test_a_new_stream_begins_with_the_network(astronaut: Picture, runs: list[int
     assert runs[0] == 1
 
 
-def test_a_picture_of_another_size_is_looked_at(astronaut: Picture) -> None:
+def test_a_image_of_another_size_is_looked_at(astronaut: Pixels) -> None:
     mesh = FaceMesh(tracking=True, max_face_num=1, landmarks_interval=100)
-    for picture in (*[astronaut] * SETTLING, astronaut[:300], astronaut[:, :300]):
-        assert len(mesh.process(picture)) == 1
+    for image in (*[astronaut] * SETTLING, astronaut[:300], astronaut[:, :300]):
+        assert len(mesh.process(image)) == 1
 
 
-def test_order_of_the_channels_makes_no_difference(astronaut: Picture) -> None:
-    pictures = [moved(astronaut, (float(n), 0.0)) for n in range(12)]
-    rgb = follow(pictures)
-    bgr = follow([np.ascontiguousarray(picture[:, :, ::-1]) for picture in pictures], bgr=True)
-    views = follow([picture[:, :, ::-1] for picture in pictures], bgr=True)
+def test_order_of_the_channels_makes_no_difference(astronaut: Pixels) -> None:
+    images = [moved(astronaut, (float(n), 0.0)) for n in range(12)]
+    rgb = follow(images)
+    bgr = follow([np.ascontiguousarray(image[:, :, ::-1]) for image in images], bgr=True)
+    views = follow([image[:, :, ::-1] for image in images], bgr=True)
     for face, other, view in zip(rgb, bgr, views, strict=True):
         np.testing.assert_array_equal(face.points, other.points)
         np.testing.assert_array_equal(face.points, view.points)
 
 
 @pytest.mark.parametrize("scale", [0.1, 0.25, 3.0])
-def test_small_large_and_cut_off_faces(astronaut: Picture, scale: float) -> None:
-    """Whatever cannot be followed is looked at; a large one is looked at in a smaller picture."""
-    picture = np.asarray(cv2.resize(astronaut, None, fx=scale, fy=scale), np.uint8)
-    cut_off = np.ascontiguousarray(picture[:, int(225 * scale) :])
-    for shown in (picture, cut_off):
+def test_small_large_and_cut_off_faces(astronaut: Pixels, scale: float) -> None:
+    """Whatever cannot be followed is looked at; a large one is looked at in a smaller image."""
+    image = np.asarray(cv2.resize(astronaut, None, fx=scale, fy=scale), np.uint8)
+    cut_off = np.ascontiguousarray(image[:, int(225 * scale) :])
+    for shown in (image, cut_off):
         meshes = [
             FaceMesh(tracking=True, max_face_num=1, smoothing="off", landmarks_interval=interval)
             for interval in (1, 3)
@@ -191,8 +189,8 @@ def test_small_large_and_cut_off_faces(astronaut: Picture, scale: float) -> None
                 assert distances(carried, full).mean() < 0.02
 
 
-def test_several_faces_are_carried_each_by_itself(astronaut: Picture, runs: list[int]) -> None:
-    pictures = [
+def test_several_faces_are_carried_each_by_itself(astronaut: Pixels, runs: list[int]) -> None:
+    images = [
         np.hstack([moved(astronaut, (float(n), 0.0)), moved(astronaut, (0.0, -1.5 * n))])
         for n in [0] * SETTLING + list(range(1, 13))
     ]
@@ -200,19 +198,19 @@ def test_several_faces_are_carried_each_by_itself(astronaut: Picture, runs: list
         FaceMesh(tracking=True, max_face_num=2, smoothing="off", landmarks_interval=interval)
         for interval in (1, INTERVAL)
     ]
-    for picture in pictures:
-        full, carried = (sorted(mesh.process(picture), key=lambda face: face.id) for mesh in meshes)
+    for image in images:
+        full, carried = (sorted(mesh.process(image), key=lambda face: face.id) for mesh in meshes)
         assert [face.id for face in full] == [face.id for face in carried] == [1, 2]
         assert distances(carried, full).mean() < 0.01
-    assert runs[0] < 2 * len(pictures) * 1.7
+    assert runs[0] < 2 * len(images) * 1.7
 
 
-def test_with_1_nothing_is_remembered(astronaut: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_1_nothing_is_remembered(astronaut: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(face_flow.FaceFlow, "__init__", lambda *_, **__: pytest.fail("made"))
     follow([astronaut] * 3, interval=1)
 
 
-def test_the_interval_can_be_changed_between_pictures(astronaut: Picture, runs: list[int]) -> None:
+def test_the_interval_can_be_changed_between_images(astronaut: Pixels, runs: list[int]) -> None:
     mesh = FaceMesh(tracking=True, max_face_num=1)
     for interval, expected in ((1, 10), (100, 0), (1, 10)):
         mesh.change(landmarks_interval=interval)

@@ -55,7 +55,7 @@ DECLARED: dict[str, dict[str, tuple[str, ...]]] = {
     "backends/maix/__init__.py": {"self._maix": (MAIX,)},
     "backends/maix/camera.py": {"self._maix": (MAIX,), "image": ("image.Image",)},
     "maixcam_app/main.py": {
-        "picture": ("image.Image",),
+        "image": ("image.Image",),
         "self._camera": ("camera.Camera",),
         "self._display": ("display.Display",),
     },
@@ -64,7 +64,7 @@ DECLARED: dict[str, dict[str, tuple[str, ...]]] = {
         "getattr(maix.nn, detector.class_name)": ("class nn.YOLOv8", "class nn.YOLO11"),
         "self._detector": ("nn.YOLOv8", "nn.YOLO11"),
         "self._landmarks": ("nn.FaceLandmarks",),
-        "picture": ("image.Image",),
+        "image": ("image.Image",),
         "found": ("nn.Object",),
     },
 }
@@ -373,12 +373,12 @@ class App:
 
     def run(self):
         while not app.need_exit():
-            picture = camera_of_it.read(block=False)
-            for found in detector.detect(picture, conf_th=0.5, sort=1):
-                crop = self._landmarks.crop_image(picture, found.x, found.y, 1, 2, found.points)
+            image = camera_of_it.read(block=False)
+            for found in detector.detect(image, conf_th=0.5, sort=1):
+                crop = self._landmarks.crop_image(image, found.x, found.y, 1, 2, found.points)
                 if result := self._landmarks.detect(crop, 0.5, True, True):
                     print(result.points_z, f"{device.device_name()}", time.ticks_us())
-            jpeg = picture.to_jpeg(80).to_bytes()
+            jpeg = image.to_jpeg(80).to_bytes()
             time.sleep_ms(5)
 """
 
@@ -411,7 +411,7 @@ def test_a_right_program_has_no_faults() -> None:
         ("to_bytes()", "to_byte()", "image.Image.to_byte: there is no such name"),
         ("to_jpeg(80)", "to_jpeg(q=80)", "unexpected keyword argument 'q'"),
         ("to_jpeg(80)", "to_jpeg(*[80])", "write its arguments out"),
-        ("camera_of_it = ", "it = ", "picture.to_jpeg: what it belongs to is not known"),
+        ("camera_of_it = ", "it = ", "image.to_jpeg: what it belongs to is not known"),
     ],
 )
 def test_a_wrong_name_or_argument_is_a_fault(right: str, wrong: str, fault: str) -> None:

@@ -15,25 +15,23 @@ CROP = (256, 256)
 
 
 def maix_face(points: FloatArray, points_z: FloatArray, crop: Crop) -> tuple[MaixFace, FloatArray]:
-    """Return what MaixPy makes of landmarks in the crop, and where they are in the picture."""
+    """Return what MaixPy makes of landmarks in the crop, and where they are in the image."""
     scale = crop.side / CROP[0]
     cos, sin = math.cos(crop.angle), math.sin(crop.angle)
     x, y = ((points / CROP[0] - 0.5) * crop.side).T
-    picture = np.stack(
-        [crop.center_x + x * cos - y * sin, crop.center_y + x * sin + y * cos], axis=1
-    )
+    image = np.stack([crop.center_x + x * cos - y * sin, crop.center_y + x * sin + y * cos], axis=1)
     face = MaixFace(
         *(10, 20, 30, 40),
         score=0.75,
         keypoints=[1, 2, 3, 4, 5, 6, -1, -1, 9, 10],
         landmarks_score=0.5,
         crop=crop,
-        points=[int(number) for number in picture.reshape(-1)],
+        points=[int(number) for number in image.reshape(-1)],
         points_rel=[int(number) for number in points.reshape(-1)],
         points_z=[round(float(z)) for z in points_z],
     )
     assert scale > 0
-    return face, picture.astype(np.float32)
+    return face, image.astype(np.float32)
 
 
 def landmarks() -> tuple[FloatArray, FloatArray]:

@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.backends.onnx.network import Network, picture_bytes
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.backends.onnx.network import Network, image_bytes
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.model_files import find_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -68,21 +68,21 @@ def run_app(code: str, **knobs: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def picture_of(maix: Any, pixels: Picture) -> Any:
+def image_of(maix: Any, pixels: Pixels) -> Any:
     return maix.image.cv2image(pixels, bgr=False, copy=True)
 
 
-def stored(name: str) -> Picture:
-    """A picture of the real one, in RGB."""
+def stored(name: str) -> Pixels:
+    """An image of the real one, in RGB."""
     bgr = cv2.imread(str(MAIXPY / name))
     assert bgr is not None, name
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def crop_of_golden(landmarks: Any, picture: Any, case: dict[str, Any]) -> Any:
+def crop_of_golden(landmarks: Any, image: Any, case: dict[str, Any]) -> Any:
     box = (case["x"], case["y"], case["w"], case["h"])
     return landmarks.crop_image(
-        picture, *box, case["points"], case["width"], case["height"], case["scale"]
+        image, *box, case["points"], case["width"], case["height"], case["scale"]
     )
 
 
@@ -90,8 +90,8 @@ def crop_of_golden(landmarks: Any, picture: Any, case: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("case", GOLDEN["crop"], ids=lambda case: str(case["file"]))
-def test_crops_are_those_of_the_real_one(maix: Any, astronaut: Picture, case: Any) -> None:
-    crop = crop_of_golden(maix.nn.FaceLandmarks(), picture_of(maix, astronaut), case)
+def test_crops_are_those_of_the_real_one(maix: Any, astronaut: Pixels, case: Any) -> None:
+    crop = crop_of_golden(maix.nn.FaceLandmarks(), image_of(maix, astronaut), case)
     expected = stored(case["file"])
     same = (maix.image.image2cv(crop, False, False) == expected).all(axis=2).mean()
     print(f"{case['file']}: {same:.4%} of the pixels are the same")
@@ -99,38 +99,38 @@ def test_crops_are_those_of_the_real_one(maix: Any, astronaut: Picture, case: An
 
 
 @pytest.mark.parametrize("case", GOLDEN["draw"], ids=lambda case: str(case["file"]))
-def test_landmarks_are_drawn_as_by_the_real_one(maix: Any, astronaut: Picture, case: Any) -> None:
+def test_landmarks_are_drawn_as_by_the_real_one(maix: Any, astronaut: Pixels, case: Any) -> None:
     points = GOLDEN["points_478"] if case["num"] == 478 else case["points"]
     depths = GOLDEN["z_478"] if case["z"] and case["num"] == 478 else case["z"]
-    picture = picture_of(maix, astronaut)
-    maix.nn.FaceLandmarks().draw_face(picture, points, case["num"], depths, *case["radius"])
-    drawn = maix.image.image2cv(picture, False, False)
+    image = image_of(maix, astronaut)
+    maix.nn.FaceLandmarks().draw_face(image, points, case["num"], depths, *case["radius"])
+    drawn = maix.image.image2cv(image, False, False)
     np.testing.assert_array_equal(drawn, stored(case["file"]))
 
 
 def test_a_lowest_depth_that_stands_first_is_overlooked(maix: Any) -> None:
-    # No picture of the real one has it; these are the numbers of its source on x86.
-    picture = maix.image.Image(100, 50, bg=maix.image.COLOR_RED)
-    maix.nn.FaceLandmarks().draw_face(picture, [20, 30, 50, 30, 80, 30], 3, [-4, 8, 0])
-    pixels = maix.image.image2cv(picture, False, False)
+    # No image of the real one has it; these are the numbers of its source on x86.
+    image = maix.image.Image(100, 50, bg=maix.image.COLOR_RED)
+    maix.nn.FaceLandmarks().draw_face(image, [20, 30, 50, 30, 80, 30], 3, [-4, 8, 0])
+    pixels = maix.image.image2cv(image, False, False)
     assert pixels[30, [20, 50, 80], 0].tolist() == [-127 & 0xFF, 255, 0]
 
 
 def test_equal_depths_are_drawn_black_and_a_single_one_white(maix: Any) -> None:
     landmarks = maix.nn.FaceLandmarks()
     for points, depths, grey in (([20, 30, 50, 30], [7, 7], 0), ([20, 30], [-5], 255)):
-        picture = maix.image.Image(100, 50, bg=maix.image.COLOR_RED)
-        landmarks.draw_face(picture, points, len(depths), depths)
-        assert maix.image.image2cv(picture)[30, 20].tolist() == [grey] * 3
+        image = maix.image.Image(100, 50, bg=maix.image.COLOR_RED)
+        landmarks.draw_face(image, points, len(depths), depths)
+        assert maix.image.image2cv(image)[30, 20].tolist() == [grey] * 3
 
 
 def test_draw_face_refuses_what_the_real_one_refuses(maix: Any) -> None:
-    picture, landmarks = maix.image.Image(100, 50), maix.nn.FaceLandmarks()
+    image, landmarks = maix.image.Image(100, 50), maix.nn.FaceLandmarks()
     for points, number in (([], 0), ([1, 2, 3], 1), ([1, 2], 2)):
         with pytest.raises(RuntimeError, match="keypoints size must > 0"):
-            landmarks.draw_face(picture, points, number)
+            landmarks.draw_face(image, points, number)
     with pytest.raises(RuntimeError, match="num must <= points_z size"):
-        landmarks.draw_face(picture, [1, 2, 3, 4], 2, [5])
+        landmarks.draw_face(image, [1, 2, 3, 4], 2, [5])
 
 
 # Names and signatures.
@@ -242,21 +242,21 @@ def detector(maix: Any) -> Any:
     return maix.nn.YOLOv8(model=DETECTOR_MODEL, dual_buff=False)
 
 
-def fitted(maix: Any, pixels: Picture, width: int, height: int) -> Any:
-    picture = picture_of(maix, pixels)
-    return picture.resize(width, height, maix.image.Fit.FIT_CONTAIN, maix.image.ResizeMethod.AREA)
+def fitted(maix: Any, pixels: Pixels, width: int, height: int) -> Any:
+    image = image_of(maix, pixels)
+    return image.resize(width, height, maix.image.Fit.FIT_CONTAIN, maix.image.ResizeMethod.AREA)
 
 
-def crop_of_first(landmarks: Any, picture: Any, face: Any) -> Any:
-    return landmarks.crop_image(picture, face.x, face.y, face.w, face.h, face.points)
+def crop_of_first(landmarks: Any, image: Any, face: Any) -> Any:
+    return landmarks.crop_image(image, face.x, face.y, face.w, face.h, face.points)
 
 
 @pytest.mark.parametrize("size", [(320, 224), (640, 480), (512, 512)])
 def test_the_astronaut_is_found(
-    maix: Any, detector: Any, landmarks: Any, astronaut: Picture, size: tuple[int, int]
+    maix: Any, detector: Any, landmarks: Any, astronaut: Pixels, size: tuple[int, int]
 ) -> None:
-    picture = fitted(maix, astronaut, *size)
-    (face,) = detector.detect(picture, conf_th=0.5, iou_th=0.45, sort=1)
+    image = fitted(maix, astronaut, *size)
+    (face,) = detector.detect(image, conf_th=0.5, iou_th=0.45, sort=1)
     print(size, face.x, face.y, face.w, face.h, face.score, face.points)
     numbers = [face.x, face.y, face.w, face.h, face.class_id, *face.points]
     assert all(type(number) is int for number in numbers)
@@ -267,7 +267,7 @@ def test_the_astronaut_is_found(
     assert left_eye[0] < nose[0] < right_eye[0]
     assert left_mouth[0] < nose[0] < right_mouth[0]
     assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
-    found = landmarks.detect(crop_of_first(landmarks, picture, face))
+    found = landmarks.detect(crop_of_first(landmarks, image, face))
     assert found.valid
     assert found.score > 0.9
     # The tip of the nose and the corners of the mouth.
@@ -283,15 +283,15 @@ def test_the_astronaut_is_found(
 
 
 def test_boxes_are_cut_off_and_the_largest_is_first(
-    maix: Any, detector: Any, astronaut: Picture
+    maix: Any, detector: Any, astronaut: Pixels
 ) -> None:
     two = np.zeros((224, 320, 3), np.uint8)
     two[10:90, 10:90] = cv2.resize(astronaut[30:230, 120:320], (80, 80))
     two[:190, 130:] = cv2.resize(astronaut[60:260, 120:320], (190, 190))
-    faces = list(detector.detect(picture_of(maix, two), 0.3, 0.45, sort=1))
+    faces = list(detector.detect(image_of(maix, two), 0.3, 0.45, sort=1))
     assert len(faces) == 2
     assert faces[0].w * faces[0].h > faces[1].w * faces[1].h
-    faces = list(detector.detect(picture_of(maix, two), 0.3, 0.45, sort=-1))
+    faces = list(detector.detect(image_of(maix, two), 0.3, 0.45, sort=-1))
     assert faces[0].w * faces[0].h < faces[1].w * faces[1].h
     for face in faces:
         assert face.x >= 0 and face.y >= 0
@@ -299,29 +299,29 @@ def test_boxes_are_cut_off_and_the_largest_is_first(
 
 
 def test_key_points_that_are_not_certain_are_not_seen(
-    maix: Any, detector: Any, astronaut: Picture
+    maix: Any, detector: Any, astronaut: Pixels
 ) -> None:
     (face,) = detector.detect(fitted(maix, astronaut, 320, 224), keypoint_th=1.0)
     assert face.points == [-1] * 10
-    # In a picture of another size, the real one scales the -1 as well.
+    # In an image of another size, the real one scales the -1 as well.
     (face,) = detector.detect(fitted(maix, astronaut, 640, 448), keypoint_th=1.0)
     assert face.points == [-2] * 10
 
 
-def test_an_eye_that_is_not_seen(maix: Any, detector: Any, astronaut: Picture, knob: Any) -> None:
-    pictures = [fitted(maix, astronaut, *size) for size in ((320, 224), (640, 448))]
+def test_an_eye_that_is_not_seen(maix: Any, detector: Any, astronaut: Pixels, knob: Any) -> None:
+    images = [fitted(maix, astronaut, *size) for size in ((320, 224), (640, 448))]
     for value, expected in (("1", [-1, -1]), ("moved", [-2, -2])):
         knob("UNSEEN_EYE", value)
-        (small,), (large,) = (detector.detect(picture) for picture in pictures)
+        (small,), (large,) = (detector.detect(image) for image in images)
         assert small.points[:2] == [-1, -1]
         assert large.points[:2] == expected
         assert min(large.points[2:]) > 0
 
 
-def test_dual_buff_gives_the_faces_of_the_picture_before(maix: Any, astronaut: Picture) -> None:
+def test_dual_buff_gives_the_faces_of_the_image_before(maix: Any, astronaut: Pixels) -> None:
     detector = maix.nn.YOLOv8(DETECTOR_MODEL)
     face, nothing = fitted(maix, astronaut, 320, 224), maix.image.Image(320, 224)
-    counts = [len(detector.detect(picture)) for picture in (face, nothing, face, face)]
+    counts = [len(detector.detect(image)) for image in (face, nothing, face, face)]
     assert counts == [0, 1, 0, 1]
 
 
@@ -337,12 +337,12 @@ def test_detect_takes_its_own_format_only(maix: Any, detector: Any, landmarks: A
 
 
 def test_landmarks_are_those_of_the_packages_network(
-    maix: Any, landmarks: Any, astronaut: Picture
+    maix: Any, landmarks: Any, astronaut: Pixels
 ) -> None:
-    crop = crop_of_golden(landmarks, picture_of(maix, astronaut), GOLDEN["crop"][1])
+    crop = crop_of_golden(landmarks, image_of(maix, astronaut), GOLDEN["crop"][1])
     pixels = maix.image.image2cv(crop, False, False)
     network = Network(find_model("face_landmarks.onnx"), kind="face_landmarks")
-    raw = network.run(picture_bytes(pixels, bgr=False))[0].reshape(478, 3)
+    raw = network.run(image_bytes(pixels, bgr=False))[0].reshape(478, 3)
     found = landmarks.detect(crop, 0.5, True, True)
     assert all(type(number) is int for number in found.points + found.points_z)
     assert len(found.points) == 4 * 478
@@ -350,7 +350,7 @@ def test_landmarks_are_those_of_the_packages_network(
     depths = np.array(found.points_z)
     assert np.abs(depths + raw[:, 2]).max() <= 0.5
     assert depths[4] > depths[234]  # The tip of the nose is closer than the ear.
-    # The other way round: from the picture into the crop with the arguments of the crop.
+    # The other way round: from the image into the crop with the arguments of the crop.
     absolute = np.array(found.points[: 2 * 478]).reshape(-1, 2)
     golden = np.array(GOLDEN["points_478"]).reshape(-1, 2)
     assert np.abs(absolute - golden).mean() < 4
@@ -362,9 +362,9 @@ def test_depths_are_rounded_as_c_does(maix: Any) -> None:
 
 
 def test_a_crop_is_used_up_by_the_absolute_landmarks(
-    maix: Any, landmarks: Any, astronaut: Picture
+    maix: Any, landmarks: Any, astronaut: Pixels
 ) -> None:
-    crop = crop_of_golden(landmarks, picture_of(maix, astronaut), GOLDEN["crop"][0])
+    crop = crop_of_golden(landmarks, image_of(maix, astronaut), GOLDEN["crop"][0])
     relative = landmarks.detect(crop, 0.5, False, True).points
     assert len(relative) == 2 * 478
     both = landmarks.detect(crop, 0.5, True, True).points  # The relative ones had left it there.
@@ -378,7 +378,7 @@ def test_a_crop_is_used_up_by_the_absolute_landmarks(
 
 
 def test_landmarks_of_no_face_are_zeros_at_full_length(
-    maix: Any, landmarks: Any, astronaut: Picture
+    maix: Any, landmarks: Any, astronaut: Pixels
 ) -> None:
     black = maix.image.Image(256, 256)
     for flags, length in (((True, False), 2), ((False, True), 2), ((True, True), 4)):
@@ -387,7 +387,7 @@ def test_landmarks_of_no_face_are_zeros_at_full_length(
         assert found.score < 0.5
         assert found.points == [0] * (length * 478)
         assert found.points_z == [0] * 478
-    crop = crop_of_golden(landmarks, picture_of(maix, astronaut), GOLDEN["crop"][0])
+    crop = crop_of_golden(landmarks, image_of(maix, astronaut), GOLDEN["crop"][0])
     assert not landmarks.detect(crop, 1.1).valid
     first = landmarks.detect(crop).points  # What is not valid leaves the crop in use.
     assert first != landmarks.detect(crop).points
@@ -411,10 +411,10 @@ def test_lists_of_results_are_copies(maix: Any) -> None:
 
 
 def test_numbers_of_a_crop_are_whole(maix: Any, landmarks: Any) -> None:
-    picture = maix.image.Image(100, 100)
+    image = maix.image.Image(100, 100)
     for arguments in ((1.0, 2, 3, 4, [1, 2, 3, 4]), (1, 2, 3, 4, [1.0, 2, 3, 4])):
         with pytest.raises(TypeError):
-            landmarks.crop_image(picture, *arguments)
+            landmarks.crop_image(image, *arguments)
 
 
 def test_models_that_are_missing_or_of_another_kind(maix: Any, tmp_path: Path, knob: Any) -> None:
@@ -453,10 +453,10 @@ def test_what_crashes_the_real_one_ends_the_process(crash: str) -> None:
     assert "the real one ends the process" in finished.stderr
 
 
-# Pictures.
+# Images.
 
 
-def test_pictures_share_memory_only_without_a_copy(maix: Any, astronaut: Picture) -> None:
+def test_images_share_memory_only_without_a_copy(maix: Any, astronaut: Pixels) -> None:
     pixels = astronaut.copy()
     shared = maix.image.cv2image(pixels, bgr=False, copy=False)
     view = maix.image.image2cv(shared, ensure_bgr=True, copy=False)
@@ -471,23 +471,23 @@ def test_pictures_share_memory_only_without_a_copy(maix: Any, astronaut: Picture
         maix.image.cv2image(pixels.astype(np.float32))
 
 
-def test_formats_and_bytes(maix: Any, astronaut: Picture, tmp_path: Path) -> None:
-    picture, image = picture_of(maix, astronaut), maix.image
-    assert picture.data_size() == len(picture.to_bytes()) == 512 * 512 * 3
-    back = image.from_bytes(512, 512, image.FMT_RGB888, picture.to_bytes())
-    assert back.to_bytes() == picture.to_bytes()
-    bgr = picture.to_format(image.FMT_BGR888)
-    assert bgr.to_bytes()[:3] == picture.to_bytes()[2::-1]
-    nv21 = picture.to_format(image.FMT_YVU420SP)
+def test_formats_and_bytes(maix: Any, astronaut: Pixels, tmp_path: Path) -> None:
+    pixels, image = image_of(maix, astronaut), maix.image
+    assert pixels.data_size() == len(pixels.to_bytes()) == 512 * 512 * 3
+    back = image.from_bytes(512, 512, image.FMT_RGB888, pixels.to_bytes())
+    assert back.to_bytes() == pixels.to_bytes()
+    bgr = pixels.to_format(image.FMT_BGR888)
+    assert bgr.to_bytes()[:3] == pixels.to_bytes()[2::-1]
+    nv21 = pixels.to_format(image.FMT_YVU420SP)
     assert nv21.data_size() == 512 * 512 * 3 // 2
     assert image.image2cv(nv21, False, False).shape == (512, 512, 1)
     restored = image.image2cv(nv21.to_format(image.FMT_RGB888), False).astype(int)
     assert np.abs(restored - astronaut).mean() < 6
-    assert image.image2cv(picture.to_format(image.FMT_GRAYSCALE), False).shape == (512, 512, 1)
-    small, large = picture.to_jpeg(51), picture.to_jpeg(95)
+    assert image.image2cv(pixels.to_format(image.FMT_GRAYSCALE), False).shape == (512, 512, 1)
+    small, large = pixels.to_jpeg(51), pixels.to_jpeg(95)
     assert small.format() == image.FMT_JPEG
     assert small.data_size() < large.data_size() == len(large.to_bytes())
-    file = tmp_path / "picture.jpg"
+    file = tmp_path / "pixels.jpg"
     file.write_bytes(large.to_bytes())
     loaded = image.image2cv(image.load(str(file)), False).astype(int)
     assert np.abs(loaded - astronaut).mean() < 6
@@ -507,11 +507,11 @@ def test_resizing_keeps_the_aspect_if_asked(maix: Any) -> None:
 
 def test_drawing(maix: Any) -> None:
     image = maix.image
-    picture = image.Image(100, 60)
-    assert picture.draw_rect(10, 10, 20, 10, image.COLOR_RED, -1) is picture
-    picture.draw_circle(60, 30, 3, image.COLOR_BLUE, -1)
-    picture.draw_string(2, 40, "478", image.COLOR_WHITE)
-    pixels = image.image2cv(picture, False)
+    pixels = image.Image(100, 60)
+    assert pixels.draw_rect(10, 10, 20, 10, image.COLOR_RED, -1) is pixels
+    pixels.draw_circle(60, 30, 3, image.COLOR_BLUE, -1)
+    pixels.draw_string(2, 40, "478", image.COLOR_WHITE)
+    pixels = image.image2cv(pixels, False)
     assert pixels[15, 15].tolist() == [255, 0, 0]
     assert pixels[30, 60].tolist() == [0, 0, 255]
     assert pixels[40:].any() and not pixels[:10].any()
@@ -605,7 +605,7 @@ def test_camera_keeps_its_pace_and_its_log(maix: Any, tmp_path: Path, knob: Any)
     assert all(abs(int(ns) / 1e9 - at) < 0.02 for (_, ns), at in zip(lines, times, strict=True))
 
 
-def test_camera_keeps_one_old_picture_only(maix: Any, knob: Any) -> None:
+def test_camera_keeps_one_old_image_only(maix: Any, knob: Any) -> None:
     knob("FPS", 4)
     camera = maix.camera.Camera(64, 48)
     time.sleep(0.6)
@@ -629,24 +629,24 @@ def test_camera_fails_when_told(tmp_path: Path) -> None:
     finished = run_app(
         "from maix import camera\ncam = camera.Camera(64, 48)\n"
         "for _ in range(4):\n"
-        "    try:\n        cam.read()\n        print('picture')\n"
+        "    try:\n        cam.read()\n        print('image')\n"
         "    except RuntimeError as error:\n        print(repr(error))\n",
         CAMERA_FAILS_AT="1,2",
         CAPTURE_LOG=log,
     )
     failure = "RuntimeError(': Value is NULL: camera read failed\\n\\n')"
-    assert finished.stdout.splitlines()[1:] == ["picture", failure, failure, "picture"]
+    assert finished.stdout.splitlines()[1:] == ["image", failure, failure, "image"]
     assert [line.split()[0] for line in log.read_text().splitlines()] == ["0", "3"]
 
 
-def test_camera_shows_pictures_in_a_loop(tmp_path: Path) -> None:
+def test_camera_shows_images_in_a_loop(tmp_path: Path) -> None:
     for value in (50, 100):
         cv2.imwrite(str(tmp_path / f"{value}.png"), np.full((48, 64, 3), value, np.uint8))
     np.save(tmp_path / "200.npy", np.full((2, 48, 64, 3), 200, np.uint8))
     finished = run_app(
         "from maix import camera, image\ncam = camera.Camera(64, 48, image.FMT_BGR888, fps=100)\n"
         "print(*[cam.read().to_bytes()[0] for _ in range(6)])",
-        PICTURES=tmp_path,
+        IMAGES=tmp_path,
     )
     assert finished.stdout.splitlines()[1] == "100 200 200 50 100 200"
 
@@ -654,7 +654,7 @@ def test_camera_shows_pictures_in_a_loop(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("knobs", "calls"),
     [
-        ({"NPU_MS": 200}, "detector.detect(picture)"),
+        ({"NPU_MS": 200}, "detector.detect(image)"),
         ({"FPS": 4}, "cam.read()"),
         ({"FPS": 4, "CAMERA_HOLDS_LOCK": 0}, "cam.read()"),
     ],
@@ -664,8 +664,8 @@ def test_other_threads_wait(knobs: dict[str, object], calls: str) -> None:
         "import threading, time as host\n"
         "from maix import camera, image, nn\n"
         f"detector = nn.YOLOv8({DETECTOR_MODEL!r}, dual_buff=False)\n"
-        "picture = image.Image(320, 224)\n"
-        "detector.detect(picture)\n"
+        "image = image.Image(320, 224)\n"
+        "detector.detect(image)\n"
         "steps, running = [], True\n"
         "def step():\n"
         "    while running:\n        steps.append(host.monotonic())\n        host.sleep(0.005)\n"
@@ -703,13 +703,13 @@ def test_the_clock(maix: Any, knob: Any) -> None:
     assert time.monotonic() - started >= 0.06
 
 
-def test_the_screen(maix: Any, astronaut: Picture, tmp_path: Path, knob: Any) -> None:
+def test_the_screen(maix: Any, astronaut: Pixels, tmp_path: Path, knob: Any) -> None:
     log = tmp_path / "screen"
     knob("SCREEN_LOG", log)
     screen = maix.display.Display()
     assert (screen.width(), screen.height()) == (552, 368)
     for _ in range(3):
-        screen.show(picture_of(maix, astronaut))
+        screen.show(image_of(maix, astronaut))
     assert log.read_text().split() == ["0", "1", "2"]
     shown = cv2.imread(str(log.with_suffix(".png")))
     assert shown is not None

@@ -500,10 +500,10 @@ def test_pings_without_reading_do_not_pile_up(device: Device) -> None:
     with LinkPeer(device.port, receive_buffer=4096) as peer:
         peer.enter(TOKEN)
         assert eventually(lambda: device.hosts)
-        picture = link.JpegPicture(1, 1, bytes(4 << 20))
-        peer.send(link.encode_settings(link.Settings(picture_rate=30.0)))
-        assert eventually(device.picture_due)
-        device.publish_picture(picture)
+        image = link.JpegImage(1, 1, bytes(4 << 20))
+        peer.send(link.encode_settings(link.Settings(image_rate=30.0)))
+        assert eventually(device.image_due)
+        device.publish_image(image)
         assert eventually(device.waiting_bytes)
         tracemalloc.start()
         for number in range(20_000):
@@ -512,9 +512,9 @@ def test_pings_without_reading_do_not_pile_up(device: Device) -> None:
         grown = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         assert grown < 300_000
-        assert peer.read_next(link.Kind.PICTURE)
+        assert peer.read_next(link.Kind.IMAGE)
         last = -1
-        # One that waited behind the picture, the newest.
+        # One that waited behind the image, the newest.
         while last < 19_999:
             last = link.decode_pong(peer.read_next(link.Kind.PONG)).sent
         assert device.hosts
@@ -536,11 +536,11 @@ def publish_for(device: Device, count: int, interval: float) -> list[float]:
 
 
 class Reader(threading.Thread):
-    """Reads all that comes to a host, and notes the numbers of faces and pictures."""
+    """Reads all that comes to a host, and notes the numbers of faces and images."""
 
     def __init__(self, peer: LinkPeer) -> None:
         super().__init__(daemon=True)
-        self.numbers: dict[link.Kind, list[int]] = {link.Kind.FACES: [], link.Kind.PICTURE: []}
+        self.numbers: dict[link.Kind, list[int]] = {link.Kind.FACES: [], link.Kind.IMAGE: []}
         self._peer = peer
         self.start()
 
@@ -617,21 +617,21 @@ def test_a_host_at_its_own_pace_gets_frames_in_order(device: Device) -> None:
         assert len(reader.numbers[link.Kind.FACES]) > 100
 
 
-def test_faces_come_before_the_picture_they_were_found_in(device: Device) -> None:
+def test_faces_come_before_the_image_they_were_found_in(device: Device) -> None:
     with LinkPeer(device.port) as peer:
         peer.enter(TOKEN)
-        peer.send(link.encode_settings(link.Settings(picture_rate=1000.0)))
-        assert eventually(device.picture_due)
+        peer.send(link.encode_settings(link.Settings(image_rate=1000.0)))
+        assert eventually(device.image_due)
         for number in range(1, 30):
             jpeg = bytes([number]) * 100_000
             device.publish(some_faces(number))
-            device.publish_picture(link.JpegPicture(number, 1_000_000 + number, jpeg))
+            device.publish_image(link.JpegImage(number, 1_000_000 + number, jpeg))
             assert link.decode_faces(peer.read_next(link.Kind.FACES)).number == number
-            picture = link.decode_picture(peer.read_next(link.Kind.PICTURE))
-            assert picture == (number, 1_000_000 + number, jpeg)
+            image = link.decode_image(peer.read_next(link.Kind.IMAGE))
+            assert image == (number, 1_000_000 + number, jpeg)
 
 
-# Pictures
+# Images
 
 
 class HandClock:
@@ -644,9 +644,7 @@ class HandClock:
         return self.now
 
 
-def test_each_host_gets_pictures_at_its_rate(
-    device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_host_gets_images_at_its_rate(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     hand_clock = HandClock()
     monkeypatch.setattr(face_server, "monotonic", hand_clock)
     wishes = ((5.0, 60), (20.0, 90), (0.0, 100))
@@ -657,19 +655,19 @@ def test_each_host_gets_pictures_at_its_rate(
         peer.keep_pinging()
         peer.send(link.encode_settings(link.Settings(maix_face.Thresholds(), *wish)))
         readers.append(Reader(peer))
-    # From two hosts, each with its first picture due.
+    # From two hosts, each with its first image due.
     assert eventually(lambda: len(device._due_hosts()) == 2)
     qualities = []
     for number in range(100):
-        qualities.append(device.picture_due())
+        qualities.append(device.image_due())
         if qualities[-1]:
-            device.publish_picture(link.JpegPicture(number, number, b"jpeg"))
+            device.publish_image(link.JpegImage(number, number, b"jpeg"))
             time.sleep(0.01)
         hand_clock.now += 0.02
-    assert eventually(lambda: readers[1].numbers[link.Kind.PICTURE][-1:])
-    counts = [len(reader.numbers[link.Kind.PICTURE]) for reader in readers]
-    print(f"pictures in two seconds: {counts}")
-    # A picture is lost where this machine took more than 10 ms to send it.
+    assert eventually(lambda: readers[1].numbers[link.Kind.IMAGE][-1:])
+    counts = [len(reader.numbers[link.Kind.IMAGE]) for reader in readers]
+    print(f"images in two seconds: {counts}")
+    # An image is lost where this machine took more than 10 ms to send it.
     assert 5 <= counts[0] <= 11
     assert 20 <= counts[1] <= 42
     assert counts[2] == 0
@@ -680,37 +678,37 @@ def test_each_host_gets_pictures_at_its_rate(
 
 
 @pytest.mark.parametrize("rate", [1.0, 10.0, 25.0, 29.97, 30.0, 60.0])
-def test_an_uneven_camera_costs_no_pictures(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_uneven_camera_costs_no_images(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
     hand_clock = HandClock()
     monkeypatch.setattr(face_server, "monotonic", hand_clock)
-    pictures = face_server._PictureRate(link.Settings(picture_rate=rate))
+    images = face_server._ImageRate(link.Settings(image_rate=rate))
     count = 0
     for number in range(300):
         hand_clock.now = 1000.0 + number / 30 + 0.008 * (number * 7 % 5 - 2) / 2
-        if pictures.due():
+        if images.due():
             count += 1
-            pictures.taken()
+            images.taken()
     assert abs(count - 10 * min(rate, 30)) <= 2
 
 
 def test_a_rate_that_starts_late_makes_up_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     hand_clock = HandClock()
     monkeypatch.setattr(face_server, "monotonic", hand_clock)
-    pictures = face_server._PictureRate(link.Settings(picture_rate=1.0))
-    pictures.taken()
+    images = face_server._ImageRate(link.Settings(image_rate=1.0))
+    images.taken()
     hand_clock.now += 60
-    assert pictures.due()
-    pictures.taken()
-    assert not pictures.due()
+    assert images.due()
+    images.taken()
+    assert not images.due()
 
 
-def test_a_picture_too_large_for_the_link_is_left_out(device: Device) -> None:
+def test_a_image_too_large_for_the_link_is_left_out(device: Device) -> None:
     with LinkPeer(device.port) as peer:
         peer.enter(TOKEN)
         peer.keep_pinging()
-        peer.send(link.encode_settings(link.Settings(picture_rate=30.0)))
-        assert eventually(device.picture_due)
-        device.publish_picture(link.JpegPicture(1, 1, bytes(link.LARGEST[link.Kind.PICTURE])))
+        peer.send(link.encode_settings(link.Settings(image_rate=30.0)))
+        assert eventually(device.image_due)
+        device.publish_image(link.JpegImage(1, 1, bytes(link.LARGEST[link.Kind.IMAGE])))
         assert eventually(lambda: device.says("too large"))
         device.publish(some_faces(2))
         assert link.decode_faces(peer.read_next(link.Kind.FACES)).number == 2
@@ -773,8 +771,8 @@ def test_stopping_hangs_up_on_all_and_frees_the_port(make: Callable[..., Device]
         assert gets_in(again)
     # Nothing of this ends anything.
     device.publish(some_faces(1))
-    device.publish_picture(link.JpegPicture(1, 1, b""))
-    assert device.picture_due() == 0
+    device.publish_image(link.JpegImage(1, 1, b""))
+    assert device.image_due() == 0
     assert device.hosts == ()
     device.stop()
 
@@ -855,13 +853,13 @@ def test_tls_carries_the_same(
     for _ in range(5):
         with LinkPeer(device.port, tls=tls[1]) as peer:
             peer.enter(TOKEN)
-            peer.send(link.encode_settings(link.Settings(picture_rate=1000.0)))
-            assert eventually(device.picture_due)
+            peer.send(link.encode_settings(link.Settings(image_rate=1000.0)))
+            assert eventually(device.image_due)
             jpeg = os.urandom(1 << 20)
             device.publish(some_faces(5))
-            device.publish_picture(link.JpegPicture(5, 5, jpeg))
+            device.publish_image(link.JpegImage(5, 5, jpeg))
             assert link.decode_faces(peer.read_next(link.Kind.FACES)).number == 5
-            assert link.decode_picture(peer.read_next(link.Kind.PICTURE)).jpeg == jpeg
+            assert link.decode_image(peer.read_next(link.Kind.IMAGE)).jpeg == jpeg
             peer.send(link.encode_ping(3))
             assert link.decode_pong(peer.read_next(link.Kind.PONG)).sent == 3
         assert eventually(lambda: device.connections() == 0)

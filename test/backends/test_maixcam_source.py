@@ -44,7 +44,7 @@ class Host:
     def __init__(self, port: int | str, **parameters: Any) -> None:
         self.notices: list[tuple[float, SourceNotice]] = []
         self.frames: list[FaceFrame] = []
-        self.pictures: list[JpegFrame] = []
+        self.images: list[JpegFrame] = []
         self.error: SourceError | None = None
         #: Seconds that it takes for each frame.
         self.slow = 0.0
@@ -66,7 +66,7 @@ class Host:
                 if isinstance(frame, FaceFrame):
                     self.frames.append(frame)
                 else:
-                    self.pictures.append(frame)
+                    self.images.append(frame)
                 time.sleep(self.slow)
         except SourceError as error:
             self.error = error
@@ -164,21 +164,21 @@ def test_two_hosts_get_what_each_of_them_wants(host: Callable[..., Host]) -> Non
         assert (len(face.points), len(face.points_z), face.landmarks_score) == (0, 0, 0.75)
 
 
-def test_pictures_come_as_they_are_and_at_the_time_of_their_faces(
+def test_images_come_as_they_are_and_at_the_time_of_their_faces(
     host: Callable[..., Host],
 ) -> None:
     with SteadyDevice() as device:
         received = host(device.port, maixcam_jpeg=True, maixcam_jpeg_rate=20.0)
-        eventually(lambda: len(received.pictures) >= 10)
-        assert {picture.jpeg for picture in received.pictures} == {JPEG}
+        eventually(lambda: len(received.images) >= 10)
+        assert {image.jpeg for image in received.images} == {JPEG}
         faces_at = {frame.taken_at for frame in received.frames}
-        pictures_at = [picture.taken_at for picture in received.pictures]
-        assert sum(at in faces_at for at in pictures_at) >= len(pictures_at) - 2
+        images_at = [image.taken_at for image in received.images]
+        assert sum(at in faces_at for at in images_at) >= len(images_at) - 2
         received.change(maixcam_jpeg=False)
         time.sleep(0.3)
-        count = len(received.pictures)
+        count = len(received.images)
         time.sleep(0.3)
-        assert len(received.pictures) == count
+        assert len(received.images) == count
 
 
 def test_who_is_slow_gets_the_latest(host: Callable[..., Host]) -> None:
@@ -400,7 +400,7 @@ def test_a_device_that_restarts_100_times_is_found_each_time(host: Callable[...,
 def test_a_connection_that_is_cut_at_any_byte_loses_nothing_else(
     host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At every byte of the handshake, of a PONG, of faces and of a picture, over TCP."""
+    """At every byte of the handshake, of a PONG, of faces and of an image, over TCP."""
     monkeypatch.setattr(source_module, "WAITS", (0.0,))
     monkeypatch.setattr(connection, "FIRST_PING_INTERVAL", 0.0005)
     cuts = iter(range(10**9))
@@ -434,7 +434,7 @@ def test_a_connection_that_is_cut_at_any_byte_loses_nothing_else(
             ],
         )
         end.send(link.encode_faces(frame))
-        end.send(link.encode_picture(link.JpegPicture(7, now, JPEG)))
+        end.send(link.encode_image(link.JpegImage(7, now, JPEG)))
         lengths.append(sum(map(len, whole)))
         done.set()
         end.wait_until_left()
@@ -444,12 +444,12 @@ def test_a_connection_that_is_cut_at_any_byte_loses_nothing_else(
             device.port, require_landmarks=False, maixcam_jpeg=True, landmarks_conf_th=0.5
         )
         eventually(done.is_set, patience=60.0)
-        eventually(lambda: received.pictures)
+        eventually(lambda: received.images)
         assert device.connections == lengths[0] + 1
-    # Those that were cut in the picture had sent whole faces before.
-    picture = 5 + 12 + len(JPEG)
-    assert len(received.pictures) == 1
-    assert 1 <= len(received.frames) <= picture + 1
+    # Those that were cut in the image had sent whole faces before.
+    image = 5 + 12 + len(JPEG)
+    assert len(received.images) == 1
+    assert 1 <= len(received.frames) <= image + 1
 
 
 def test_a_cancellation_that_is_lost_does_not_keep_the_link_alive(
@@ -822,7 +822,7 @@ def test_tls_with_the_right_certificate(
     certificate, key = certificates["device"]
     with SteadyDevice(tls=face_server.tls_context(str(certificate), str(key))) as device:
         received = host(device.port, maixcam_certificate=str(certificate), maixcam_jpeg=True)
-        eventually(lambda: len(received.frames) > 20 and received.pictures)
+        eventually(lambda: len(received.frames) > 20 and received.images)
         assert received.source.facts["encrypted"] == "yes"
         errors = [abs(f.taken_at - device.taken_at[f.width - FIRST_WIDTH]) for f in received.frames]
         assert max(errors) < 5e-3

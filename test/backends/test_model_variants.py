@@ -14,7 +14,7 @@ from maix_facemesh_ros import BackendError, FaceMesh
 from maix_facemesh_ros.backends.onnx import variants as model_variants
 from maix_facemesh_ros.backends.onnx.network import PROVIDERS, writes_blocks
 from maix_facemesh_ros.backends.onnx.variants import VARIANTS, channels_in_group, model_file
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.model_files import find_model
 from maix_facemesh_ros.parameters import FaceMeshParameters, parameters_of
 
@@ -78,7 +78,7 @@ def test_onnxruntime_is_asked_whether_it_groups_channels(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("avx_512", [False, True])
 def test_faces_are_the_same_with_every_variant(
-    monkeypatch: pytest.MonkeyPatch, astronaut: Picture, avx_512: bool
+    monkeypatch: pytest.MonkeyPatch, astronaut: Pixels, avx_512: bool
 ) -> None:
     with FaceMesh(detector="short_range") as mesh:
         (expected,) = mesh.process(astronaut)

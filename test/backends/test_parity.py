@@ -19,20 +19,20 @@ import numpy.typing as npt
 import pytest
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from scenes import MEDIAPIPE
 
-PICTURES = ("astronaut", "single_face", "multi_face")
+IMAGES = ("astronaut", "single_face", "multi_face")
 
-# Finds the faces of the pictures in one file and writes their landmarks into another.
+# Finds the faces of the images in one file and writes their landmarks into another.
 FIND_LANDMARKS = """
 import sys
 import cv2, numpy
 from maix_facemesh_ros import FaceMesh
 
-pictures = numpy.load(sys.argv[1])
+images = numpy.load(sys.argv[1])
 with FaceMesh(detector="short_range", pose=True, assumed_field_of_view=60.0) as mesh:
-    found = {name: mesh.process(pictures[name]) for name in pictures}
+    found = {name: mesh.process(images[name]) for name in images}
 assert all(face.pose is not None for faces in found.values() for face in faces)
 landmarks = {
     name: [numpy.column_stack([face.points, face.points_z]) for face in faces]
@@ -56,7 +56,7 @@ def answer(name: str) -> dict[str, npt.NDArray[np.float64]]:
         return dict(file)
 
 
-def load(name: str, astronaut: Picture, fetched: Path) -> Picture:
+def load(name: str, astronaut: Pixels, fetched: Path) -> Pixels:
     if name == "astronaut":
         return astronaut
     bgr = cv2.imread(str(fetched / f"{name}.jpg"))
@@ -91,14 +91,14 @@ def expected_faces(name: str) -> list[npt.NDArray[np.float64]]:
     return [in_pixels(landmarks, file["size"]) for landmarks in file["landmarks"]]
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_picture(name: str, request: pytest.FixtureRequest, astronaut: Picture) -> None:
+@pytest.mark.parametrize("name", IMAGES)
+def test_image(name: str, request: pytest.FixtureRequest, astronaut: Pixels) -> None:
     folder = Path() if name == "astronaut" else request.getfixturevalue("fetched")
-    picture = load(name, astronaut, folder)
+    image = load(name, astronaut, folder)
     expected, blendshapes = expected_faces(name), answer(name)["blendshapes"]
 
     with FaceMesh(detector="short_range", blendshapes=True) as mesh:
-        faces = mesh.process(picture)
+        faces = mesh.process(image)
 
     found = [nearest_answer(face.points, expected) for face in faces]
     assert sorted(found) == list(range(len(expected)))
@@ -144,14 +144,14 @@ def test_video_differs_without_smoothing(fetched: Path) -> None:
     assert np.mean([frame.mean for frame in frames]) > 0.3
 
 
-def test_opencv_5(astronaut: Picture, fetched: Path, opencv_5: Path, tmp_path: Path) -> None:
+def test_opencv_5(astronaut: Pixels, fetched: Path, opencv_5: Path, tmp_path: Path) -> None:
     """OpenCV 5 warps differently, which must not be seen in the landmarks; it finds poses too."""
-    pictures, landmarks = tmp_path / "pictures.npz", tmp_path / "landmarks.npz"
-    arrays: dict[str, Any] = {name: load(name, astronaut, fetched) for name in PICTURES}
-    np.savez(pictures, **arrays)
+    images, landmarks = tmp_path / "images.npz", tmp_path / "landmarks.npz"
+    arrays: dict[str, Any] = {name: load(name, astronaut, fetched) for name in IMAGES}
+    np.savez(images, **arrays)
     path = [str(opencv_5), *filter(None, [os.environ.get("PYTHONPATH")])]
     subprocess.run(
-        [sys.executable, "-c", FIND_LANDMARKS, str(pictures), str(landmarks)],
+        [sys.executable, "-c", FIND_LANDMARKS, str(images), str(landmarks)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         check=True,
         timeout=120,
@@ -160,7 +160,7 @@ def test_opencv_5(astronaut: Picture, fetched: Path, opencv_5: Path, tmp_path: P
     means = []
     with np.load(landmarks) as found:
         assert str(found["opencv"]).startswith("5.")
-        for name in PICTURES:
+        for name in IMAGES:
             expected = expected_faces(name)
             assert len(found[name]) == len(expected)
             for face in found[name]:

@@ -18,18 +18,18 @@ from maix_facemesh_ros.backends.onnx.roi import (
     roi_from_detection,
     roi_from_landmarks,
 )
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 
 LEVEL_EYES = np.array([[30, 40], [50, 40]], np.float32)
 BOX = (20.0, 30.0, 40.0, 60.0)
 
 
-def ramp(width: int = 200, height: int = 120) -> Picture:
+def ramp(width: int = 200, height: int = 120) -> Pixels:
     """Red tells x, green tells y, blue is 0."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[:, :, 0] = np.arange(width)
-    picture[:, :, 1] = np.arange(height)[:, np.newaxis]
-    return picture
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, :, 0] = np.arange(width)
+    image[:, :, 1] = np.arange(height)[:, np.newaxis]
+    return image
 
 
 def landmarks_at(low: tuple[float, float], high: tuple[float, float]) -> FloatArray:
@@ -93,10 +93,10 @@ def test_rois_of_landmarks_that_differ_by_noise_are_the_same() -> None:
     assert max(map(rois.count, rois)) > 10
 
 
-def test_crop_of_an_upright_roi_is_that_part_of_the_picture() -> None:
-    picture = ramp()
-    face = crop(picture, Roi(50, 40, 20, 10, 0.0), (20, 10), cv2.BORDER_CONSTANT)
-    np.testing.assert_array_equal(face, picture[35:45, 40:60])
+def test_crop_of_an_upright_roi_is_that_part_of_the_image() -> None:
+    image = ramp()
+    face = crop(image, Roi(50, 40, 20, 10, 0.0), (20, 10), cv2.BORDER_CONSTANT)
+    np.testing.assert_array_equal(face, image[35:45, 40:60])
 
 
 def test_crop_scales_without_a_shift_by_half_a_pixel() -> None:
@@ -106,27 +106,27 @@ def test_crop_scales_without_a_shift_by_half_a_pixel() -> None:
 
 
 def test_crop_turns_the_face_upright() -> None:
-    # A face rolled by 90 degrees: its right is the picture's down.
+    # A face rolled by 90 degrees: its right is the image's down.
     face = crop(ramp(), Roi(50, 40, 20, 20, math.pi / 2), (20, 20), cv2.BORDER_CONSTANT)
-    # The crop's x axis runs along the picture's y, and its y axis against the picture's x.
+    # The crop's x axis runs along the image's y, and its y axis against the image's x.
     np.testing.assert_array_equal(face[5, :, 1], np.arange(30, 50))
     np.testing.assert_array_equal(face[:, 5, 0], np.arange(60, 40, -1))
 
 
 def test_border_of_a_crop_over_the_edge() -> None:
-    picture = np.full((20, 20, 3), 200, np.uint8)
+    image = np.full((20, 20, 3), 200, np.uint8)
     roi = Roi(0, 0, 20, 20, 0.0)
-    black = crop(picture, roi, (20, 20), cv2.BORDER_CONSTANT)
-    repeated = crop(picture, roi, (20, 20), cv2.BORDER_REPLICATE)
+    black = crop(image, roi, (20, 20), cv2.BORDER_CONSTANT)
+    repeated = crop(image, roi, (20, 20), cv2.BORDER_REPLICATE)
     assert (black[:9, :9] == 0).all()
     assert (black[10:, 10:] == 200).all()
     assert (repeated == 200).all()
 
 
-def test_crop_leaves_the_picture_as_it_is() -> None:
-    picture = ramp()
-    crop(picture, Roi(50, 40, 20, 10, 0.3), (20, 10), cv2.BORDER_CONSTANT)
-    np.testing.assert_array_equal(picture, ramp())
+def test_crop_leaves_the_image_as_it_is() -> None:
+    image = ramp()
+    crop(image, Roi(50, 40, 20, 10, 0.3), (20, 10), cv2.BORDER_CONSTANT)
+    np.testing.assert_array_equal(image, ramp())
 
 
 @pytest.mark.parametrize("degrees", [0, 25, -70, 160])
@@ -139,7 +139,7 @@ def test_projection_is_the_way_back_from_the_crop(degrees: float) -> None:
 
     points, _ = project_landmarks(landmarks, size, roi, (200, 120))
 
-    # The picture's colour says where each pixel of the crop was, to half a level and 1/32 pixel.
+    # The image's colour says where each pixel of the crop was, to half a level and 1/32 pixel.
     np.testing.assert_allclose(points, face[v, u, :2], atol=0.55)
 
 

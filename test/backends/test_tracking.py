@@ -13,31 +13,29 @@ from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from scenes import distance, paste_head, plain, scene
 
 LEFT, RIGHT = (150, 180, 90.0), (480, 180, 100.0)
 
 
 class Looks:
-    """Counts the pictures that the detector looks at."""
+    """Counts the images that the detector looks at."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         detect = FullRangeDetector.detect
 
-        def counting(
-            detector: FullRangeDetector, picture: Picture, **options: Any
-        ) -> list[Detection]:
+        def counting(detector: FullRangeDetector, image: Pixels, **options: Any) -> list[Detection]:
             self.count += 1
-            return detect(detector, picture, **options)
+            return detect(detector, image, **options)
 
         monkeypatch.setattr(FullRangeDetector, "detect", counting)
 
-    def during(self, mesh: FaceMesh, picture: Picture) -> bool:
-        """Process a picture; return whether the detector looked at it."""
+    def during(self, mesh: FaceMesh, image: Pixels) -> bool:
+        """Process an image; return whether the detector looked at it."""
         before = self.count
-        mesh.process(picture)
+        mesh.process(image)
         return self.count > before
 
 
@@ -47,12 +45,12 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
 
 
 @pytest.fixture(scope="module")
-def one_face(astronaut: Picture) -> Picture:
+def one_face(astronaut: Pixels) -> Pixels:
     return scene(astronaut, LEFT)
 
 
 @pytest.fixture(scope="module")
-def two_faces(astronaut: Picture) -> Picture:
+def two_faces(astronaut: Pixels) -> Pixels:
     return scene(astronaut, LEFT, RIGHT)
 
 
@@ -77,27 +75,27 @@ def ids(faces: list[Face]) -> list[int]:
 
 
 def test_faces_are_numbered_from_1_and_keep_their_numbers(
-    mesh: FaceMesh, two_faces: Picture
+    mesh: FaceMesh, two_faces: Pixels
 ) -> None:
     for _ in range(4):
         assert ids(mesh.process(two_faces)) == [1, 2]  # the largest is first
 
 
 def test_moving_and_growing_face_is_followed(
-    mesh_of_one: FaceMesh, astronaut: Picture, looks: Looks
+    mesh_of_one: FaceMesh, astronaut: Pixels, looks: Looks
 ) -> None:
     for step in range(25):
-        picture = plain()
+        image = plain()
         center, width = (120 + 12 * step, 150 + 2 * step), 60.0 * 1.03**step
-        expected = paste_head(picture, astronaut, center, width)
-        (face,) = mesh_of_one.process(picture)
+        expected = paste_head(image, astronaut, center, width)
+        (face,) = mesh_of_one.process(image)
         assert face.id == 1
         assert distance(face.points, expected) < 0.04
     assert looks.count == 1
 
 
 def test_numbers_stay_with_their_faces_when_the_order_changes(
-    mesh: FaceMesh, astronaut: Picture
+    mesh: FaceMesh, astronaut: Pixels
 ) -> None:
     first = mesh.process(scene(astronaut, (150, 180, 80.0), (480, 180, 90.0)))
     assert ids(first) == [1, 2]
@@ -107,7 +105,7 @@ def test_numbers_stay_with_their_faces_when_the_order_changes(
     assert faces[0].points[:, 0].mean() < 320
 
 
-def test_new_face_gets_a_new_number(mesh: FaceMesh, one_face: Picture, two_faces: Picture) -> None:
+def test_new_face_gets_a_new_number(mesh: FaceMesh, one_face: Pixels, two_faces: Pixels) -> None:
     assert ids(mesh.process(one_face)) == [1]
     answers = [ids(mesh.process(two_faces)) for _ in range(mesh.parameters.detect_interval)]
     assert answers[-1] == [2, 1]  # the new face is the larger one
@@ -115,7 +113,7 @@ def test_new_face_gets_a_new_number(mesh: FaceMesh, one_face: Picture, two_faces
 
 
 def test_face_that_went_for_long_comes_back_with_a_new_number(
-    mesh: FaceMesh, one_face: Picture
+    mesh: FaceMesh, one_face: Pixels
 ) -> None:
     assert ids(mesh.process(one_face, 1.0)) == [1]
     assert mesh.process(plain(), 1.1) == []
@@ -124,7 +122,7 @@ def test_face_that_went_for_long_comes_back_with_a_new_number(
     assert ids(mesh.process(one_face, 2.0)) == [2]
 
 
-def test_without_tracking_each_picture_stands_alone(looks: Looks, one_face: Picture) -> None:
+def test_without_tracking_each_image_stands_alone(looks: Looks, one_face: Pixels) -> None:
     with FaceMesh(max_face_num=1) as mesh:
         first, second = mesh.process(one_face, 0.0), mesh.process(one_face, 1.0)
     assert ids(first) == ids(second) == [0]
@@ -133,16 +131,16 @@ def test_without_tracking_each_picture_stands_alone(looks: Looks, one_face: Pict
 
 
 def test_two_tracks_that_end_in_one_face_become_one(
-    mesh: FaceMesh, two_faces: Picture, monkeypatch: pytest.MonkeyPatch
+    mesh: FaceMesh, two_faces: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find_landmarks = FaceLandmarksNetwork.find
     regions: list[Roi] = []
 
     def find_the_first(
-        network: FaceLandmarksNetwork, picture: Picture, roi: Roi, *, bgr: bool
+        network: FaceLandmarksNetwork, image: Pixels, roi: Roi, *, bgr: bool
     ) -> FaceLandmarks:
         regions.append(roi)
-        return find_landmarks(network, picture, regions[0], bgr=bgr)
+        return find_landmarks(network, image, regions[0], bgr=bgr)
 
     assert ids(mesh.process(two_faces)) == [1, 2]
     monkeypatch.setattr(FaceLandmarksNetwork, "find", find_the_first)
@@ -153,35 +151,33 @@ def test_two_tracks_that_end_in_one_face_become_one(
 
 
 def test_detector_rests_while_all_faces_are_tracked(
-    mesh_of_one: FaceMesh, one_face: Picture, looks: Looks
+    mesh_of_one: FaceMesh, one_face: Pixels, looks: Looks
 ) -> None:
     assert [looks.during(mesh_of_one, one_face) for _ in range(12)] == [True] + 11 * [False]
 
 
-def test_detector_looks_for_more_faces_at_its_interval(looks: Looks, one_face: Picture) -> None:
+def test_detector_looks_for_more_faces_at_its_interval(looks: Looks, one_face: Pixels) -> None:
     with FaceMesh(tracking=True, max_face_num=2, detect_interval=4) as mesh:
         looked = [looks.during(mesh, one_face) for _ in range(9)]
     assert looked == [True, False, False, False, True, False, False, False, True]
 
 
-def test_detector_looks_at_every_picture_without_a_face(
-    mesh_of_one: FaceMesh, looks: Looks
-) -> None:
+def test_detector_looks_at_every_image_without_a_face(mesh_of_one: FaceMesh, looks: Looks) -> None:
     assert all(looks.during(mesh_of_one, plain()) for _ in range(5))
 
 
-def test_face_that_jumps_is_found_again_in_the_same_picture(
-    mesh_of_one: FaceMesh, astronaut: Picture
+def test_face_that_jumps_is_found_again_in_the_same_image(
+    mesh_of_one: FaceMesh, astronaut: Pixels
 ) -> None:
     mesh_of_one.process(scene(astronaut, LEFT))
-    picture = plain()
-    expected = paste_head(picture, astronaut, RIGHT[:2], RIGHT[2])
-    (face,) = mesh_of_one.process(picture)
+    image = plain()
+    expected = paste_head(image, astronaut, RIGHT[:2], RIGHT[2])
+    (face,) = mesh_of_one.process(image)
     assert distance(face.points, expected) < 0.04
 
 
-def test_one_of_two_faces_that_jumps_is_found_again_in_the_same_picture(
-    astronaut: Picture, looks: Looks
+def test_one_of_two_faces_that_jumps_is_found_again_in_the_same_image(
+    astronaut: Pixels, looks: Looks
 ) -> None:
     with FaceMesh(tracking=True, max_face_num=3, detect_interval=100) as mesh:
         mesh.process(scene(astronaut, (120, 180, 80.0), (350, 180, 70.0)))
@@ -191,9 +187,9 @@ def test_one_of_two_faces_that_jumps_is_found_again_in_the_same_picture(
 
 
 def test_face_without_landmarks_is_given_beside_one_that_is_tracked(
-    astronaut: Picture, face_in_doubt: Picture, looks: Looks
+    astronaut: Pixels, face_in_doubt: Pixels, looks: Looks
 ) -> None:
-    picture = np.hstack([face_in_doubt, astronaut])
+    image = np.hstack([face_in_doubt, astronaut])
     with FaceMesh(
         tracking=True,
         max_face_num=3,
@@ -203,21 +199,21 @@ def test_face_without_landmarks_is_given_beside_one_that_is_tracked(
         require_landmarks=False,
     ) as mesh:
         for _ in range(3):
-            assert sorted(ids(mesh.process(picture))) == [1, 2]
+            assert sorted(ids(mesh.process(image))) == [1, 2]
     assert looks.count == 3
 
 
 def test_look_brings_score_and_key_points_up_to_date(
-    astronaut: Picture, monkeypatch: pytest.MonkeyPatch
+    astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     regions = []
     find_landmarks = FaceLandmarksNetwork.find
 
     def counting(
-        network: FaceLandmarksNetwork, picture: Picture, roi: Roi, *, bgr: bool
+        network: FaceLandmarksNetwork, image: Pixels, roi: Roi, *, bgr: bool
     ) -> FaceLandmarks:
         regions.append(roi)
-        return find_landmarks(network, picture, roi, bgr=bgr)
+        return find_landmarks(network, image, roi, bgr=bgr)
 
     monkeypatch.setattr(FaceLandmarksNetwork, "find", counting)
     with FaceMesh(tracking=True, detect_interval=1) as mesh:
@@ -231,7 +227,7 @@ def test_look_brings_score_and_key_points_up_to_date(
     assert len(regions) == 2
 
 
-def test_score_and_box_between_two_looks(mesh_of_one: FaceMesh, one_face: Picture) -> None:
+def test_score_and_box_between_two_looks(mesh_of_one: FaceMesh, one_face: Pixels) -> None:
     (seen,) = mesh_of_one.process(one_face)
     (followed,) = mesh_of_one.process(one_face)
     assert seen.box_keypoints.shape == (6, 2)
@@ -240,8 +236,8 @@ def test_score_and_box_between_two_looks(mesh_of_one: FaceMesh, one_face: Pictur
     assert followed.box == pytest.approx(bounding_box(followed.points))
 
 
-def test_face_without_landmarks_is_given_in_every_picture(
-    looks: Looks, face_in_doubt: Picture
+def test_face_without_landmarks_is_given_in_every_image(
+    looks: Looks, face_in_doubt: Pixels
 ) -> None:
     with FaceMesh(
         tracking=True, detect_conf_th=0.4, landmarks_conf_th=0.99, require_landmarks=False
@@ -257,7 +253,7 @@ def test_face_without_landmarks_is_given_in_every_picture(
 # Changes while running.
 
 
-def test_lower_face_limit_keeps_the_largest(mesh: FaceMesh, two_faces: Picture) -> None:
+def test_lower_face_limit_keeps_the_largest(mesh: FaceMesh, two_faces: Pixels) -> None:
     mesh.process(two_faces)
     mesh.change(max_face_num=1)
     assert ids(mesh.process(two_faces)) == [1]
@@ -272,7 +268,7 @@ def test_tracking_is_fixed_at_the_start(mesh: FaceMesh) -> None:
         mesh.change(tracking=False)
 
 
-def test_faces_are_followed_whatever_landmarks_are_given(astronaut: Picture, looks: Looks) -> None:
+def test_faces_are_followed_whatever_landmarks_are_given(astronaut: Pixels, looks: Looks) -> None:
     with FaceMesh(
         tracking=True, max_face_num=1, landmarks_abs=False, landmarks_rel=True, landmarks_num=5
     ) as mesh:
@@ -286,66 +282,66 @@ def test_faces_are_followed_whatever_landmarks_are_given(astronaut: Picture, loo
 # Stamps and smoothing.
 
 
-def moving(astronaut: Picture) -> list[Picture]:
+def moving(astronaut: Pixels) -> list[Pixels]:
     return [scene(astronaut, (200 + 4 * step, 180, 90.0)) for step in range(5)]
 
 
-def last_points(pictures: list[Picture], stamps: list[float | None], **parameters: Any) -> Any:
+def last_points(images: list[Pixels], stamps: list[float | None], **parameters: Any) -> Any:
     values = {"tracking": True, "max_face_num": 1, **parameters}
     with FaceMesh(**values) as mesh:
-        for picture, stamp in zip(pictures, stamps, strict=True):
-            (face,) = mesh.process(picture, stamp)
+        for image, stamp in zip(images, stamps, strict=True):
+            (face,) = mesh.process(image, stamp)
     return face.points
 
 
-def test_points_are_smoothed_unless_it_is_off(astronaut: Picture) -> None:
-    pictures = moving(astronaut)
+def test_points_are_smoothed_unless_it_is_off(astronaut: Pixels) -> None:
+    images = moving(astronaut)
     stamps: list[float | None] = [step / 30 for step in range(5)]
-    raw = last_points(pictures, stamps, smoothing="off")
-    smooth = last_points(pictures, stamps)
+    raw = last_points(images, stamps, smoothing="off")
+    smooth = last_points(images, stamps)
     lag = (raw - smooth)[:, 0].mean()
     assert 0.02 < lag < 2.0
 
 
-def test_pictures_without_stamps_count_as_a_thirtieth_apart(astronaut: Picture) -> None:
-    pictures = moving(astronaut)
-    without = last_points(pictures, [None] * 5)
+def test_images_without_stamps_count_as_a_thirtieth_apart(astronaut: Pixels) -> None:
+    images = moving(astronaut)
+    without = last_points(images, [None] * 5)
     np.testing.assert_allclose(
-        without, last_points(pictures, [step / 30 for step in range(5)]), atol=1e-3
+        without, last_points(images, [step / 30 for step in range(5)]), atol=1e-3
     )
     np.testing.assert_allclose(
-        without, last_points(pictures, [100.0, None, None, None, None]), atol=1e-3
+        without, last_points(images, [100.0, None, None, None, None]), atol=1e-3
     )
-    slower = last_points(pictures, [step / 5 for step in range(5)])
+    slower = last_points(images, [step / 5 for step in range(5)])
     assert np.abs(slower - without).max() > 0.01
 
 
-def test_smoothing_can_be_switched_while_running(astronaut: Picture) -> None:
-    pictures = moving(astronaut)
-    raw = last_points(pictures, [None] * 5, smoothing="off")
+def test_smoothing_can_be_switched_while_running(astronaut: Pixels) -> None:
+    images = moving(astronaut)
+    raw = last_points(images, [None] * 5, smoothing="off")
     with FaceMesh(tracking=True, max_face_num=1) as mesh:
-        for picture in pictures[:4]:
-            mesh.process(picture)
+        for image in images[:4]:
+            mesh.process(image)
         mesh.change(smoothing="off")
-        (face,) = mesh.process(pictures[4])
+        (face,) = mesh.process(images[4])
     np.testing.assert_array_equal(face.points, raw)
 
 
-def test_next_roi_comes_from_points_that_are_not_smoothed(astronaut: Picture) -> None:
-    pictures = moving(astronaut)
+def test_next_roi_comes_from_points_that_are_not_smoothed(astronaut: Pixels) -> None:
+    images = moving(astronaut)
     answers = []
     for smoothing in ("one_euro", "off"):
         with FaceMesh(
             tracking=True, max_face_num=1, landmarks_rel=True, smoothing=smoothing
         ) as mesh:
-            for picture in pictures:
-                (face,) = mesh.process(picture)
+            for image in images:
+                (face,) = mesh.process(image)
         answers.append(face.points_rel)
     np.testing.assert_array_equal(answers[0], answers[1])
 
 
 def test_stamp_that_jumps_back_starts_a_new_stream(
-    mesh: FaceMesh, one_face: Picture, looks: Looks
+    mesh: FaceMesh, one_face: Pixels, looks: Looks
 ) -> None:
     assert ids(mesh.process(one_face, 10.0)) == [1]
     assert ids(mesh.process(one_face, 10.1)) == [1]
@@ -355,16 +351,16 @@ def test_stamp_that_jumps_back_starts_a_new_stream(
 
 
 @pytest.mark.parametrize("start", [3.0, 100.0], ids=["back", "forth"])
-def test_after_a_jump_faces_are_those_of_a_new_stream(astronaut: Picture, start: float) -> None:
+def test_after_a_jump_faces_are_those_of_a_new_stream(astronaut: Pixels, start: float) -> None:
     """What was played before, another bag or the same, leaves nothing behind but used ids."""
-    pictures = moving(astronaut)
+    images = moving(astronaut)
     answers = []
-    for before in ([], pictures[:3]):
+    for before in ([], images[:3]):
         with FaceMesh(tracking=True, max_face_num=1) as mesh:
-            for number, picture in enumerate(before):
-                mesh.process(picture, 10.0 + number / 30)
+            for number, image in enumerate(before):
+                mesh.process(image, 10.0 + number / 30)
             answers.append(
-                [mesh.process(picture, start + n / 30)[0] for n, picture in enumerate(pictures)]
+                [mesh.process(image, start + n / 30)[0] for n, image in enumerate(images)]
             )
     for new, after_a_jump in zip(*answers, strict=True):
         assert (new.id, after_a_jump.id) == (1, 2)
@@ -372,33 +368,33 @@ def test_after_a_jump_faces_are_those_of_a_new_stream(astronaut: Picture, start:
         np.testing.assert_array_equal(new.points, after_a_jump.points)
 
 
-def test_a_slow_camera_is_no_jump(mesh: FaceMesh, one_face: Picture, looks: Looks) -> None:
+def test_a_slow_camera_is_no_jump(mesh: FaceMesh, one_face: Pixels, looks: Looks) -> None:
     for stamp in (10.0, 11.0, 12.0):
         assert ids(mesh.process(one_face, stamp)) == [1]
     assert looks.count == 1
 
 
-def test_equal_stamps_go_on_without_smoothing(astronaut: Picture) -> None:
-    pictures = moving(astronaut)
+def test_equal_stamps_go_on_without_smoothing(astronaut: Pixels) -> None:
+    images = moving(astronaut)
     with FaceMesh(tracking=True, max_face_num=1) as mesh:
-        for picture in pictures:
-            (face,) = mesh.process(picture, 1.0)
+        for image in images:
+            (face,) = mesh.process(image, 1.0)
             assert face.id == 1
-    raw = last_points(pictures, [None] * 5, smoothing="off")
+    raw = last_points(images, [None] * 5, smoothing="off")
     np.testing.assert_array_equal(face.points, raw)
 
 
 @pytest.mark.parametrize("stamp", [float("nan"), float("inf"), float("-inf")])
 def test_stamp_that_is_no_time_is_refused_and_changes_nothing(
-    mesh: FaceMesh, one_face: Picture, stamp: float
+    mesh: FaceMesh, one_face: Pixels, stamp: float
 ) -> None:
     mesh.process(one_face, 1.0)
-    with pytest.raises(ValueError, match=r"stamp is -?(nan|inf): give the picture's time"):
+    with pytest.raises(ValueError, match=r"stamp is -?(nan|inf): give the image's time"):
         mesh.process(one_face, stamp)
     assert ids(mesh.process(one_face, 1.1)) == [1]
 
 
-def test_bad_picture_changes_nothing(mesh: FaceMesh, one_face: Picture) -> None:
+def test_bad_image_changes_nothing(mesh: FaceMesh, one_face: Pixels) -> None:
     mesh.process(one_face, 1.0)
     with pytest.raises(ValueError, match="shape"):
         mesh.process(one_face[:, :, 0], 0.0)
@@ -408,9 +404,9 @@ def test_bad_picture_changes_nothing(mesh: FaceMesh, one_face: Picture) -> None:
 # Repetition.
 
 
-def run(pictures: list[Picture], **parameters: Any) -> list[list[Face]]:
+def run(images: list[Pixels], **parameters: Any) -> list[list[Face]]:
     with FaceMesh(tracking=True, **parameters) as mesh:
-        return [mesh.process(picture, step / 30) for step, picture in enumerate(pictures)]
+        return [mesh.process(image, step / 30) for step, image in enumerate(images)]
 
 
 def assert_same(first: list[list[Face]], second: list[list[Face]]) -> None:
@@ -422,16 +418,16 @@ def assert_same(first: list[list[Face]], second: list[list[Face]]) -> None:
             np.testing.assert_array_equal(face.points_z, other.points_z)
 
 
-def test_same_stream_gives_the_same_answers(astronaut: Picture) -> None:
-    pictures = moving(astronaut)
-    assert_same(run(pictures), run(pictures))
+def test_same_stream_gives_the_same_answers(astronaut: Pixels) -> None:
+    images = moving(astronaut)
+    assert_same(run(images), run(images))
 
 
-def test_several_threads_give_the_same_as_one(astronaut: Picture) -> None:
-    pictures = [
+def test_several_threads_give_the_same_as_one(astronaut: Pixels) -> None:
+    images = [
         scene(astronaut, (120 + 4 * step, 180, 90.0), (500, 170 + 3 * step, 70.0))
         for step in range(5)
     ]
-    one = run(pictures, threads=1)
+    one = run(images, threads=1)
     assert [len(faces) for faces in one] == 5 * [2]
-    assert_same(run(pictures, threads=4), one)
+    assert_same(run(images, threads=4), one)

@@ -1,4 +1,4 @@
-"""YOLOv8-face files: all layouts of exports give the faces that are in the picture."""
+"""YOLOv8-face files: all layouts of exports give the faces that are in the image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from blob_networks import (
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.roi import roi_from_detection
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.model_files import ModelError
 
 LAYOUTS = ("decoded", "strides", "maixcam2", "maixcam")
@@ -140,14 +140,14 @@ def _decode(
 
 def detect(
     detector: YoloV8FaceDetector,
-    picture: Picture,
+    image: Pixels,
     bgr: bool = False,
     score_threshold: float = 0.5,
     overlap_threshold: float = 0.45,
     min_face_size: float = 0.05,
 ) -> list[Detection]:
     return detector.detect(
-        picture,
+        image,
         bgr=bgr,
         score_threshold=score_threshold,
         overlap_threshold=overlap_threshold,
@@ -155,7 +155,7 @@ def detect(
     )
 
 
-def black(width: int, height: int) -> Picture:
+def black(width: int, height: int) -> Pixels:
     return np.zeros((height, width, 3), np.uint8)
 
 
@@ -198,17 +198,17 @@ def detector(request: pytest.FixtureRequest, tmp_path: Path) -> YoloV8FaceDetect
 def test_face_is_where_it_is(
     detector: YoloV8FaceDetector, size: tuple[int, int], center: tuple[float, float], side: int
 ) -> None:
-    picture = black(*size)
-    paint_blob(picture, center, side)
-    (face,) = detect(detector, picture)
+    image = black(*size)
+    paint_blob(image, center, side)
+    (face,) = detect(detector, image)
     assert_face(face, center, side)
 
 
 def test_face_moves_with_the_blob(detector: YoloV8FaceDetector) -> None:
     for x in range(300, 334, 3):
-        picture = black(640, 640)
-        paint_blob(picture, (x, 320), 10)
-        (face,) = detect(detector, picture)
+        image = black(640, 640)
+        paint_blob(image, (x, 320), 10)
+        (face,) = detect(detector, image)
         assert_face(face, (x, 320), 10)
 
 
@@ -216,101 +216,101 @@ def test_face_moves_with_the_blob(detector: YoloV8FaceDetector) -> None:
 @pytest.mark.parametrize("size", [(320, 224), (640, 384), (96, 160)])
 def test_any_input_size(tmp_path: Path, layout: str, size: tuple[int, int]) -> None:
     detector = YoloV8FaceDetector(write_network(tmp_path, layout, size))
-    picture = black(640, 400)
+    image = black(640, 400)
     scale = min(size[0] / 640, size[1] / 400)
     side = 2 * round(2.6 / scale)
-    paint_blob(picture, (320, 180), side)
-    (face,) = detect(detector, picture)
+    paint_blob(image, (320, 180), side)
+    (face,) = detect(detector, image)
     assert_face(face, (320, 180), side)
 
 
 @pytest.mark.parametrize("layout", ["strides", "maixcam2", "maixcam"])
-def test_symbolic_dimensions_follow_picture_and_smallest_face(tmp_path: Path, layout: str) -> None:
+def test_symbolic_dimensions_follow_image_and_smallest_face(tmp_path: Path, layout: str) -> None:
     detector = YoloV8FaceDetector(write_network(tmp_path, layout, symbolic=True))
     for width, height in ((1280, 720), (720, 1280), (1280, 720)):
-        picture = black(width, height)
-        paint_blob(picture, (600.5, 400.5), 7)
-        # Seen only with an input near the picture's own size: the network needs 4 pixels.
-        assert detect(detector, picture, min_face_size=16 / 320) == []
-        (face,) = detect(detector, picture, min_face_size=16 / width)
+        image = black(width, height)
+        paint_blob(image, (600.5, 400.5), 7)
+        # Seen only with an input near the image's own size: the network needs 4 pixels.
+        assert detect(detector, image, min_face_size=16 / 320) == []
+        (face,) = detect(detector, image, min_face_size=16 / width)
         assert_face(face, (600.5, 400.5), 7)
 
 
 def test_several_faces_come_most_confident_first(detector: YoloV8FaceDetector) -> None:
-    picture = black(640, 640)
+    image = black(640, 640)
     blobs = [((100.0, 120.0), 8, 0.7), ((420.0, 200.0), 30, 1.0), ((200.0, 500.0), 14, 0.8)]
     for center, side, brightness in blobs:
-        paint_blob(picture, center, side, brightness)
-    faces = detect(detector, picture)
+        paint_blob(image, center, side, brightness)
+    faces = detect(detector, image)
     assert len(faces) == 3
     for face, index in zip(faces, (1, 2, 0), strict=True):
         assert_face(face, *blobs[index])
 
 
 def test_score_threshold(detector: YoloV8FaceDetector) -> None:
-    picture = black(640, 640)
-    paint_blob(picture, (320, 320), 20, brightness=0.6)
+    image = black(640, 640)
+    paint_blob(image, (320, 320), 20, brightness=0.6)
     score = face_score(153 / 255)
-    (face,) = detect(detector, picture, score_threshold=score - 0.01)
+    (face,) = detect(detector, image, score_threshold=score - 0.01)
     assert face.score == pytest.approx(score, abs=0.002)
-    assert detect(detector, picture, score_threshold=score + 0.01) == []
+    assert detect(detector, image, score_threshold=score + 0.01) == []
 
 
 def test_overlap_threshold(detector: YoloV8FaceDetector) -> None:
     # Two boxes of 160x220, one 60 to the right of the other: they share 100 of 220 columns.
-    picture = black(640, 640)
-    paint_blob(picture, (270, 320), 20, brightness=1.0)
-    paint_blob(picture, (330, 320), 20, brightness=0.8)
-    (face,) = detect(detector, picture, overlap_threshold=100 / 220 - 0.05)
+    image = black(640, 640)
+    paint_blob(image, (270, 320), 20, brightness=1.0)
+    paint_blob(image, (330, 320), 20, brightness=0.8)
+    (face,) = detect(detector, image, overlap_threshold=100 / 220 - 0.05)
     assert_face(face, (270, 320), 20)
-    assert len(detect(detector, picture, overlap_threshold=100 / 220 + 0.05)) == 2
+    assert len(detect(detector, image, overlap_threshold=100 / 220 + 0.05)) == 2
 
 
-def test_picture_without_a_face(detector: YoloV8FaceDetector) -> None:
+def test_image_without_a_face(detector: YoloV8FaceDetector) -> None:
     rng = np.random.default_rng(1)
     grey = rng.integers(0, 256, (300, 400, 1), np.uint8).repeat(3, axis=2)
     assert detect(detector, grey) == []
 
 
-def test_boxes_are_clipped_to_the_picture_and_key_points_are_not(
+def test_boxes_are_clipped_to_the_image_and_key_points_are_not(
     detector: YoloV8FaceDetector,
 ) -> None:
-    picture = black(640, 360)
-    paint_blob(picture, (610, 20), 20)
-    (face,) = detect(detector, picture)
+    image = black(640, 360)
+    paint_blob(image, (610, 20), 20)
+    (face,) = detect(detector, image)
     assert face.box == pytest.approx((530, 0, 110, 140), abs=2)
     np.testing.assert_allclose(face.keypoints, face_keypoints((610, 20), 20), rtol=0, atol=1)
     assert face.keypoints[:, 1].min() < 0
 
-    paint_blob(picture, (20, 340), 20)
-    boxes = [face.box for face in detect(detector, picture)]
+    paint_blob(image, (20, 340), 20)
+    boxes = [face.box for face in detect(detector, image)]
     assert any(box == pytest.approx((0, 240, 100, 120), abs=2) for box in boxes)
 
 
 def test_key_point_that_is_not_seen(detector: YoloV8FaceDetector) -> None:
-    picture = black(1000, 500)
-    paint_blob(picture, (500, 250), 20, green=False)
-    (face,) = detect(detector, picture)
+    image = black(1000, 500)
+    paint_blob(image, (500, 250), 20, green=False)
+    (face,) = detect(detector, image)
     assert_face(face, (500, 250), 20, nose_seen=False)
     np.testing.assert_array_equal(face.keypoints[NOSE], [-1, -1])
 
 
 def test_bgr_is_rgb_in_another_order(detector: YoloV8FaceDetector) -> None:
-    picture = black(800, 600)
-    paint_blob(picture, (400, 300), 20)
-    swapped = np.ascontiguousarray(picture[:, :, ::-1])
-    (rgb,), (bgr,) = detect(detector, picture), detect(detector, swapped, bgr=True)
+    image = black(800, 600)
+    paint_blob(image, (400, 300), 20)
+    swapped = np.ascontiguousarray(image[:, :, ::-1])
+    (rgb,), (bgr,) = detect(detector, image), detect(detector, swapped, bgr=True)
     assert bgr.box == rgb.box
     np.testing.assert_array_equal(bgr.keypoints, rgb.keypoints)
-    assert detect(detector, picture, bgr=True) == []
+    assert detect(detector, image, bgr=True) == []
 
 
 def test_all_layouts_give_the_same_faces(tmp_path: Path) -> None:
-    picture = black(1000, 700)
+    image = black(1000, 700)
     for center, side in (((200, 200), 12), ((700, 300), 40), ((450, 560), 20)):
-        paint_blob(picture, center, side, green=side > 12)
+        paint_blob(image, center, side, green=side > 12)
     found = [
-        detect(YoloV8FaceDetector(write_network(tmp_path, layout)), picture) for layout in LAYOUTS
+        detect(YoloV8FaceDetector(write_network(tmp_path, layout)), image) for layout in LAYOUTS
     ]
     for faces in found:
         assert len(faces) == 3
@@ -325,18 +325,18 @@ def test_all_layouts_give_the_same_faces(tmp_path: Path) -> None:
 
 
 def test_roi_is_the_crop_of_maixpy(detector: YoloV8FaceDetector) -> None:
-    picture = black(640, 640)
-    paint_blob(picture, (320, 320), 20)
-    (face,) = detect(detector, picture)
+    image = black(640, 640)
+    paint_blob(image, (320, 320), 20)
+    (face,) = detect(detector, image)
     roi = roi_from_detection(face.box, face.keypoints, detector.roi_rule)
     assert (roi.width, roi.height) == pytest.approx((220 * 1.2, 220 * 1.2), rel=0.02)
 
 
 def test_threads_share_a_detector(detector: YoloV8FaceDetector) -> None:
     def find(x: int) -> tuple[float, float, float, float]:
-        picture = black(640 + x, 480)
-        paint_blob(picture, (x, 240), 20)
-        (face,) = detect(detector, picture)
+        image = black(640 + x, 480)
+        paint_blob(image, (x, 240), 20)
+        (face,) = detect(detector, image)
         return face.box
 
     places = list(range(100, 500, 40))
@@ -345,7 +345,7 @@ def test_threads_share_a_detector(detector: YoloV8FaceDetector) -> None:
     assert together == [find(x) for x in places]
 
 
-def test_odd_pictures(detector: YoloV8FaceDetector) -> None:
+def test_odd_images(detector: YoloV8FaceDetector) -> None:
     for width, height in ((1, 1), (3000, 2), (1, 700)):
         assert detect(detector, black(width, height)) == []
     strided = black(1280, 720)[::2, ::2]
@@ -402,19 +402,15 @@ def test_other_inputs_are_refused(tmp_path: Path, size: tuple[int, ...]) -> None
 
 def test_half_precision_is_refused(tmp_path: Path) -> None:
     graph = Graph()
-    picture = graph.node("Cast", "images", to=TensorProto.FLOAT)
-    head = graph.node(
-        "Add", graph.constant(np.zeros((1, 20, 84))), graph.node("ReduceMax", picture)
-    )
+    image = graph.node("Cast", "images", to=TensorProto.FLOAT)
+    head = graph.node("Add", graph.constant(np.zeros((1, 20, 84))), graph.node("ReduceMax", image))
     path = graph.save(
         tmp_path / "half.onnx",
         (1, 3, 64, 64),
         {"output0": (head, (1, 20, 84))},
         input_type=TensorProto.FLOAT16,
     )
-    with pytest.raises(
-        ModelError, match=r"half\.onnx does not run on one float32 picture of 64x64"
-    ):
+    with pytest.raises(ModelError, match=r"half\.onnx does not run on one float32 image of 64x64"):
         YoloV8FaceDetector(path)
 
 
@@ -432,7 +428,7 @@ def test_real_weights_find_the_astronaut() -> None:
     path = os.environ.get("YOLOV8_FACE_MODEL")
     if path is None:
         pytest.skip("the weights are GPL: name a YOLOv8-face file in YOLOV8_FACE_MODEL to try it")
-    data = pytest.importorskip("skimage.data", reason="scikit-image has the astronaut picture")
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the astronaut image")
     (face,) = detect(YoloV8FaceDetector(Path(path)), data.astronaut())
     assert face.box == pytest.approx((181, 60, 88, 117), abs=10)
     # Irises, nose, corners of the mouth as MediaPipe's FaceLandmarker sees them.

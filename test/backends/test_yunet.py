@@ -1,4 +1,4 @@
-"""YuNet files: the faces that are in the picture, and the same as OpenCV finds."""
+"""YuNet files: the faces that are in the image, and the same as OpenCV finds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from blob_networks import (
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.roi import roi_from_detection
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.model_files import ModelError
 
 KINDS = ("cls", "obj", "bbox", "kps")
@@ -93,14 +93,14 @@ def _output(view: BlobView, kind: str) -> tuple[str, int]:
 
 def detect(
     detector: YuNetDetector,
-    picture: Picture,
+    image: Pixels,
     bgr: bool = False,
     score_threshold: float = 0.5,
     overlap_threshold: float = 0.45,
     min_face_size: float = 0.05,
 ) -> list[Detection]:
     return detector.detect(
-        picture,
+        image,
         bgr=bgr,
         score_threshold=score_threshold,
         overlap_threshold=overlap_threshold,
@@ -108,7 +108,7 @@ def detect(
     )
 
 
-def black(width: int, height: int) -> Picture:
+def black(width: int, height: int) -> Pixels:
     return np.zeros((height, width, 3), np.uint8)
 
 
@@ -147,65 +147,65 @@ def detector(request: pytest.FixtureRequest, tmp_path: Path) -> YuNetDetector:
 def test_face_is_where_it_is(
     detector: YuNetDetector, size: tuple[int, int], center: tuple[float, float], side: int
 ) -> None:
-    picture = black(*size)
-    paint_blob(picture, center, side)
-    (face,) = detect(detector, picture)
+    image = black(*size)
+    paint_blob(image, center, side)
+    (face,) = detect(detector, image)
     assert_face(face, center, side)
 
 
 def test_face_moves_with_the_blob(detector: YuNetDetector) -> None:
     for x in range(300, 334, 3):
-        picture = black(640, 640)
-        paint_blob(picture, (x, 320), 20)
-        (face,) = detect(detector, picture)
+        image = black(640, 640)
+        paint_blob(image, (x, 320), 20)
+        (face,) = detect(detector, image)
         assert_face(face, (x, 320), 20)
 
 
 @pytest.mark.parametrize("size", [(320, 320), (640, 384), (160, 96)])
 def test_any_input_size(tmp_path: Path, size: tuple[int, int]) -> None:
     detector = YuNetDetector(write_network(tmp_path, size))
-    picture = black(640, 400)
+    image = black(640, 400)
     side = 2 * round(2.6 / min(size[0] / 640, size[1] / 400))
-    paint_blob(picture, (320, 180), side)
-    (face,) = detect(detector, picture)
+    paint_blob(image, (320, 180), side)
+    (face,) = detect(detector, image)
     assert_face(face, (320, 180), side)
 
 
-def test_symbolic_dimensions_follow_picture_and_smallest_face(tmp_path: Path) -> None:
+def test_symbolic_dimensions_follow_image_and_smallest_face(tmp_path: Path) -> None:
     detector = YuNetDetector(write_network(tmp_path, symbolic=True))
     for width, height in ((1280, 720), (720, 1280), (1280, 720)):
-        picture = black(width, height)
-        paint_blob(picture, (600.5, 400.5), 7)
-        # Seen only with an input near the picture's own size: the network needs 4 pixels.
-        assert detect(detector, picture, min_face_size=12 / 320) == []
-        (face,) = detect(detector, picture, min_face_size=12 / width)
+        image = black(width, height)
+        paint_blob(image, (600.5, 400.5), 7)
+        # Seen only with an input near the image's own size: the network needs 4 pixels.
+        assert detect(detector, image, min_face_size=12 / 320) == []
+        (face,) = detect(detector, image, min_face_size=12 / width)
         assert_face(face, (600.5, 400.5), 7)
 
 
 def test_several_faces_come_most_confident_first(detector: YuNetDetector) -> None:
-    picture = black(640, 640)
+    image = black(640, 640)
     blobs = [((100.0, 120.0), 16, 0.7), ((420.0, 200.0), 30, 1.0), ((150.0, 480.0), 22, 0.8)]
     for center, side, brightness in blobs:
-        paint_blob(picture, center, side, brightness)
-    faces = detect(detector, picture)
+        paint_blob(image, center, side, brightness)
+    faces = detect(detector, image)
     assert len(faces) == 3
     for face, index in zip(faces, (1, 2, 0), strict=True):
         assert_face(face, *blobs[index])
 
 
 def test_score_threshold(detector: YuNetDetector) -> None:
-    picture = black(640, 640)
-    paint_blob(picture, (320, 320), 20, brightness=0.6)
+    image = black(640, 640)
+    paint_blob(image, (320, 320), 20, brightness=0.6)
     score = face_score(153 / 255)
-    (face,) = detect(detector, picture, score_threshold=score - 0.01)
+    (face,) = detect(detector, image, score_threshold=score - 0.01)
     assert face.score == pytest.approx(score, abs=0.005)
-    assert detect(detector, picture, score_threshold=score + 0.01) == []
+    assert detect(detector, image, score_threshold=score + 0.01) == []
 
 
 def test_scores_stay_below_one(tmp_path: Path) -> None:
-    picture = black(640, 640)
-    paint_blob(picture, (320, 320), 20)
-    (face,) = detect(YuNetDetector(write_network(tmp_path)), picture)
+    image = black(640, 640)
+    paint_blob(image, (320, 320), 20)
+    (face,) = detect(YuNetDetector(write_network(tmp_path)), image)
     # cls is 0.9933 * 1.005, not over 1; obj 0.9933.
     assert face.score == pytest.approx(0.99331 * np.sqrt(1.005), abs=1e-3)
     assert face.score <= 1
@@ -213,15 +213,15 @@ def test_scores_stay_below_one(tmp_path: Path) -> None:
 
 def test_overlap_threshold(detector: YuNetDetector) -> None:
     # Two boxes of 160x220, one 60 to the right of the other: they share 100 of 220 columns.
-    picture = black(640, 640)
-    paint_blob(picture, (270, 320), 20, brightness=1.0)
-    paint_blob(picture, (330, 320), 20, brightness=0.8)
-    (face,) = detect(detector, picture, overlap_threshold=100 / 220 - 0.05)
+    image = black(640, 640)
+    paint_blob(image, (270, 320), 20, brightness=1.0)
+    paint_blob(image, (330, 320), 20, brightness=0.8)
+    (face,) = detect(detector, image, overlap_threshold=100 / 220 - 0.05)
     assert_face(face, (270, 320), 20)
-    assert len(detect(detector, picture, overlap_threshold=100 / 220 + 0.05)) == 2
+    assert len(detect(detector, image, overlap_threshold=100 / 220 + 0.05)) == 2
 
 
-def test_picture_without_a_face(detector: YuNetDetector) -> None:
+def test_image_without_a_face(detector: YuNetDetector) -> None:
     rng = np.random.default_rng(1)
     grey = rng.integers(0, 256, (300, 400, 1), np.uint8).repeat(3, axis=2)
     assert detect(detector, grey) == []
@@ -230,28 +230,28 @@ def test_picture_without_a_face(detector: YuNetDetector) -> None:
 
 
 def test_bgr_is_rgb_in_another_order(detector: YuNetDetector) -> None:
-    picture = black(800, 600)
-    paint_blob(picture, (400, 300), 30)
-    swapped = np.ascontiguousarray(picture[:, :, ::-1])
-    (rgb,), (bgr,) = detect(detector, picture), detect(detector, swapped, bgr=True)
+    image = black(800, 600)
+    paint_blob(image, (400, 300), 30)
+    swapped = np.ascontiguousarray(image[:, :, ::-1])
+    (rgb,), (bgr,) = detect(detector, image), detect(detector, swapped, bgr=True)
     assert bgr.box == rgb.box
     np.testing.assert_array_equal(bgr.keypoints, rgb.keypoints)
-    assert detect(detector, picture, bgr=True) == []
+    assert detect(detector, image, bgr=True) == []
 
 
 def test_roi_is_a_square_around_the_box(detector: YuNetDetector) -> None:
-    picture = black(640, 640)
-    paint_blob(picture, (320, 320), 20)
-    (face,) = detect(detector, picture)
+    image = black(640, 640)
+    paint_blob(image, (320, 320), 20)
+    (face,) = detect(detector, image)
     roi = roi_from_detection(face.box, face.keypoints, detector.roi_rule)
     assert (roi.width, roi.height) == pytest.approx((220 * 1.3, 220 * 1.3), rel=0.02)
 
 
 def test_threads_share_a_detector(detector: YuNetDetector) -> None:
     def find(x: int) -> tuple[float, float, float, float]:
-        picture = black(640 + x, 480)
-        paint_blob(picture, (x, 240), 24)
-        (face,) = detect(detector, picture)
+        image = black(640 + x, 480)
+        paint_blob(image, (x, 240), 24)
+        (face,) = detect(detector, image)
         return face.box
 
     places = list(range(100, 500, 40))
@@ -276,16 +276,16 @@ def test_missing_file(tmp_path: Path) -> None:
         YuNetDetector(tmp_path / "missing.onnx")
 
 
-def opencv_faces(path: Path, picture: Picture, score: float, overlap: float) -> list[Detection]:
-    """What OpenCV's own YuNet finds in an RGB picture."""
+def opencv_faces(path: Path, image: Pixels, score: float, overlap: float) -> list[Detection]:
+    """What OpenCV's own YuNet finds in an RGB image."""
     if tuple(int(part) for part in cv2.__version__.split(".")[:2]) < (4, 8):
         pytest.skip(f"OpenCV {cv2.__version__} cannot read this YuNet, 4.8 can")
-    size = (picture.shape[1], picture.shape[0])
+    size = (image.shape[1], image.shape[0])
     try:
         opencv = cv2.FaceDetectorYN.create(str(path), "", size, score, overlap, 5000)
     except cv2.error:
         pytest.skip(f"OpenCV {cv2.__version__} cannot read {path.name}")
-    found = opencv.detect(picture[:, :, ::-1].copy())[1]
+    found = opencv.detect(image[:, :, ::-1].copy())[1]
     rows = np.zeros((0, 15)) if found is None else np.asarray(found, np.float32)
     return [
         Detection((row[0], row[1], row[2], row[3]), float(row[14]), row[4:14].reshape(5, 2))
@@ -307,14 +307,14 @@ def assert_same_faces(faces: list[Detection], others: list[Detection]) -> None:
 
 def test_opencv_finds_the_same_faces(tmp_path: Path) -> None:
     path = write_network(tmp_path)
-    picture = black(640, 640)
+    image = black(640, 640)
     for center, side, brightness in (
         ((120.0, 130.0), 16, 0.7),
         ((430.0, 200.0), 30, 1.0),
         ((150.0, 480.0), 22, 0.8),
     ):
-        paint_blob(picture, center, side, brightness)
-    assert_same_faces(detect(YuNetDetector(path), picture), opencv_faces(path, picture, 0.5, 0.45))
+        paint_blob(image, center, side, brightness)
+    assert_same_faces(detect(YuNetDetector(path), image), opencv_faces(path, image, 0.5, 0.45))
 
 
 @pytest.fixture
@@ -328,13 +328,13 @@ def real_file() -> Path:
 
 
 @pytest.fixture
-def astronaut() -> Picture:
-    data = pytest.importorskip("skimage.data", reason="scikit-image has the astronaut picture")
-    picture: Picture = data.astronaut()
-    return picture
+def astronaut() -> Pixels:
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the astronaut image")
+    image: Pixels = data.astronaut()
+    return image
 
 
-def test_the_real_file_finds_the_astronaut(real_file: Path, astronaut: Picture) -> None:
+def test_the_real_file_finds_the_astronaut(real_file: Path, astronaut: Pixels) -> None:
     (face,) = detect(YuNetDetector(real_file), astronaut)
     assert face.box == pytest.approx((178, 63, 90, 113), abs=10)
     # Irises, nose, corners of the mouth as MediaPipe's FaceLandmarker sees them.
@@ -342,9 +342,9 @@ def test_the_real_file_finds_the_astronaut(real_file: Path, astronaut: Picture) 
     np.testing.assert_allclose(face.keypoints, expected, rtol=0, atol=8)
 
 
-def test_opencv_finds_the_same_with_the_real_file(real_file: Path, astronaut: Picture) -> None:
-    picture = cv2.resize(astronaut, (640, 640)).astype(np.uint8)
+def test_opencv_finds_the_same_with_the_real_file(real_file: Path, astronaut: Pixels) -> None:
+    image = cv2.resize(astronaut, (640, 640)).astype(np.uint8)
     assert_same_faces(
-        detect(YuNetDetector(real_file), picture, min_face_size=12 / 640),
-        opencv_faces(real_file, picture, 0.5, 0.45),
+        detect(YuNetDetector(real_file), image, min_face_size=12 / 640),
+        opencv_faces(real_file, image, 0.5, 0.45),
     )

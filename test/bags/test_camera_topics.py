@@ -12,7 +12,7 @@ import pytest
 
 from maix_facemesh_ros.bags.camera_topics import CameraTopics, find_camera_topics
 from maix_facemesh_ros.bags.reader import Bag
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.offline.main import main
 from recorded_bags import (
     INTERVAL,
@@ -61,8 +61,8 @@ def cameras_in(folder: Path, messages: Sequence[Recorded]) -> list[str]:
     return [topic.name for topic in topics_in(folder, messages).cameras]
 
 
-def gray(picture: Picture) -> npt.NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+def gray(image: Pixels) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def room() -> npt.NDArray[np.float64]:

@@ -108,7 +108,7 @@ def test_a_head_that_looks_into_the_camera_is_at_zero() -> None:
     straight[:3, :3] = np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0]]).T
     assert head_angles(straight) == pytest.approx((0, 0, 0))
 
-    # Clockwise in the picture by 20 degrees: about the camera's axis, from x to y.
+    # Clockwise in the image by 20 degrees: about the camera's axis, from x to y.
     angle = math.radians(20)
     roll = np.eye(4)
     roll[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]

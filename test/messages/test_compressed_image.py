@@ -25,7 +25,7 @@ from crafted_images import (
     unpacking_profile,
     unpacking_text,
 )
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.messages.compressed_image import (
     MOST_SCANS,
     check_compressed,
@@ -43,18 +43,18 @@ JPEGS = {
 }
 
 
-def decode(data: bytes) -> Picture:
-    return decode_compressed(check_compressed(data)).picture
+def decode(data: bytes) -> Pixels:
+    return decode_compressed(check_compressed(data)).pixels
 
 
 @pytest.fixture(scope="module")
-def bgr(astronaut: Picture) -> Picture:
+def bgr(astronaut: Pixels) -> Pixels:
     return np.ascontiguousarray(astronaut[:, :, ::-1])
 
 
 @pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
 def test_a_whole_jpeg_without_its_end_is_used_and_one_that_is_cut_is_not(
-    bgr: Picture, options: tuple[int, ...]
+    bgr: Pixels, options: tuple[int, ...]
 ) -> None:
     whole = encoded(bgr, ".jpg", *options)
     expected = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR)
@@ -66,17 +66,17 @@ def test_a_whole_jpeg_without_its_end_is_used_and_one_that_is_cut_is_not(
     assert (len(restarts) > 5) == (options == JPEGS["restarts"])
     cuts += [at + more for at in restarts for more in (0, 1, 2)]
     for cut in cuts:
-        with pytest.raises(PictureError, match="cut short"):
+        with pytest.raises(ImageError, match="cut short"):
             decode(whole[:cut])
 
 
-def test_a_png_without_its_end_is_used_and_one_that_is_cut_is_not(bgr: Picture) -> None:
+def test_a_png_without_its_end_is_used_and_one_that_is_cut_is_not(bgr: Pixels) -> None:
     whole = encoded(bgr, ".png")
     for missing in (0, 1, 4, 8, 11, 12):
         np.testing.assert_array_equal(decode(whole[: len(whole) - missing]), bgr)
     np.testing.assert_array_equal(decode(whole + b"tail"), bgr)
     for cut in [*range(8, 40, 3), *np.linspace(41, len(whole) - 13, 20).astype(int)]:
-        with pytest.raises(PictureError, match="cut short"):
+        with pytest.raises(ImageError, match="cut short"):
             decode(whole[:cut])
 
 
@@ -85,7 +85,7 @@ REFUSED = {
     "a chunk of 2 GiB": (png(8, 8, png_chunk(b"IDAT", b"", 2**31 - 1)), "cut short: a part"),
     "no size": (PNG_START + png_chunk(b"IDAT", bytes(40)), "does not begin with its size"),
     "no width": (png(0, 8), "0x8, without pixels"),
-    "huge PNG": (png(20_000, 20_000, rows=b"0"), "declare a picture of 20000x20000"),
+    "huge PNG": (png(20_000, 20_000, rows=b"0"), "declare an image of 20000x20000"),
     "memory for a PNG": (png(7500, 7500, rows=b"0"), "takes 534 MB: the most is 360 MB"),
     "memory for 16 bits": (png(5000, 5000, bits=16, rows=b"0"), "takes 475 MB"),
     "memory for scans": (progressive_jpeg(7600, 7600, 0), "takes 548 MB"),
@@ -115,22 +115,22 @@ def test_a_large_photo_may_take_what_a_small_file_may_not() -> None:
     """An image of 56 megapixels is refused in 60 kB, and not in the megabytes of a real one."""
     small = png(7500, 7500, rows=b"0")
     large = png(7500, 7500, png_chunk(b"teXt", bytes(6_000_000)), rows=b"0")
-    with pytest.raises(PictureError, match="100 times the file"):
+    with pytest.raises(ImageError, match="100 times the file"):
         check_compressed(small)
     assert check_compressed(large).size == (7500, 7500)
 
 
 @pytest.mark.parametrize(("data", "reason"), REFUSED.values(), ids=REFUSED)
 def test_what_lies_about_its_lengths_is_refused_undecoded(data: bytes, reason: str) -> None:
-    with pytest.raises(PictureError, match=reason):
+    with pytest.raises(ImageError, match=reason):
         check_compressed(data)
 
 
-def test_a_jpeg_of_a_device_is_a_jpeg_of_the_announced_size(bgr: Picture) -> None:
+def test_a_jpeg_of_a_device_is_a_jpeg_of_the_announced_size(bgr: Pixels) -> None:
     assert check_jpeg(encoded(bgr, ".jpg"), (512, 512)).size == (512, 512)
-    with pytest.raises(PictureError, match="a JPEG of 512x512 where a JPEG of 640x480 was"):
+    with pytest.raises(ImageError, match="a JPEG of 512x512 where a JPEG of 640x480 was"):
         check_jpeg(encoded(bgr, ".jpg"), (640, 480))
-    with pytest.raises(PictureError, match="a PNG of 512x512 where a JPEG of 512x512 was"):
+    with pytest.raises(ImageError, match="a PNG of 512x512 where a JPEG of 512x512 was"):
         check_jpeg(encoded(bgr, ".png"), (512, 512))
 
 
@@ -138,14 +138,14 @@ def test_scans_within_the_limits_are_decoded() -> None:
     assert decode(progressive_jpeg(640, 480, MOST_SCANS - 1)).shape == (480, 640, 3)
 
 
-def test_damaged_contents_are_refused(bgr: Picture) -> None:
+def test_damaged_contents_are_refused(bgr: Pixels) -> None:
     data = bytearray(encoded(bgr, ".png"))
     data[len(data) // 2] ^= 1  # The checksum is wrong now.
-    with pytest.raises(PictureError, match="it is damaged in the part of"):
+    with pytest.raises(ImageError, match="it is damaged in the part of"):
         decode(bytes(data))
 
 
-def test_extras_of_a_png_do_not_change_its_pixels(bgr: Picture) -> None:
+def test_extras_of_a_png_do_not_change_its_pixels(bgr: Pixels) -> None:
     whole = encoded(bgr, ".png")
     animation = png_chunk(b"acTL", bytes((0, 0, 0, 2, 0, 0, 0, 0)))
     extras = (unpacking_text(1000), unpacking_profile(1000), animation)
@@ -165,15 +165,15 @@ def test_the_package_decodes_images_in_one_place_only() -> None:
     assert decoding == {"compressed_image.py"}
 
 
-def test_an_image_file_is_read_by_its_contents(bgr: Picture, tmp_path: Path) -> None:
+def test_an_image_file_is_read_by_its_contents(bgr: Pixels, tmp_path: Path) -> None:
     for extension in (".png", ".jpg", ".bmp", ".webp"):
         (tmp_path / "image.png").write_bytes(encoded(bgr, extension))
-        picture = read_image_file(tmp_path / "image.png").picture
-        assert np.abs(picture.astype(int) - bgr).mean() < 5, extension
+        image = read_image_file(tmp_path / "image.png").pixels
+        assert np.abs(image.astype(int) - bgr).mean() < 5, extension
     (tmp_path / "image.png").write_bytes(encoded(bgr, ".png")[:5000])
-    with pytest.raises(PictureError, match=r"image\.png is damaged: it is cut short"):
+    with pytest.raises(ImageError, match=r"image\.png is damaged: it is cut short"):
         read_image_file(tmp_path / "image.png")
-    with pytest.raises(PictureError, match=r"nowhere\.png cannot be read: No such file"):
+    with pytest.raises(ImageError, match=r"nowhere\.png cannot be read: No such file"):
         read_image_file(tmp_path / "nowhere.png")
 
 
@@ -184,7 +184,7 @@ import json, sys
 from pathlib import Path
 import cv2
 from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_compressed
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 
 def status(field):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -197,7 +197,7 @@ for file in sorted(Path(sys.argv[1]).iterdir()):
     before = status("VmRSS")
     try:
         decode_compressed(check_compressed(data))
-    except PictureError:
+    except ImageError:
         pass
     peaks[file.name] = status("VmHWM") - before
 print(json.dumps(peaks))
@@ -208,7 +208,7 @@ MOST_ABOVE_HONEST = 64 << 20
 
 
 def test_no_file_of_1_mb_takes_more_than_an_honest_one_of_its_size(
-    bgr: Picture, tmp_path: Path
+    bgr: Pixels, tmp_path: Path
 ) -> None:
     size = (4000, 3000)
     black = np.zeros((3000, 4000, 3), np.uint8)
@@ -252,21 +252,21 @@ import json, sys, zlib
 from pathlib import Path
 import cv2
 from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_compressed
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 
 found = {"OpenCV": cv2.__version__}
 for file in sorted(Path(sys.argv[1]).iterdir()):
     try:
-        picture = decode_compressed(check_compressed(file.read_bytes())).picture
-        found[file.name] = zlib.crc32(picture.tobytes())
-    except PictureError:
+        image = decode_compressed(check_compressed(file.read_bytes())).pixels
+        found[file.name] = zlib.crc32(image.tobytes())
+    except ImageError:
         found[file.name] = "refused"
 print(json.dumps(found))
 """
 
 
 def test_opencv_s_versions_agree(
-    bgr: Picture, opencv_4_5: Path, opencv_4_10: Path, opencv_5: Path, tmp_path: Path
+    bgr: Pixels, opencv_4_5: Path, opencv_4_10: Path, opencv_5: Path, tmp_path: Path
 ) -> None:
     files: dict[str, bytes] = {}
     for name, options in JPEGS.items():
@@ -305,5 +305,5 @@ def test_16_bits_of_a_png_have_levels() -> None:
     gray: npt.NDArray[np.uint16] = np.linspace(100, 1000, 64 * 64).reshape(64, 64).astype(np.uint16)
     image = decode_compressed(check_compressed(encoded(gray, ".png")))
     assert image.levels is not None
-    assert image.picture.shape == (64, 64, 3)
-    assert image.picture.max() - int(image.picture.min()) > 150
+    assert image.pixels.shape == (64, 64, 3)
+    assert image.pixels.max() - int(image.pixels.min()) > 150

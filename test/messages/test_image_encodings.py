@@ -17,7 +17,7 @@ import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 from maix_facemesh_ros.messages.compressed_image import check_compressed
 from maix_facemesh_ros.messages.encodings import ENCODINGS
 from maix_facemesh_ros.messages.image import (
@@ -73,13 +73,13 @@ def mosaic(pattern: str) -> Bytes:
     return rows
 
 
-def with_alpha(picture: Bytes) -> Bytes:
-    alpha = np.full((*picture.shape[:2], 1), 77, np.uint8)
-    return np.concatenate([picture, alpha], axis=2).reshape(len(picture), -1)
+def with_alpha(pixels: Bytes) -> Bytes:
+    alpha = np.full((*pixels.shape[:2], 1), 77, np.uint8)
+    return np.concatenate([pixels, alpha], axis=2).reshape(len(pixels), -1)
 
 
-def flat(picture: Bytes) -> Bytes:
-    return picture.reshape(len(picture), -1)
+def flat(pixels: Bytes) -> Bytes:
+    return pixels.reshape(len(pixels), -1)
 
 
 BGR_CHART = np.ascontiguousarray(CHART[:, :, ::-1])
@@ -120,7 +120,7 @@ def image(rows: Bytes, encoding: str, padding: int = 0, bigendian: bool = False)
 
 def assert_shows(seen: ImageMessage, colours: Bytes) -> None:
     """The middle of each patch has its colour; at their borders demosaicing may do as it likes."""
-    rgb = seen.picture[:, :, ::-1] if seen.bgr else seen.picture
+    rgb = seen.pixels[:, :, ::-1] if seen.bgr else seen.pixels
     assert rgb.shape == CHART.shape
     middle = slice(PATCH // 2, None, PATCH)
     np.testing.assert_allclose(
@@ -154,12 +154,12 @@ def test_an_odd_size_that_cannot_be_is_named(encoding: str) -> None:
     message = image(SENT[encoding][0], encoding)
     message.width -= 1
     message.height -= 1
-    with pytest.raises(PictureError, match="47 pixels wide"):
+    with pytest.raises(ImageError, match="47 pixels wide"):
         read_image(serialize_message(message))
 
 
-def encoded(extension: str, picture: Bytes = BGR_CHART) -> bytes:
-    return bytes(cv2.imencode(extension, picture)[1].tobytes())
+def encoded(extension: str, pixels: Bytes = BGR_CHART) -> bytes:
+    return bytes(cv2.imencode(extension, pixels)[1].tobytes())
 
 
 def compressed(data: bytes, name: str = "jpeg") -> bytes:
@@ -171,7 +171,7 @@ def compressed(data: bytes, name: str = "jpeg") -> bytes:
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg"])
-def test_colours_of_compressed_pictures(extension: str) -> None:
+def test_colours_of_compressed_images(extension: str) -> None:
     seen = read_compressed_image(compressed(encoded(extension), "bgr8; " + extension))
     assert_shows(seen, CHART)
     assert (seen.stamp.sec, seen.frame_id) == (9, "camera")
@@ -181,29 +181,29 @@ def test_colours_of_compressed_pictures(extension: str) -> None:
     "make", [lambda: encoded(".png", GREY), lambda: encoded(".png", np.dstack([BGR_CHART, GREY]))]
 )
 def test_grey_and_transparent_pngs_have_three_channels_too(make: Callable[[], bytes]) -> None:
-    assert read_compressed_image(compressed(make())).picture.shape == CHART.shape
+    assert read_compressed_image(compressed(make())).pixels.shape == CHART.shape
 
 
-def test_a_few_bytes_that_declare_a_huge_picture_are_not_decoded() -> None:
+def test_a_few_bytes_that_declare_a_huge_image_are_not_decoded() -> None:
     png = bytearray(encoded(".png"))
     png[16:24] = struct.pack(">II", 20_000, 20_000)
     jpeg = bytearray(encoded(".jpg"))
     at = jpeg.index(b"\xff\xc0")
     jpeg[at + 5 : at + 9] = struct.pack(">HH", 20_000, 20_000)
     for data in (png, jpeg):
-        with pytest.raises(PictureError, match="declare a picture of 20000x20000"):
+        with pytest.raises(ImageError, match="declare an image of 20000x20000"):
             read_compressed_image(compressed(bytes(data)))
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg"])
-def test_the_declared_size_is_the_picture_s(extension: str) -> None:
+def test_the_declared_size_is_the_image_s(extension: str) -> None:
     data = encoded(extension)
     assert check_compressed(data).size == (48, 32)
     progressive = cv2.imencode(".jpg", BGR_CHART, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     assert check_compressed(progressive).size == (48, 32)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"not a picture", bytes(5000)])
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"not an image", bytes(5000)])
 def test_what_cannot_be_decoded_is_named(data: bytes) -> None:
-    with pytest.raises(PictureError, match=f"{len(data)} bytes of format 'jpeg'"):
+    with pytest.raises(ImageError, match=f"{len(data)} bytes of format 'jpeg'"):
         read_compressed_image(compressed(data))

@@ -13,7 +13,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.messages.levels import FULL, LEAST_RANGE, levels_of, to_8_bits
 
@@ -21,7 +21,7 @@ Values = npt.NDArray[np.uint16]
 
 
 @pytest.fixture(scope="module")
-def gray(astronaut: Picture) -> Picture:
+def gray(astronaut: Pixels) -> Pixels:
     return np.asarray(cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
@@ -31,9 +31,9 @@ def mesh() -> Iterator[FaceMesh]:
         yield mesh
 
 
-def mosaic(astronaut: Picture) -> Picture:
+def mosaic(astronaut: Pixels) -> Pixels:
     """The astronaut as an rggb sensor sees her."""
-    rows: Picture = astronaut[:, :, 1].copy()
+    rows: Pixels = astronaut[:, :, 1].copy()
     rows[::2, ::2], rows[1::2, 1::2] = astronaut[::2, ::2, 0], astronaut[1::2, 1::2, 2]
     return rows
 
@@ -65,7 +65,7 @@ FILLED = {
 
 @pytest.mark.parametrize("fill", FILLED.values(), ids=FILLED)
 def test_a_face_is_found_in_whatever_part_of_16_bits_is_filled(
-    astronaut: Picture, gray: Picture, mesh: FaceMesh, fill: object
+    astronaut: Pixels, gray: Pixels, mesh: FaceMesh, fill: object
 ) -> None:
     assert callable(fill)
     (expected,) = mesh.process(np.repeat(gray[:, :, np.newaxis], 3, axis=2))
@@ -74,26 +74,26 @@ def test_a_face_is_found_in_whatever_part_of_16_bits_is_filled(
     images["png"] = png(values)
     images["bayer"] = raw(fill(mosaic(astronaut).astype(np.uint16)), "bayer_rggb16")
     for name, image in images.items():
-        (face,) = mesh.process(image.picture, bgr=image.bgr)
+        (face,) = mesh.process(image.pixels, bgr=image.bgr)
         off = np.linalg.norm(face.points - expected.points, axis=1).mean()
         assert off < 2.0, (name, image.levels, off)
         assert image.levels is not None
 
 
-def test_an_image_that_fills_16_bits_is_as_its_upper_8_bits(gray: Picture) -> None:
+def test_an_image_that_fills_16_bits_is_as_its_upper_8_bits(gray: Pixels) -> None:
     image = raw(gray.astype(np.uint16) * 257, "mono16")
     assert image.levels == FULL
-    np.testing.assert_array_equal(image.picture, cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB))
+    np.testing.assert_array_equal(image.pixels, cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB))
 
 
-def test_an_8_bit_image_has_no_levels(gray: Picture) -> None:
+def test_an_8_bit_image_has_no_levels(gray: Pixels) -> None:
     height, width = gray.shape
     message = Image(height=height, width=width, encoding="mono8", step=width)
     message.data = array("B", gray.tobytes())
     assert read_image(bytes(serialize_message(message))).levels is None
 
 
-def test_levels_change_as_little_as_the_image_does(gray: Picture) -> None:
+def test_levels_change_as_little_as_the_image_does(gray: Pixels) -> None:
     """From 8 bits to 16 in small steps, with noise: no jump, and nothing but black is all black."""
     random = np.random.default_rng(2)
     values = gray.astype(float)
@@ -108,7 +108,7 @@ def test_levels_change_as_little_as_the_image_does(gray: Picture) -> None:
     assert levels == FULL
 
 
-def test_borders_hot_pixels_and_a_lamp_do_not_count(gray: Picture) -> None:
+def test_borders_hot_pixels_and_a_lamp_do_not_count(gray: Pixels) -> None:
     values = gray.astype(np.uint16) + 20_000
     plain = levels_of(values)
     with_border = np.pad(values, 100)
@@ -129,5 +129,5 @@ def test_one_value_everywhere_is_an_image_too(value: int) -> None:
 @pytest.mark.parametrize("encoding", ["32FC1", "64FC3", "16SC1"])
 def test_numbers_without_a_range_are_refused_by_name(encoding: str) -> None:
     message = Image(height=4, width=4, encoding=encoding, step=32, data=array("B", bytes(128)))
-    with pytest.raises(PictureError, match=f"the encoding is '{encoding}', .* known are rgb8"):
+    with pytest.raises(ImageError, match=f"the encoding is '{encoding}', .* known are rgb8"):
         read_image(bytes(serialize_message(message)))

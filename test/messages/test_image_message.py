@@ -1,4 +1,4 @@
-"""Pictures read from serialized sensor_msgs/Image without rclpy's copy."""
+"""Images read from serialized sensor_msgs/Image without rclpy's copy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rclpy.serialization import serialize_message
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 from maix_facemesh_ros.messages.image import read_image
 
 PIXELS: npt.NDArray[np.uint8] = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
@@ -40,7 +40,7 @@ def serialized(
 def test_header_and_pixels_are_those_of_the_message(frame_id: str, padding: int) -> None:
     image = read_image(serialized(frame_id=frame_id, padding=padding))
     assert (image.stamp.sec, image.stamp.nanosec, image.frame_id) == (-5, 999_999_999, frame_id)
-    np.testing.assert_array_equal(image.picture, PIXELS)
+    np.testing.assert_array_equal(image.pixels, PIXELS)
     assert not image.bgr
 
 
@@ -50,9 +50,9 @@ def test_bgr8_is_told_apart() -> None:
 
 def test_the_pixels_are_a_view_of_the_message() -> None:
     message = serialized()
-    picture = read_image(message).picture
-    assert np.shares_memory(picture, np.frombuffer(message, np.uint8))
-    assert not picture.flags.writeable
+    image = read_image(message).pixels
+    assert np.shares_memory(image, np.frombuffer(message, np.uint8))
+    assert not image.flags.writeable
 
 
 def test_big_endian_messages_are_read() -> None:
@@ -61,15 +61,15 @@ def test_big_endian_messages_are_read() -> None:
     message = types.deserialize_cdr(little, "sensor_msgs/msg/Image")
     big = bytes(types.serialize_cdr(message, "sensor_msgs/msg/Image", little_endian=False))
     assert big != little
-    np.testing.assert_array_equal(read_image(big).picture, PIXELS)
+    np.testing.assert_array_equal(read_image(big).pixels, PIXELS)
 
 
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
         (serialized(encoding="rgb48"), "the encoding is 'rgb48': known are rgb8, bgr8"),
-        (serialized(width=0), "the picture is 0x5: it has no pixels"),
-        (serialized(height=0), "the picture is 7x0: it has no pixels"),
+        (serialized(width=0), "the image is 0x5: it has no pixels"),
+        (serialized(height=0), "the image is 7x0: it has no pixels"),
         (serialized(step=20), "step is 20 bytes where a row of 7 pixels has 21"),
         (serialized(height=6), "the data has 105 bytes where 6 rows of 21 make 126"),
         (serialized(height=2**32 - 1, width=2**30, step=2**32 - 1), "the data has 105 bytes"),
@@ -81,11 +81,11 @@ def test_big_endian_messages_are_read() -> None:
     ],
 )
 def test_a_bad_message_says_what_is_wrong(message: bytes, reason: str) -> None:
-    with pytest.raises(PictureError, match=reason):
+    with pytest.raises(ImageError, match=reason):
         read_image(message)
 
 
-def test_damaged_messages_give_an_error_or_a_picture_inside_their_bytes() -> None:
+def test_damaged_messages_give_an_error_or_a_image_inside_their_bytes() -> None:
     random = np.random.default_rng(1)
     good = np.frombuffer(serialized(padding=3), np.uint8)
     refused = 0
@@ -94,7 +94,7 @@ def test_damaged_messages_give_an_error_or_a_picture_inside_their_bytes() -> Non
         places = random.integers(0, 60, random.integers(1, 6))
         damaged[places] = random.integers(0, 256, len(places))
         try:
-            read_image(damaged[: random.integers(0, len(damaged) + 1)].tobytes()).picture.sum()
-        except PictureError:
+            read_image(damaged[: random.integers(0, len(damaged) + 1)].tobytes()).pixels.sum()
+        except ImageError:
             refused += 1
     assert 4000 < refused < 5000

@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo
 from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.camera.calibration import camera_of, check_camera_info
 from maix_facemesh_ros.camera.model import CalibrationError
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.messages.cdr import Stamp
 from maix_facemesh_ros.messages.faces import check_faces
 from maix_facemesh_ros.messages.image import read_compressed_image, read_image
@@ -38,11 +38,11 @@ class MiddlewareError(Exception):
 
 
 def _image(message: bytes) -> None:
-    assert read_image(message).picture.ndim == 3
+    assert read_image(message).pixels.ndim == 3
 
 
 def _compressed(message: bytes) -> None:
-    assert read_compressed_image(message).picture.ndim == 3
+    assert read_compressed_image(message).pixels.ndim == 3
 
 
 def _camera_info(message: bytes) -> None:
@@ -85,7 +85,7 @@ def _deserialized(message: bytes, kind: type) -> Any:
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_every_mutated_message_is_used_or_refused(
-    astronaut: Picture, kind: str, use: Callable[[bytes], None]
+    astronaut: Pixels, kind: str, use: Callable[[bytes], None]
 ) -> None:
     small = np.asarray(cv2.resize(astronaut, (64, 48)), np.uint8)
     messages = honest(kind, small)
@@ -98,13 +98,13 @@ def test_every_mutated_message_is_used_or_refused(
         try:
             use(message)
             ends["used"] += 1
-        except (PictureError, CalibrationError, MiddlewareError) as error:
+        except (ImageError, CalibrationError, MiddlewareError) as error:
             assert len(str(error)) < 1000
             ends[type(error).__name__] += 1
     taken = _memory("VmHWM") - before
     print(f"{kind}: {dict(ends)}, {taken / 2**20:.0f} MiB at most")
     assert ends["used"] > 500
-    assert ends["PictureError"] > 500
+    assert ends["ImageError"] > 500
     # What a JPEG or PNG may take is in test_compressed_image.py.
     assert taken < MOST_MEMORY or kind == "CompressedImage"
 

@@ -64,21 +64,19 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected() -> list[tuple[int, int, list[Any]]]:
-    """Stamp, log time and faces of each picture, by `FaceMesh` alone, one after the other."""
+    """Stamp, log time and faces of each image, by `FaceMesh` alone, one after the other."""
     return answers(list(scene(COUNT)), NodeParameters())
 
 
-def answers(
-    pictures: Sequence[Any], parameters: NodeParameters
-) -> list[tuple[int, int, list[Any]]]:
+def answers(images: Sequence[Any], parameters: NodeParameters) -> list[tuple[int, int, list[Any]]]:
     result = []
     with FaceMesh(parameters) as mesh:
         mesh.camera = CameraModel.from_calibration(
             WIDTH, HEIGHT, camera_matrix(), np.zeros(5), "plumb_bob"
         )
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(images):
             stamp = START + number * INTERVAL + 7 * number
-            decoded = cv2.imdecode(np.frombuffer(jpeg(picture), np.uint8), cv2.IMREAD_COLOR)
+            decoded = cv2.imdecode(np.frombuffer(jpeg(image), np.uint8), cv2.IMREAD_COLOR)
             faces = mesh.process(np.asarray(decoded, np.uint8), seconds(stamp), bgr=True)
             result.append((stamp, stamp + LATENCY, faces))
     return result
@@ -123,13 +121,13 @@ def assert_same(found: list[tuple[int, FaceArray]], expected: list[tuple[int, in
                 np.testing.assert_allclose(face.pose, wanted.pose, atol=1e-12)
 
 
-def test_the_faces_are_those_of_face_mesh_and_the_times_those_of_the_pictures(
+def test_the_faces_are_those_of_face_mesh_and_the_times_those_of_the_images(
     bag: Path, expected: list[tuple[int, int, Any]], tmp_path: Path
 ) -> None:
     before = fingerprint(bag)
     report = run(bag, tmp_path / "faces")
     assert_same(faces_in(tmp_path / "faces"), expected)
-    assert report.pictures == COUNT
+    assert report.images == COUNT
     assert report.faces == sum(len(faces) for _, _, faces in expected) > 50
     assert expected[0][2][0].pose is not None
     assert report.remarks == []
@@ -171,15 +169,15 @@ def test_several_faces_that_come_and_go_are_the_same_with_workers(tmp_path: Path
 
 @pytest.mark.parametrize("kind", KINDS[1:], ids=kind_name)
 def test_every_kind_of_bag(kind: Any, tmp_path: Path) -> None:
-    pictures = list(scene(6))
-    bag = write_bag(tmp_path / "bag", camera_messages(pictures, raw=True), kind)
+    images = list(scene(6))
+    bag = write_bag(tmp_path / "bag", camera_messages(images, raw=True), kind)
     run(bag, tmp_path / "faces", workers=2 if kind == KINDS[3] else 1, stretch_length=3)
     found = faces_in(tmp_path / "faces")
     assert [stamp_of(message) for _, message in found] == [
         START + number * (INTERVAL + 7) for number in range(6)
     ]
     with FaceMesh(NodeParameters()) as mesh:
-        faces = mesh.process(pictures[0], seconds(START))
+        faces = mesh.process(images[0], seconds(START))
     np.testing.assert_array_equal(faces_of(found[0][1])[0].points, faces[0].points)
 
 
@@ -198,7 +196,7 @@ def test_the_output_has_everything_that_is_asked_for_and_any_reader_opens_it(
     assert sorted(copied) == sorted(content_of(bag))
     for topic in (*own, drawn):
         assert len([name for name, _, _ in content if name == topic]) == COUNT
-    # Of one moment: the picture, then what is made of it.
+    # Of one moment: the image, then what is made of it.
     first = [name for name, log_time, _ in content if log_time == START + LATENCY]
     assert first[0] == IMAGES
     assert set(first[1:]) == {*own, drawn}
@@ -215,12 +213,12 @@ def test_the_output_has_everything_that_is_asked_for_and_any_reader_opens_it(
     outline, dots = read["/camera/facemesh/image_annotations"].points
     assert (outline.type, len(outline.points)) == (2, 4)
     assert (dots.points[4].x, dots.points[4].y) == tuple(face.points[8:10])
-    picture = cv2.imdecode(read[drawn].data, cv2.IMREAD_COLOR)
+    image = cv2.imdecode(read[drawn].data, cv2.IMREAD_COLOR)
     original = cv2.imdecode(read[IMAGES].data, cv2.IMREAD_COLOR)
-    assert picture is not None
+    assert image is not None
     assert original is not None
     x, y = (round(value) for value in (face.box.x, face.box.y))
-    difference = np.abs(picture.astype(int) - original)
+    difference = np.abs(image.astype(int) - original)
     assert difference[y : y + 60, x : x + 60].mean() > 5 * difference[-40:, -40:].mean()
 
     metadata = yaml.safe_load((output / "metadata.yaml").read_text())
@@ -257,11 +255,11 @@ def test_each_camera_has_its_own_tracker_and_its_own_calibration(tmp_path: Path)
 
 
 def test_topics_can_be_chosen_and_named(tmp_path: Path) -> None:
-    pictures = list(scene(3))
-    messages = camera_messages(pictures, "/eye", raw=True) + camera_messages(pictures, "/eye")
+    images = list(scene(3))
+    messages = camera_messages(images, "/eye", raw=True) + camera_messages(images, "/eye")
     messages += [
         (f"/eye/{name}", kind, log_time, serialized)
-        for topic, kind, log_time, serialized in camera_messages(pictures, "/eye", raw=True)
+        for topic, kind, log_time, serialized in camera_messages(images, "/eye", raw=True)
         if topic.endswith("image_raw")
         for name in ("image_left",)
     ]
@@ -287,28 +285,28 @@ def test_topics_can_be_chosen_and_named(tmp_path: Path) -> None:
 def test_several_inputs_become_a_bag_each(bag: Path, tmp_path: Path) -> None:
     other = write_bag(tmp_path / "hall", camera_messages(list(scene(5, offset=30))))
     report = run([bag, other], tmp_path / "faces", workers=2)
-    assert report.pictures == COUNT + 5
+    assert report.images == COUNT + 5
     assert sorted(path.name for path in (tmp_path / "faces").iterdir()) == ["hall", "kitchen"]
     assert len(faces_in(tmp_path / "faces" / "hall")) == 5
     assert len(faces_in(tmp_path / "faces" / "kitchen")) == COUNT
 
 
 def test_a_video_and_a_folder_become_tables(tmp_path: Path) -> None:
-    pictures = list(scene(8))
-    folder = tmp_path / "pictures"
+    images = list(scene(8))
+    folder = tmp_path / "images"
     folder.mkdir()
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     video = cv2.VideoWriter(
         str(tmp_path / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (WIDTH, HEIGHT)
     )
-    for number, picture in enumerate(pictures):
-        cv2.imwrite(str(folder / f"{number}.png"), picture[:, :, ::-1])
-        video.write(picture[:, :, ::-1])
+    for number, image in enumerate(images):
+        cv2.imwrite(str(folder / f"{number}.png"), image[:, :, ::-1])
+        video.write(image[:, :, ::-1])
     video.release()
     with FaceMesh(NodeParameters()) as mesh:
         expected = [
-            mesh.process(picture, seconds(round(number * SECOND / 30)))[0]
-            for number, picture in enumerate(pictures)
+            mesh.process(image, seconds(round(number * SECOND / 30)))[0]
+            for number, image in enumerate(images)
         ]
 
     run(folder, tmp_path / "folder.csv", workers=2, stretch_length=4, stream=True)
@@ -376,7 +374,7 @@ def test_a_damaged_bag_gives_what_can_be_read_and_a_count(kind: Any, tmp_path: P
     assert re.search(r": [0-9]+ messages cannot be read: bag", remark)
 
 
-def test_a_damaged_picture_is_counted_and_the_others_are_answered(tmp_path: Path) -> None:
+def test_a_damaged_image_is_counted_and_the_others_are_answered(tmp_path: Path) -> None:
     messages = camera_messages(list(scene(12)))
     broken: Recorded = (*messages[9][:3], compressed_image(START, b"no JPEG at all"))
     bag = write_bag(tmp_path / "bag", [*messages[:9], broken, *messages[10:]])
@@ -418,7 +416,7 @@ def test_errors_are_one_line_and_leave_nothing_behind(
     file.write_text("nonsense")
     cases: list[tuple[list[str | Path], str]] = [
         ([tmp_path / "nothing", "-o", output], "does not exist"),
-        ([bag, "-o", output, "--topics", "/chatter"], "but pictures are sensor_msgs/msg/Image"),
+        ([bag, "-o", output, "--topics", "/chatter"], "but images are sensor_msgs/msg/Image"),
         ([bag, "-o", output, "--topics", "/b"], "has no topic /b: it has"),
         ([bag, "-o", bag], "is the input"),
         ([bag, "-o", bag / "faces"], "is the input"),
@@ -481,7 +479,7 @@ def test_the_command_line_takes_the_parameters_of_the_node(bag: Path, tmp_path: 
 
 
 def test_a_calibration_file_stands_in_for_camera_info(tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     cv2.imwrite(str(folder / "1.png"), next(scene(1))[:, :, ::-1])
     file = tmp_path / "camera.yaml"
@@ -524,7 +522,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_memory_does_not_grow_with_the_bag(workers: int, tmp_path: Path) -> None:
-    """Ten times as many pictures, of 230 kilobytes each, in no more than a part of that."""
+    """Ten times as many images, of 230 kilobytes each, in no more than a part of that."""
     grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     most = []
     for count in (50, 500):

@@ -149,14 +149,14 @@ def test_what_was_done_is_not_done_again(
     report = run(bag, output, workers=3 - count)
 
     assert 3 <= done <= report.resumed_stretches < COUNT / STRETCH
-    assert report.pictures == COUNT
+    assert report.images == COUNT
     assert content_of(output) == expected
 
 
 def test_a_worker_that_dies_is_replaced(bag: Path, expected: list[Any], tmp_path: Path) -> None:
     killed: list[Any] = []
 
-    def kill_one(_pictures: int) -> None:
+    def kill_one(_images: int) -> None:
         if not killed:
             worker = multiprocessing.active_children()[0]
             killed.append(worker)
@@ -209,7 +209,7 @@ def test_another_job_does_not_take_over_what_is_left_of_one(bag: Path, tmp_path:
         run(bag, output, parameters=other)
     report = run(bag, output, parameters=other, restart=True)
     assert report.resumed_stretches == 0
-    assert report.pictures == COUNT
+    assert report.images == COUNT
 
 
 def test_two_at_once_do_not_get_into_each_others_way(bag: Path, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_two_at_once_do_not_get_into_each_others_way(bag: Path, tmp_path: Path) 
     with Job(options_for(bag, output)) as job:
         with pytest.raises(BagError, match="a job with this output is running already"):
             run(bag, output)
-        assert job.run().pictures == COUNT
+        assert job.run().images == COUNT
 
 
 def test_damaged_results_of_an_earlier_attempt_are_made_again(
@@ -234,10 +234,10 @@ def test_damaged_results_of_an_earlier_attempt_are_made_again(
     assert content_of(output) == expected
 
 
-def interrupt_after(pictures: int) -> Callable[[int], None]:
-    seen = iter(range(pictures))
+def interrupt_after(images: int) -> Callable[[int], None]:
+    seen = iter(range(images))
 
-    def interrupt(_pictures: int) -> None:
+    def interrupt(_images: int) -> None:
         if next(seen, None) is None:
             raise KeyboardInterrupt
 
@@ -258,14 +258,14 @@ def test_a_cluster_gives_the_same_and_survives_the_loss_of_a_worker(
 ) -> None:
     killed: list[Any] = []
 
-    def kill_one(_pictures: int) -> None:
+    def kill_one(_images: int) -> None:
         if not killed:
             killed.append(cluster.workers[0].pid)
             os.kill(killed[0], signal.SIGKILL)
 
     output = tmp_path / "faces"
     report = run(bag, output, kill_one, cluster=cluster.scheduler_address)
-    assert report.pictures == COUNT
+    assert report.images == COUNT
     assert killed
     assert content_of(output) == expected
 

@@ -227,7 +227,7 @@ def test_backend_maix_takes_models_of_its_own() -> None:
     FaceMeshParameters(backend="maix", detector="yunet")
 
 
-def test_face_mesh_takes_no_backend_that_takes_no_pictures() -> None:
+def test_face_mesh_takes_no_backend_that_takes_no_images() -> None:
     with pytest.raises(ParameterError, match="'onnx', 'maix'"):
         FaceMeshParameters(backend="maixcam")
 

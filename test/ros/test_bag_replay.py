@@ -1,4 +1,4 @@
-"""Two bags played into facemesh_node give the golden faces, picture for picture, stamp for stamp.
+"""Two bags played into facemesh_node give the golden faces, image for image, stamp for stamp.
 
 The golden faces are bags of `faces` in test/data/replay. After a change that is meant to change
 them: python test/ros/test_bag_replay.py. docs/replay.md tells how to have such a test of your bags.
@@ -51,8 +51,8 @@ class Replay:
     def make_bag(self, folder: Path) -> Path:
         """Make the bag in a folder, the same every time."""
         with BagMaker(folder / self.name) as bag:
-            for stamp, picture in zip(stamps(), moving_scene(), strict=False):
-                message = image_message(picture, stamp, jpeg=self.topic.endswith("/compressed"))
+            for stamp, image in zip(stamps(), moving_scene(), strict=False):
+                message = image_message(image, stamp, jpeg=self.topic.endswith("/compressed"))
                 bag.write(self.topic, message, stamp + DELAY)
         return folder / self.name
 
@@ -70,8 +70,8 @@ class Replay:
         subprocess.run(self.command(folder, *options), check=True, timeout=TIMEOUT)
 
 
-#: Faces that are tracked, smoothed or told apart for half a second depend on the pictures before;
-#: without any of it each picture stands alone.
+#: Faces that are tracked, smoothed or told apart for half a second depend on the images before;
+#: without any of it each image stands alone.
 RAW = Replay("raw", "/camera/image_raw", ("tracking:=true",))
 JPEG = Replay(
     "jpeg",
@@ -107,8 +107,8 @@ def test_a_replay_gives_the_golden_faces_and_twice_the_same(
     replay.play(folder, "--check", first, *EXACTLY)
 
 
-def test_at_recorded_speed_no_picture_gets_anothers_faces(folder: Path, tmp_path: Path) -> None:
-    """As `ros2 bag play --clock` with use_sim_time; a busy machine may drop pictures then."""
+def test_at_recorded_speed_no_image_gets_anothers_faces(folder: Path, tmp_path: Path) -> None:
+    """As `ros2 bag play --clock` with use_sim_time; a busy machine may drop images then."""
     diagnostics: list[int] = []
     robot = Node("robot")
     robot.create_subscription(
@@ -128,7 +128,7 @@ def test_at_recorded_speed_no_picture_gets_anothers_faces(folder: Path, tmp_path
     # Its faces do not depend on whether others were dropped.
     check = GoldenCheck(answer for answer in golden if stamp_of(answer) in stamps_of_answers)
     for stamp, answer in zip(stamps_of_answers, answers, strict=True):
-        check.picture(stamp, answer)
+        check.image(stamp, answer)
     assert check.passed, "\n".join(check.report())
     # The node lives in the bag's time, which is zero before it begins.
     first, last = stamp_of(golden[0]), stamp_of(golden[-1])

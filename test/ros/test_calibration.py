@@ -66,7 +66,7 @@ def test_without_calibration_the_topic_is_named(camera: Camera) -> None:
 
 
 def test_a_calibration_that_fits_is_described(camera: Camera) -> None:
-    camera.calibration.picture_is(Header(), (640, 480))
+    camera.calibration.image_is(Header(), (640, 480))
     assert camera.says(calibration_of(640, 480)) == (
         "640x480, focal length 525.0 and 530.0 pixels, no distortion"
     )
@@ -116,13 +116,13 @@ def test_a_publisher_of_which_no_calibration_arrives_is_named(
 ) -> None:
     monkeypatch.setattr("maix_facemesh_ros.ros.calibration.PATIENCE", 0.0)
     for _ in range(3):
-        camera.calibration.picture_is(Header(), (640, 480))
+        camera.calibration.image_is(Header(), (640, 480))
     log = capfd.readouterr().err
     assert log.count("no calibration arrives on /eye/camera_info, though there is") == 1
     assert "/eye/listener with sensor_msgs/msg/CameraInfo RELIABLE VOLATILE" in log
 
 
-def test_of_rectified_pictures_the_projection_counts(camera: Camera) -> None:
+def test_of_rectified_images_the_projection_counts(camera: Camera) -> None:
     calibration = Calibration(camera.node, "", own_camera=False, rectified=True)
     message = calibration_of(640, 480)
     message.d = [-0.2, 0.1, 0.0, 0.0, 0.0]
@@ -131,19 +131,19 @@ def test_of_rectified_pictures_the_projection_counts(camera: Camera) -> None:
     assert calibration.state() == "640x480, focal length 400.0 and 401.0 pixels, no distortion"
 
 
-def test_a_calibration_for_other_pictures_is_told(
+def test_a_calibration_for_other_images_is_told(
     camera: Camera, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    camera.calibration.picture_is(Header(), (640, 480))
-    assert camera.says(calibration_of(1280, 720)).endswith("; does not fit the pictures of 640x480")
+    camera.calibration.image_is(Header(), (640, 480))
+    assert camera.says(calibration_of(1280, 720)).endswith("; does not fit the images of 640x480")
     assert (
-        "/eye/camera_info is for pictures of 1280x720, but these are 640x480"
+        "/eye/camera_info is for images of 1280x720, but these are 640x480"
         in capfd.readouterr().err
     )
 
 
 def test_binning_and_a_region_of_interest_are_minded(camera: Camera) -> None:
-    camera.calibration.picture_is(Header(), (320, 240))
+    camera.calibration.image_is(Header(), (320, 240))
     binned = calibration_of(1280, 960)
     binned.binning_x = binned.binning_y = 2
     binned.roi.width, binned.roi.height = 640, 480
@@ -227,7 +227,7 @@ def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
         read_calibration(str(tmp_path / "nowhere"))
 
 
-def test_the_own_camera_s_calibration_is_published_with_every_picture(
+def test_the_own_camera_s_calibration_is_published_with_every_image(
     camera: Camera, calibration_file: Path
 ) -> None:
     received: list[CameraInfo] = []
@@ -239,7 +239,7 @@ def test_the_own_camera_s_calibration_is_published_with_every_picture(
     while not received:
         assert time.monotonic() < end, "no calibration arrives"
         header.stamp.sec += 1
-        own.picture_is(header, (640, 480))
+        own.image_is(header, (640, 480))
         camera.spin_once()
     assert received[0].header.frame_id == "eye"
     assert 1 <= received[0].header.stamp.sec <= header.stamp.sec

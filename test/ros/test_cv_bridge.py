@@ -19,7 +19,7 @@ import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.ros import cv_bridge_encodings
 from maix_facemesh_ros.ros.cv_bridge_encodings import (
     CONVERTED,
@@ -70,16 +70,16 @@ def cv_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PYTHONPATH", path_with(STAND_IN))
 
 
-def encoded(picture: Picture, encoding: str, padding: int = 0, bigendian: bool = False) -> Image:
-    """Return a picture, RGB, as a message; the lower bytes of 16 bits are noise."""
-    alpha = np.full((*picture.shape[:2], 1), 77, np.uint8)
-    channels: npt.NDArray[Any] = np.dstack([picture, alpha])[:, :, CHANNELS[encoding]]
+def encoded(image: Pixels, encoding: str, padding: int = 0, bigendian: bool = False) -> Image:
+    """Return an image, RGB, as a message; the lower bytes of 16 bits are noise."""
+    alpha = np.full((*image.shape[:2], 1), 77, np.uint8)
+    channels: npt.NDArray[Any] = np.dstack([image, alpha])[:, :, CHANNELS[encoding]]
     if encoding != "8UC4":
         noise = np.random.default_rng(0).integers(0, 256, channels.shape, np.uint16)
         channels = (channels.astype(np.uint16) << 8 | noise).astype(">u2" if bigendian else "<u2")
-    rows = np.frombuffer(channels.tobytes(), np.uint8).reshape(len(picture), -1)
+    rows = np.frombuffer(channels.tobytes(), np.uint8).reshape(len(image), -1)
     padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
-    message = image_message(picture, encoding)
+    message = image_message(image, encoding)
     message.step = padded.shape[1]
     message.is_bigendian = int(bigendian)
     message.data = padded.tobytes()
@@ -94,13 +94,13 @@ def test_every_encoding_is_tested() -> None:
 @pytest.mark.parametrize("bigendian", [False, True])
 @pytest.mark.parametrize("padding", [0, 6])
 def test_colors_are_those_of_the_camera(padding: int, bigendian: bool) -> None:
-    picture = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
+    image = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
     for encoding in CONVERTED:
-        message = serialize_message(encoded(picture, encoding, padding, bigendian))
+        message = serialize_message(encoded(image, encoding, padding, bigendian))
         seen = read_image_of_any_encoding(message)
         assert seen.bgr
-        assert seen.picture.dtype == np.uint8
-        np.testing.assert_array_equal(seen.picture[:, :, ::-1], picture, err_msg=encoding)
+        assert seen.pixels.dtype == np.uint8
+        np.testing.assert_array_equal(seen.pixels[:, :, ::-1], image, err_msg=encoding)
 
 
 @pytest.mark.usefixtures("cv_bridge")
@@ -116,7 +116,7 @@ def test_colors_are_those_of_the_camera(padding: int, bigendian: bool) -> None:
 )
 def test_what_cv_bridge_does_not_convert_is_named(name: str, reason: str) -> None:
     message = Image(height=2, width=2, encoding=name, step=24, data=bytes(48))
-    with pytest.raises(PictureError, match=reason):
+    with pytest.raises(ImageError, match=reason):
         read_image_of_any_encoding(serialize_message(message))
 
 
@@ -124,17 +124,17 @@ def test_what_cv_bridge_does_not_convert_is_named(name: str, reason: str) -> Non
 def test_sizes_that_do_not_fit_the_data_are_named() -> None:
     for height, width, step in ((2, 2, 11), (3, 2, 12), (2**31, 2, 12), (2, 2**31, 12), (0, 2, 12)):
         message = Image(height=height, width=width, encoding="rgb16", step=step, data=bytes(24))
-        with pytest.raises(PictureError, match=r"bytes|no pixels"):
+        with pytest.raises(ImageError, match=r"bytes|no pixels"):
             read_image_of_any_encoding(serialize_message(message))
 
 
 @pytest.mark.skipif(IS_INSTALLED, reason="cv_bridge is installed")
 def test_without_cv_bridge_the_error_says_that_it_would_help() -> None:
     for name in CONVERTED:
-        with pytest.raises(PictureError, match=r"known are rgb8, .*install ros-\$ROS_DISTRO-cv"):
+        with pytest.raises(ImageError, match=r"known are rgb8, .*install ros-\$ROS_DISTRO-cv"):
             cv_bridge_encoding(name)
     for name in ("hsv8", "8UC2", "x" * LONGEST_NAME):
-        with pytest.raises(PictureError, match="known are rgb8") as caught:
+        with pytest.raises(ImageError, match="known are rgb8") as caught:
             cv_bridge_encoding(name)
         assert "cv_bridge" not in str(caught.value)
 
@@ -155,17 +155,17 @@ def test_a_cv_bridge_that_does_not_work_costs_a_trial_and_not_this_process(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", path_with(tmp_path))
     for _ in range(2):
-        with pytest.raises(PictureError, match=f"{ending}.*NumPy here is {np.__version__}"):
+        with pytest.raises(ImageError, match=f"{ending}.*NumPy here is {np.__version__}"):
             cv_bridge_encoding("rgb16")
     # Each image that comes after it costs nothing.
     monkeypatch.setattr(cv_bridge_encodings, "TRIAL_TIMEOUT", 0.0)
-    with pytest.raises(PictureError, match=ending):
+    with pytest.raises(ImageError, match=ending):
         cv_bridge_encoding("bgr16")
 
 
 @pytest.mark.usefixtures("cv_bridge")
 def test_node_answers_what_cv_bridge_converts_and_its_image_comes_back_unchanged(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     from cv_bridge import CvBridge
 

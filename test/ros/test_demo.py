@@ -1,4 +1,4 @@
-"""`make demo` as a user runs it: its own process, the node in another, a picture and a bag left."""
+"""`make demo` as a user runs it: its own process, the node in another, an image and a bag left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 
 
-def test_the_demo_shows_faces_and_leaves_a_picture_and_a_bag(tmp_path: Path) -> None:
+def test_the_demo_shows_faces_and_leaves_a_image_and_a_bag(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "maix_facemesh_ros.ros.demo", "--seconds", "2"],
         cwd=tmp_path,
@@ -26,11 +26,11 @@ def test_the_demo_shows_faces_and_leaves_a_picture_and_a_bag(tmp_path: Path) -> 
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
-    assert re.search(r"30 pictures sent.* Hz, latency .* ms \| 1 face: id 1, score", result.stdout)
+    assert re.search(r"30 images sent.* Hz, latency .* ms \| 1 face: id 1, score", result.stdout)
 
-    picture = cv2.imread(str(tmp_path / "demo_output" / "face.png"))
-    assert picture is not None and picture.shape == (480, 640, 3)
-    green_of_the_box = (picture == (160, 250, 80)).all(axis=2)
+    image = cv2.imread(str(tmp_path / "demo_output" / "face.png"))
+    assert image is not None and image.shape == (480, 640, 3)
+    green_of_the_box = (image == (160, 250, 80)).all(axis=2)
     assert green_of_the_box.sum() > 500
 
     with AnyReader([tmp_path / "demo_output" / "faces_bag"]) as bag:

@@ -52,16 +52,16 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
     return {pair.key: pair.value for pair in status.values}
 
 
-def test_without_pictures_it_is_stale(listener: Listener) -> None:
+def test_without_images_it_is_stale(listener: Listener) -> None:
     status = listener.next()
     assert status.level == DiagnosticStatus.STALE
-    assert status.message == "no pictures arrive"
+    assert status.message == "no images arrive"
     assert status.name == "/robot/watched: faces"
     assert values(status)["backend"] == "onnx"
     assert values(status)["rate in"] == "0.0 Hz"
 
 
-def test_answered_pictures_are_well_and_their_steps_are_timed(listener: Listener) -> None:
+def test_answered_images_are_well_and_their_steps_are_timed(listener: Listener) -> None:
     listener.next()
     for milliseconds in (1.0, 2.0, 9.0):
         listener.diagnostics.arrived(replaced_another=False)
@@ -87,15 +87,15 @@ def test_trouble_with_the_source_is_an_error_until_it_is_over(listener: Listener
     assert listener.next().level == DiagnosticStatus.STALE
 
 
-def test_lost_pictures_are_a_warning_with_their_reason(listener: Listener) -> None:
+def test_lost_images_are_a_warning_with_their_reason(listener: Listener) -> None:
     listener.diagnostics.arrived(replaced_another=False)
     listener.diagnostics.arrived(replaced_another=True)
-    listener.diagnostics.lost("a picture that cannot be used")
+    listener.diagnostics.lost("an image that cannot be used")
 
     status = listener.next()
 
     assert status.level == DiagnosticStatus.WARN
     said = values(status)
     assert said["pictures not answered"] == "2"
-    assert said["not answered: a newer picture came before it was its turn"] == "1"
-    assert said["not answered: a picture that cannot be used"] == "1"
+    assert said["not answered: a newer image came before it was its turn"] == "1"
+    assert said["not answered: an image that cannot be used"] == "1"

@@ -10,7 +10,7 @@ from pathlib import Path
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from running_node import Robot, StartNode, image_message
 from view_client import frame_with_faces
 
@@ -39,7 +39,7 @@ def test_the_stand_in_for_humble_has_humbles_names() -> None:
 
 
 def test_node_and_view_give_faces_on_humble(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     everything = ("assumed_field_of_view:=65.0", "gaze:=true", "blendshapes:=true", "tf:=true")
     node = start(*everything, environment=HUMBLE)

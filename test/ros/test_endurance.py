@@ -28,8 +28,8 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.backends.onnx.tracker import PICTURES_UNTIL_REST
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.backends.onnx.tracker import IMAGES_UNTIL_REST
+from maix_facemesh_ros.face import Face, Pixels
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from running_node import HELLO, TIMEOUT, NodeProcess, Robot, StartNode, image_message, stamp_of
@@ -51,7 +51,7 @@ RELIABLE = (
 
 @dataclass
 class Recording:
-    """When pictures were sent and answered, by their number, which is their stamp's nanoseconds."""
+    """When images were sent and answered, by their number, which is their stamp's nanoseconds."""
 
     sent: dict[int, float] = field(default_factory=dict)
     #: (number, time) of each answer, in the order they came.
@@ -67,14 +67,14 @@ class Recording:
 
 
 class Camera:
-    """Sends one picture again and again, with a stamp of its own each time."""
+    """Sends one image again and again, with a stamp of its own each time."""
 
     FIRST = 1000
 
-    def __init__(self, robot: Robot, picture: Picture, quality: QoSProfile) -> None:
+    def __init__(self, robot: Robot, image: Pixels, quality: QoSProfile) -> None:
         self._robot = robot
         self._images = robot.create_publisher(Image, "image_raw", quality)
-        self._message = bytearray(serialize_message(image_message(picture, stamp=(1, 0))))
+        self._message = bytearray(serialize_message(image_message(image, stamp=(1, 0))))
         self.recording = Recording()
         robot.create_subscription(FaceArray, "faces", self._on_faces, QoSProfile(depth=1000))
 
@@ -105,40 +105,40 @@ class Camera:
 
 
 @pytest.fixture
-def camera_picture(astronaut: Picture) -> Picture:
+def camera_image(astronaut: Pixels) -> Pixels:
     """640x480 with one face."""
-    picture = np.full((480, 640, 3), 110, np.uint8)
-    paste_head(picture, astronaut, (320, 240), 120)
-    return picture
+    image = np.full((480, 640, 3), 110, np.uint8)
+    paste_head(image, astronaut, (320, 240), 120)
+    return image
 
 
 @pytest.mark.slow
-def test_for_a_minute_every_picture_is_answered_once(
-    start: StartNode, robot: Robot, camera_picture: Picture
+def test_for_a_minute_every_image_is_answered_once(
+    start: StartNode, robot: Robot, camera_image: Pixels
 ) -> None:
     start(*RELIABLE)
     robot.wait_for_node()
-    recording = Camera(robot, camera_picture, QoSProfile(depth=5)).run(60, CAMERA_RATE)
+    recording = Camera(robot, camera_image, QoSProfile(depth=5)).run(60, CAMERA_RATE)
     _check_that_none_is_lost(robot, recording, "reliable")
 
 
-def test_without_reliability_every_picture_is_answered_once_too(
-    start: StartNode, robot: Robot, camera_picture: Picture
+def test_without_reliability_every_image_is_answered_once_too(
+    start: StartNode, robot: Robot, camera_image: Pixels
 ) -> None:
     """The quality of service that cameras have; between processes of one machine none is lost."""
     start()
     robot.wait_for_node()
-    recording = Camera(robot, camera_picture, qos_profile_sensor_data).run(4, CAMERA_RATE)
+    recording = Camera(robot, camera_image, qos_profile_sensor_data).run(4, CAMERA_RATE)
     _check_that_none_is_lost(robot, recording, "best effort", unseen=len(recording.sent) // 20)
 
 
 def _check_that_none_is_lost(
     robot: Robot, recording: Recording, title: str, unseen: int = 0
 ) -> None:
-    """Check that every picture is answered once.
+    """Check that every image is answered once.
 
     Args:
-        unseen: pictures that the middleware may lose before the node sees them.
+        unseen: images that the middleware may lose before the node sees them.
     """
     diagnostics = robot.next_diagnostics()
     answered, sent = recording.answered, list(recording.sent)
@@ -156,17 +156,17 @@ def _check_that_none_is_lost(
 
 
 def test_memory_is_given_back_however_often_faces_are_looked_for(
-    start: StartNode, robot: Robot, camera_picture: Picture
+    start: StartNode, robot: Robot, camera_image: Pixels
 ) -> None:
     node = start("max_face_num:=1")
     robot.wait_for_node()
-    nobody = Camera(robot, np.full_like(camera_picture, 110), QoSProfile(depth=5))
-    somebody = Camera(robot, camera_picture, QoSProfile(depth=5))
+    nobody = Camera(robot, np.full_like(camera_image, 110), QoSProfile(depth=5))
+    somebody = Camera(robot, camera_image, QoSProfile(depth=5))
     looking, following = [], []
     for _ in range(4):
         nobody.run(0.2, CAMERA_RATE)
         looking.append(node.memory() / 1e6)
-        somebody.run(1.5 * PICTURES_UNTIL_REST / CAMERA_RATE, CAMERA_RATE)
+        somebody.run(1.5 * IMAGES_UNTIL_REST / CAMERA_RATE, CAMERA_RATE)
         following.append(node.memory() / 1e6)
     print(
         f"memory in MB: {np.round(looking)} looking for faces, {np.round(following)} following one"
@@ -177,13 +177,13 @@ def test_memory_is_given_back_however_often_faces_are_looked_for(
 
 def test_what_the_node_adds_is_little_beside_the_inference(
     own_network: None,  # noqa: ARG001
-    camera_picture: Picture,
+    camera_image: Pixels,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """From the arrival of the message to the end of publishing, without `FaceMesh.process`."""
     with node_in_this_process(monkeypatch) as node:
-        message = bytes(serialize_message(image_message(camera_picture)))
-        whole, inference = _time_pictures(node, message, monkeypatch)
+        message = bytes(serialize_message(image_message(camera_image)))
+        whole, inference = _time_images(node, message, monkeypatch)
     added = 1e3 * (np.array(whole) - inference)
     share = median(added) / (1e3 * median(inference))
     print(
@@ -204,10 +204,10 @@ def node_in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaceMeshNo
         node.stop()
 
 
-def _time_pictures(
+def _time_images(
     node: FaceMeshNode, message: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[float], list[float]]:
-    """Return the seconds of 150 pictures at camera rate: on their whole way, and in `process`."""
+    """Return the seconds of 150 images at camera rate: on their whole way, and in `process`."""
     inference: list[float] = []
     published = threading.Event()
     assert isinstance(node._mesh, FaceMesh)
@@ -236,20 +236,20 @@ def _time_pictures(
     return whole, inference
 
 
-#: x, y and width of eight faces in a picture of 640x480.
+#: x, y and width of eight faces in an image of 640x480.
 EIGHT_FACES = [(x, y, 60.0) for y in (130, 350) for x in (80, 240, 400, 560)]
 
 
 @pytest.fixture
-def crowd(astronaut: Picture) -> Picture:
-    picture = np.full((480, 640, 3), 110, np.uint8)
+def crowd(astronaut: Pixels) -> Pixels:
+    image = np.full((480, 640, 3), 110, np.uint8)
     for x, y, width in EIGHT_FACES:
-        paste_head(picture, astronaut, (x, y), width)
-    return picture
+        paste_head(image, astronaut, (x, y), width)
+    return image
 
 
 def test_a_node_that_cannot_keep_up_drops_the_oldest_and_counts_them(
-    start: StartNode, robot: Robot, crowd: Picture
+    start: StartNode, robot: Robot, crowd: Pixels
 ) -> None:
     node = start("max_face_num:=0", "threads:=1")
     _keep_to_one_core(node)
@@ -283,7 +283,7 @@ def test_a_node_that_cannot_keep_up_drops_the_oldest_and_counts_them(
     # A queue would make it a hundred times the first by now.
     assert last < 5 * second
     assert recording.answered[-1] == max(recording.sent), "the newest is always answered"
-    # A picture waits for less than one answer, and then for its own.
+    # An image waits for less than one answer, and then for its own.
     assert median(latencies) < 4 * interval
 
 
@@ -348,7 +348,7 @@ class Stop:
         return self.code in codes and not in_main
 
 
-def test_a_hundred_stops_are_clean(robot: Robot, crowd: Picture, tmp_path: Path) -> None:
+def test_a_hundred_stops_are_clean(robot: Robot, crowd: Pixels, tmp_path: Path) -> None:
     """In the middle of a frame: of eight faces, with one thread, so that it is always in one."""
     chance = random.Random(8)
     plans = [

@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import UInt32
 
 from maix_facemesh_ros import BLENDSHAPE_NAMES, Face
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.messages.faces import serialized_faces
 from maix_facemesh_ros.messages.image import Stamp
 from running_node import Robot, StartNode, image_message
@@ -57,7 +57,7 @@ class World:
         self._robot.wait_until(is_so, what)
 
     def show(self, *faces: Face) -> None:
-        """Send the faces of the next picture, a thirtieth of a second later."""
+        """Send the faces of the next image, a thirtieth of a second later."""
         self._stamp += 1 / 30
         stamp = Stamp(int(self._stamp), int(self._stamp % 1 * 1e9))
         self._faces.publish(serialized_faces(stamp, "camera", (640, 480), faces))
@@ -183,26 +183,26 @@ def test_count_blinks(run: Callable[[str], None], world: World) -> None:
     assert blinks[-1].data == 2
 
 
-# With the node: pictures in.
+# With the node: images in.
 
 
 class Film:
-    """Shows pictures to the node, a thirtieth of a second apart, each when the last is answered."""
+    """Shows images to the node, a thirtieth of a second apart, each when the last is answered."""
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot
         self._count = 0
 
-    def show(self, *pictures: Picture) -> FaceArray:
-        for picture in pictures:
+    def show(self, *images: Pixels) -> FaceArray:
+        for image in images:
             self._count += 1
             at = self._count / 30
-            answer = self._robot.ask(image_message(picture, stamp=(int(at), int(at % 1 * 1e9))))
+            answer = self._robot.ask(image_message(image, stamp=(int(at), int(at % 1 * 1e9))))
         return answer
 
-    def show_until(self, condition: Callable[[], bool], what: str, *pictures: Picture) -> None:
+    def show_until(self, condition: Callable[[], bool], what: str, *images: Pixels) -> None:
         def is_so() -> bool:
-            self.show(*pictures)
+            self.show(*images)
             return condition()
 
         self._robot.wait_until(is_so, what)
@@ -215,7 +215,7 @@ def listen(robot: Robot, message_type: type, topic: str) -> list[Any]:
 
 
 def test_a_robot_turns_to_the_face_that_its_camera_sees(
-    start: StartNode, run: Callable[[str], None], robot: Robot, astronaut: Picture
+    start: StartNode, run: Callable[[str], None], robot: Robot, astronaut: Pixels
 ) -> None:
     start("assumed_field_of_view:=65.0")
     run("turn_to_face.py")
@@ -231,7 +231,7 @@ def test_a_robot_turns_to_the_face_that_its_camera_sees(
 
 
 def test_a_nod_before_the_camera_is_seen(
-    start: StartNode, run: Callable[[str], None], robot: Robot, astronaut: Picture
+    start: StartNode, run: Callable[[str], None], robot: Robot, astronaut: Pixels
 ) -> None:
     """To a camera that turns up, a head that keeps still nods."""
     start("assumed_field_of_view:=65.0")
@@ -244,7 +244,7 @@ def test_a_nod_before_the_camera_is_seen(
     focal_length = 320 / math.tan(math.radians(65) / 2)
     matrix = np.array([[focal_length, 0, 320], [0, focal_length, 240], [0, 0, 1]])
 
-    def seen_from(degrees: float) -> Picture:
+    def seen_from(degrees: float) -> Pixels:
         turn, _ = cv2.Rodrigues(np.array([math.radians(degrees), 0, 0]))
         looked = cv2.warpPerspective(
             straight, matrix @ turn @ np.linalg.inv(matrix), (640, 480), borderValue=(128,) * 3
@@ -258,7 +258,7 @@ def test_a_nod_before_the_camera_is_seen(
 
 
 def test_blinks_before_the_camera_are_counted(
-    start: StartNode, run: Callable[[str], None], robot: Robot, astronaut: Picture
+    start: StartNode, run: Callable[[str], None], robot: Robot, astronaut: Pixels
 ) -> None:
     start("blendshapes:=true")
     run("count_blinks.py")

@@ -1,4 +1,4 @@
-"""`facemesh_replay`, in a process of its own: every picture has its answer, every time the same."""
+"""`facemesh_replay`, in a process of its own: every image has its answer, every time the same."""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ def one_camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for part in ("<robot/>", "<arm/>"):
             bag.write("/description", String(data=part), START - DELAY, qos=[LATCHED])
         bag.write("/faces", FaceArray(), START - DELAY)
-        for stamp, picture in zip(stamps(), moving_scene(), strict=False):
-            bag.write("/image_raw", image_message(picture, stamp), stamp + DELAY, qos=[SENSOR])
-            # The calibration comes after its picture, the first one too.
+        for stamp, image in zip(stamps(), moving_scene(), strict=False):
+            bag.write("/image_raw", image_message(image, stamp), stamp + DELAY, qos=[SENSOR])
+            # The calibration comes after its image, the first one too.
             bag.write("/camera_info", camera_info(stamp), stamp + DELAY + 1, qos=[SENSOR])
     return folder
 
@@ -123,12 +123,12 @@ def faces_in(bag: Path, topic: str = "/faces") -> list[Any]:
         return list(faces.on(topic))
 
 
-def test_recorded_faces_are_one_for_each_picture_with_its_times(
+def test_recorded_faces_are_one_for_each_image_with_its_times(
     one_camera: Path, golden: Path
 ) -> None:
     with Bag(one_camera) as bag, Bag(golden) as answers:
-        pictures = [(m.log_time, m.data[4:12]) for m in bag.messages(["/image_raw"])]
-        assert [(m.log_time, m.data[4:12]) for m in answers.messages()] == pictures
+        images = [(m.log_time, m.data[4:12]) for m in bag.messages(["/image_raw"])]
+        assert [(m.log_time, m.data[4:12]) for m in answers.messages()] == images
     # All of them in space: the calibration was there before the first.
     assert [[face.pose_valid for face in answer.faces] for answer in faces_in(golden)] == [
         [] if number in (14, 15, 16) else [True] for number in range(30)
@@ -138,14 +138,14 @@ def test_recorded_faces_are_one_for_each_picture_with_its_times(
 def test_a_node_that_runs_gives_the_same_faces_again_and_again(
     one_camera: Path, golden: Path, start: StartNode, robot: Robot
 ) -> None:
-    """Whatever it has seen before, and with its pictures coming best effort."""
+    """Whatever it has seen before, and with its images coming best effort."""
     node = start()
     robot.wait_for_node()
-    for picture in list(moving_scene())[5:8]:
-        robot.ask(image_message(picture, START + SECOND))  # within the time of the bag
+    for image in list(moving_scene())[5:8]:
+        robot.ask(image_message(image, START + SECOND))  # within the time of the bag
     # The robot's own camera is in the way, as soon as the player knows of it and its node's name.
     end = time.monotonic() + TIMEOUT
-    in_the_way = "robot publishes pictures on /image_raw too: stop it"
+    in_the_way = "robot publishes images on /image_raw too: stop it"
     while in_the_way not in (ended := replay(one_camera)).stdout:
         assert time.monotonic() < end, ended.stdout
     assert ended.returncode == 2
@@ -153,7 +153,7 @@ def test_a_node_that_runs_gives_the_same_faces_again_and_again(
     for _ in range(2):
         output = succeeded(one_camera, "--check", golden, *EXACTLY)
         assert "/image_raw is answered by /facemesh on /faces" in output
-        assert "30 pictures: 30 the same" in output
+        assert "30 images: 30 the same" in output
     warnings = [line for line in node.output().splitlines() if "WARN" in line]
     # The robot's camera and the player's, and the silence between them, are named; nothing else is.
     named = re.compile(r"publishers of images on|no image on /image_raw for")
@@ -194,7 +194,7 @@ def test_time_from_the_bag_changes_nothing(one_camera: Path, golden: Path) -> No
     output = succeeded(
         *(one_camera, "--start-node", "--clock", "--loop", "3", "--check", golden, *EXACTLY)
     )
-    assert output.count("30 pictures: 30 the same") == 3
+    assert output.count("30 images: 30 the same") == 3
 
 
 def test_what_else_is_in_the_bag_is_published_as_it_was(
@@ -242,9 +242,9 @@ def stamp_of_clock(message: Clock) -> int:
 
 def test_several_cameras_have_a_node_each_and_wait_for_each_other(tmp_path: Path) -> None:
     with BagMaker(tmp_path / "bag") as bag:
-        for stamp, picture in zip(stamps(), list(moving_scene())[:10], strict=False):
-            left = image_message(picture, stamp)
-            right = image_message(picture[:, ::-1], stamp + 9, jpeg=True)
+        for stamp, image in zip(stamps(), list(moving_scene())[:10], strict=False):
+            left = image_message(image, stamp)
+            right = image_message(image[:, ::-1], stamp + 9, jpeg=True)
             bag.write("/left/camera_info", camera_info(stamp), stamp + DELAY)
             bag.write("/left/image_raw", left, stamp + DELAY)
             bag.write("/right/image_raw/compressed", right, stamp + DELAY)
@@ -264,11 +264,11 @@ def test_several_cameras_have_a_node_each_and_wait_for_each_other(tmp_path: Path
 
 
 def test_stamps_that_stand_still_jump_and_are_zero(tmp_path: Path) -> None:
-    """Each picture has its answer under its stamp; twice the same."""
+    """Each image has its answer under its stamp; twice the same."""
     given = [0, 0, 1, 5 * SECOND, 5 * SECOND, 4 * SECOND, START, START + 1, START, 7, 0]
     with BagMaker(tmp_path / "bag") as bag:
-        for number, (stamp, picture) in enumerate(zip(given, moving_scene(), strict=False)):
-            bag.write("/image_raw", image_message(picture, stamp), START + number * INTERVAL)
+        for number, (stamp, image) in enumerate(zip(given, moving_scene(), strict=False)):
+            bag.write("/image_raw", image_message(image, stamp), START + number * INTERVAL)
     for name in ("first", "second"):
         succeeded(tmp_path / "bag", "--start-node", "--record", tmp_path / name)
     first = faces_in(tmp_path / "first")
@@ -283,11 +283,11 @@ def assert_same_messages(first: Path, second: Path) -> None:
         assert messages == [(m.topic.name, m.log_time, m.data) for m in other.messages()]
 
 
-def test_pictures_that_cannot_be_used_are_told_and_passed_over(tmp_path: Path) -> None:
-    pictures = list(moving_scene())[:5]
+def test_images_that_cannot_be_used_are_told_and_passed_over(tmp_path: Path) -> None:
+    images = list(moving_scene())[:5]
     with BagMaker(tmp_path / "bag") as bag:
-        for number, picture in enumerate(pictures):
-            message = image_message(picture, START + number)
+        for number, image in enumerate(images):
+            message = image_message(image, START + number)
             if number in (0, 3):
                 message.encoding = "strange"
             serialized = serialize_message(message)
@@ -298,7 +298,7 @@ def test_pictures_that_cannot_be_used_are_told_and_passed_over(tmp_path: Path) -
             )
     output = succeeded(tmp_path / "bag", "--start-node", "--record", tmp_path / "faces")
     assert "3 answered" in output
-    assert "not used by the node (a picture that cannot be used" in output
+    assert "not used by the node (an image that cannot be used" in output
     assert [stamp_of(a) - START for a in faces_in(tmp_path / "faces")] == [1, 2, 4]
 
 
@@ -308,11 +308,11 @@ def test_by_time_what_is_dropped_is_told(one_camera: Path, golden: Path) -> None
     # Which ones is chance: each is counted, and the first few are named.
     played, checked = (
         re.search(pattern + r"(\d+) dropped by the node, which was busy", ended.stdout)
-        for pattern in ("30 images played: .*?", "  30 pictures: .*?")
+        for pattern in ("30 images played: .*?", "  30 images: .*?")
     )
     assert played and checked, ended.stdout
     assert 0 < int(played[1]) == int(checked[1]) < 30
-    assert re.search(r"picture \d+, stamp 17000\d+\.\d{9}: dropped by the node", ended.stdout)
+    assert re.search(r"image \d+, stamp 17000\d+\.\d{9}: dropped by the node", ended.stdout)
 
 
 def test_faces_that_differ_are_told(one_camera: Path, golden: Path, tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_faces_that_differ_are_told(one_camera: Path, golden: Path, tmp_path: Pa
     ended = replay(one_camera, "--start-node", "--params-file", file, "--check", golden)
     assert ended.returncode == 1, ended.stdout
     assert "/faces: NOT as the golden faces" in ended.stdout
-    assert "picture 2, stamp 1700000000.100000007: different" in ended.stdout
+    assert "image 2, stamp 1700000000.100000007: different" in ended.stdout
     assert "pixels apart, 0.2 allowed" in ended.stdout
 
 
@@ -334,9 +334,9 @@ def no_bag(folder: Path) -> list[str | Path]:
     return [folder / "nothing"]
 
 
-def no_pictures(folder: Path) -> list[str | Path]:
+def no_images(folder: Path) -> list[str | Path]:
     with BagMaker(folder / "bag") as bag:
-        bag.write("/text", String(data="no picture"), START)
+        bag.write("/text", String(data="no image"), START)
     return [folder / "bag"]
 
 
@@ -345,50 +345,50 @@ def damaged(folder: Path) -> list[str | Path]:
     return [folder / "bag.mcap"]
 
 
-def picture_bag(folder: Path) -> Path:
+def image_bag(folder: Path) -> Path:
     with BagMaker(folder / "bag") as bag:
         bag.write("/camera/image_raw", image_message(np.zeros((8, 8, 3), np.uint8), START), START)
     return folder / "bag"
 
 
 def no_topic(folder: Path) -> list[str | Path]:
-    return [picture_bag(folder), "--topics", "/other"]
+    return [image_bag(folder), "--topics", "/other"]
 
 
 def no_golden_faces(folder: Path) -> list[str | Path]:
-    return [picture_bag(folder), "--check", folder / "bag"]
+    return [image_bag(folder), "--check", folder / "bag"]
 
 
 def record_exists(folder: Path) -> list[str | Path]:
     (folder / "faces").mkdir()
-    return [picture_bag(folder), "--record", folder / "faces"]
+    return [image_bag(folder), "--record", folder / "faces"]
 
 
 def no_node(folder: Path) -> list[str | Path]:
-    return [picture_bag(folder), "--timeout", "1.5"]
+    return [image_bag(folder), "--timeout", "1.5"]
 
 
 def bad_parameter(folder: Path) -> list[str | Path]:
-    return [picture_bag(folder), "--start-node", "-p", "detector:=none"]
+    return [image_bag(folder), "--start-node", "-p", "detector:=none"]
 
 
 def misspelt_parameter(folder: Path) -> list[str | Path]:
-    return [picture_bag(folder), "--start-node", "-p", "detect_conf:=0.4"]
+    return [image_bag(folder), "--start-node", "-p", "detect_conf:=0.4"]
 
 
 def parameters_of_a_maixcam(folder: Path) -> list[str | Path]:
     maixcam = "backend: maixcam, maixcam_address: maixcam.local, maixcam_token: ABCD-EFGH"
     file = folder / "dump.yaml"
     file.write_text(f"/facemesh: {{ros__parameters: {{{maixcam}}}}}")
-    return [picture_bag(folder), "--start-node", "--params-file", file]
+    return [image_bag(folder), "--start-node", "--params-file", file]
 
 
 def parameter_for_nobody(folder: Path) -> list[str | Path]:
-    return [picture_bag(folder), "-p", "detector:=none"]
+    return [image_bag(folder), "-p", "detector:=none"]
 
 
 def endless_check(folder: Path) -> list[str | Path]:
-    return [picture_bag(folder), "--check", folder / "bag", "--loop"]
+    return [image_bag(folder), "--check", folder / "bag", "--loop"]
 
 
 @pytest.mark.parametrize(
@@ -436,7 +436,7 @@ def unusable(folder: Path) -> list[str | Path]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (no_pictures, "has no usable images: Its topics are /text (std_msgs/msg/String)"),
+        (no_images, "has no usable images: Its topics are /text (std_msgs/msg/String)"),
         (unusable, "/camera/image_raw is skipped (1 messages): the encoding is 'strange'"),
     ],
 )
@@ -450,13 +450,13 @@ def test_not_a_single_image_is_a_code_of_its_own(
 
 def test_a_topic_of_distances_and_the_nodes_own_images_cost_nothing(tmp_path: Path) -> None:
     """And neither do ten damaged images at the beginning of a topic."""
-    pictures = list(moving_scene())[:13]
+    images = list(moving_scene())[:13]
     with BagMaker(tmp_path / "bag") as bag:
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(images):
             stamp = START + number * INTERVAL
-            message = image_message(picture, stamp)
+            message = image_message(image, stamp)
             bag.write("/left/image_raw", message, stamp)
-            own = image_message(picture, stamp, jpeg=True)
+            own = image_message(image, stamp, jpeg=True)
             bag.write("/left/facemesh/image_annotated/compressed", own, stamp)
             if number < 10:
                 message.encoding = "strange"
@@ -475,10 +475,10 @@ def test_a_topic_of_distances_and_the_nodes_own_images_cost_nothing(tmp_path: Pa
 def test_quality_of_service_is_the_recorded_one(one_camera: Path) -> None:
     with Bag(one_camera) as bag:
         latched = quality_of_service(bag.topic("/description"))
-        pictures = quality_of_service(bag.topic("/image_raw"))
+        images = quality_of_service(bag.topic("/image_raw"))
         needed = quality_of_service(bag.topic("/image_raw"), reliable=True)
     assert latched.durability == DurabilityPolicy.TRANSIENT_LOCAL
     assert latched.reliability == ReliabilityPolicy.RELIABLE
-    assert pictures.reliability == ReliabilityPolicy.BEST_EFFORT
-    assert pictures.durability == DurabilityPolicy.VOLATILE
+    assert images.reliability == ReliabilityPolicy.BEST_EFFORT
+    assert images.durability == DurabilityPolicy.VOLATILE
     assert needed.reliability == ReliabilityPolicy.RELIABLE

@@ -59,9 +59,9 @@ def answer(stamp: int, *faces: SimpleNamespace, frame_id: str = "camera") -> Sim
 
 
 def check(found: Any, golden: Any, **options: Any) -> GoldenCheck:
-    """Compare the answer to one picture."""
+    """Compare the answer to one image."""
     result = GoldenCheck([golden], **options)
-    result.picture(golden.header.stamp.sec * SECOND + golden.header.stamp.nanosec, found)
+    result.image(golden.header.stamp.sec * SECOND + golden.header.stamp.nanosec, found)
     result.finish()
     return result
 
@@ -70,7 +70,7 @@ def test_what_is_the_same_passes() -> None:
     result = check(answer(7, face(), face(id=2)), answer(7, face(), face(id=2)))
     assert result.passed
     assert result.report() == [
-        "1 pictures: 1 the same",
+        "1 images: 1 the same",
         "largest differences: 0 pixels (allowed: 0.2), 0 (score) (allowed: 0.01), "
         "0 of the distance (allowed: 0.01), 0 degrees (allowed: 2)",
     ]
@@ -130,7 +130,7 @@ def test_a_field_may_be_off_so_far(field: str) -> None:
     result = check(answer(7, face(**{field: far})), golden)
     assert not result.passed
     report = "\n".join(result.report())
-    assert "picture 1, stamp 0.000000007: different\n    faces[0] (id 1): " in report
+    assert "image 1, stamp 0.000000007: different\n    faces[0] (id 1): " in report
     assert said in report
 
 
@@ -179,7 +179,7 @@ def ids(golden: list[tuple[int, ...]], found: list[tuple[int, ...]], *, new_ids:
         [answer(n, *(face(id=i) for i in row)) for n, row in enumerate(golden)], new_ids=new_ids
     )
     for n, row in enumerate(found):
-        result.picture(n, answer(n, *(face(id=i) for i in row)))
+        result.image(n, answer(n, *(face(id=i) for i in row)))
     result.finish()
     return result.passed
 
@@ -194,15 +194,15 @@ def test_ids_must_be_the_same_or_one_for_the_other() -> None:
     assert not ids(golden, [(5, 7), (7, 5), (8, 9)], new_ids=True), "who had none has one"
 
 
-def test_pictures_without_answer_or_golden_faces_are_told_apart() -> None:
+def test_images_without_answer_or_golden_faces_are_told_apart() -> None:
     golden = [answer(stamp, face()) for stamp in (10, 20, 30, 40, 50, 70)]
     result = GoldenCheck(golden)
-    result.picture(10, answer(10, face()))
-    result.picture(15, None, "damaged")  # nor was it answered then
-    result.picture(20, None, "dropped")
-    result.picture(40, answer(40, face()))
-    result.picture(45, answer(45, face()))
-    result.picture(50, answer(50, face()))
+    result.image(10, answer(10, face()))
+    result.image(15, None, "damaged")  # nor was it answered then
+    result.image(20, None, "dropped")
+    result.image(40, answer(40, face()))
+    result.image(45, answer(45, face()))
+    result.image(50, answer(50, face()))
     result.finish()
     assert not result.passed
     assert result.results == {
@@ -210,21 +210,21 @@ def test_pictures_without_answer_or_golden_faces_are_told_apart() -> None:
         "damaged": 1,
         "dropped": 1,
         "not among the golden faces": 1,
-        "golden without a picture": 2,
+        "golden without an image": 2,
     }
     assert result.report()[1:5] == [
-        "picture 3, stamp 0.000000020: dropped",
-        "after picture 4: no picture for the golden faces of 0.000000030",
-        "picture 5, stamp 0.000000045: not among the golden faces",
-        "after picture 6: no picture for the golden faces of 0.000000070",
+        "image 3, stamp 0.000000020: dropped",
+        "after image 4: no image for the golden faces of 0.000000030",
+        "image 5, stamp 0.000000045: not among the golden faces",
+        "after image 6: no image for the golden faces of 0.000000070",
     ]
 
 
-def test_a_picture_that_was_not_answered_then_need_not_be_now() -> None:
+def test_a_image_that_was_not_answered_then_need_not_be_now() -> None:
     result = GoldenCheck([answer(10), answer(30)])
-    result.picture(10, answer(10))
-    result.picture(20, None, "damaged")
-    result.picture(30, answer(30))
+    result.image(10, answer(10))
+    result.image(20, None, "damaged")
+    result.image(30, answer(30))
     result.finish()
     assert result.passed
 
@@ -234,7 +234,7 @@ def test_stamps_may_stand_still_and_go_back() -> None:
     golden = [answer(stamp, face(id=n)) for n, stamp in enumerate(stamps)]
     result = GoldenCheck(copy.deepcopy(golden))
     for message, stamp in zip(golden, stamps, strict=True):
-        result.picture(stamp, message)
+        result.image(stamp, message)
     result.finish()
     assert result.passed
     assert result.results == {"the same": 8}
@@ -244,13 +244,13 @@ def test_nothing_to_compare_is_no_success() -> None:
     result = GoldenCheck([])
     result.finish()
     assert not result.passed
-    assert result.report() == ["0 pictures: nothing to compare"]
+    assert result.report() == ["0 images: nothing to compare"]
 
 
 def test_a_long_report_is_cut_short() -> None:
     result = GoldenCheck([answer(n, face()) for n in range(100)])
     for n in range(100):
-        result.picture(n, answer(n))
+        result.image(n, answer(n))
     assert len(result.report()) < 10
     assert result.report()[-1] == "and 95 more such"
 

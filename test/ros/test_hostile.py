@@ -1,7 +1,7 @@
 """What the node has to bear: 10,000 hostile messages, and 1,000 hostile sets of parameters.
 
 Each message goes to a running node over DDS, and once more straight into what the node does with a
-message, because a node takes the latest picture only and so need not look at all of them.
+message, because a node takes the latest image only and so need not look at all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.messages.encodings import ENCODINGS
 from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
@@ -75,7 +75,7 @@ def _bytes(random: Random, most: int) -> bytes:
 
 
 def _image(**fields: Any) -> bytes:
-    """Return a serialized picture of 96x64 pixels with some fields changed."""
+    """Return a serialized image of 96x64 pixels with some fields changed."""
     message = Image(height=64, width=96, encoding="rgb8", step=96 * 3)
     message.header.frame_id = "hostile"
     message.data = array("B", _PIXELS)
@@ -99,7 +99,7 @@ def _huge_size(random: Random) -> bytes:
 
 
 def _too_long_a_side(random: Random) -> bytes:
-    """A picture that is all there, but longer than OpenCV can crop from."""
+    """An image that is all there, but longer than OpenCV can crop from."""
     length = int(random.integers(32767, 100_000))
     width, height = _any(random, [(length, 1), (1, length)])
     return _image(width=width, height=height, step=width * 3, data=array("B", bytes(length * 3)))
@@ -130,7 +130,7 @@ def _unknown_encoding(random: Random) -> bytes:
 
 
 def _odd_size(random: Random) -> bytes:
-    """Colours that lie two by two, in pictures of odd sizes."""
+    """Colours that lie two by two, in images of odd sizes."""
     name = _any(random, ["yuv422", "yuyv", "nv12", "nv21", "bayer_rggb8", "bayer_gbrg16"])
     width, height = (int(random.integers(1, 4)) for _ in range(2))
     return _image(encoding=name, width=width, height=height, step=width * 4)
@@ -171,7 +171,7 @@ _IMAGE_KINDS: dict[str, Callable[[Random], bytes]] = {
     "damaged": _damaged,
 }
 
-#: Kinds that can leave a picture: other colours, or fewer bytes than there were.
+#: Kinds that can leave an image: other colours, or fewer bytes than there were.
 _SOMETIMES_GOOD = {
     *("wrong step", "odd size", "damaged"),
     *("cut JPEG", "damaged JPEG", "damaged PNG", "lying JPEG"),
@@ -183,7 +183,7 @@ def _compressed(data: bytes, name: str = "jpeg") -> bytes:
 
 
 def _encoded(extension: str) -> bytes:
-    pixels: Picture = np.frombuffer(_PIXELS, np.uint8).reshape(64, 96, 3)
+    pixels: Pixels = np.frombuffer(_PIXELS, np.uint8).reshape(64, 96, 3)
     return bytes(cv2.imencode(extension, pixels)[1].tobytes())
 
 
@@ -222,7 +222,7 @@ def _png_chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def _no_picture(random: Random) -> bytes:
+def _no_image(random: Random) -> bytes:
     return _compressed(
         _any(random, [b"", b"\xff\xd8", b"GIF89a", b"BM", b"RIFF", _bytes(random, 2000)]),
         _any(random, ["", "jpeg", "rgb8; jpeg compressed bgr8", "h264", "x" * 5000]),
@@ -239,7 +239,7 @@ _COMPRESSED_KINDS: dict[str, Callable[[Random], bytes]] = {
     ),
     "lying JPEG": _lying_jpeg,
     "lying PNG": _lying_png,
-    "no picture": _no_picture,
+    "no image": _no_image,
     "random bytes": _random_bytes,
     "random after header": _random_after_header,
     "cut message": lambda random: (message := _compressed(_encoded(".jpg")))[
@@ -256,7 +256,7 @@ _COMPRESSED_KINDS: dict[str, Callable[[Random], bytes]] = {
     ],
     ids=["raw", "compressed"],
 )
-def test_every_hostile_message_is_refused_with_a_reason_or_is_a_picture(
+def test_every_hostile_message_is_refused_with_a_reason_or_is_a_image(
     hostile: Callable[[Random], tuple[str, bytes]],
     read: Callable[[bytes], ImageMessage],
     count: int,
@@ -268,9 +268,9 @@ def test_every_hostile_message_is_refused_with_a_reason_or_is_a_picture(
             kind, message = hostile(random)
             try:
                 image = read(message)
-                mesh.process(image.picture, 0.0, bgr=image.bgr)
+                mesh.process(image.pixels, 0.0, bgr=image.bgr)
                 used[kind] += 1
-            except PictureError as error:
+            except ImageError as error:
                 assert 0 < len(str(error)) < LONGEST_REASON, kind
                 assert "\n" not in str(error).rstrip(), f"{kind}: {error}"
                 refused[kind] += 1
@@ -283,10 +283,10 @@ def test_every_hostile_message_is_refused_with_a_reason_or_is_a_picture(
     ("transport", "hostile", "count"),
     [("raw", hostile_image, RAW), ("compressed", hostile_compressed_image, COMPRESSED)],
 )
-def test_a_node_under_hostile_messages_lives_and_answers_the_next_good_picture(
+def test_a_node_under_hostile_messages_lives_and_answers_the_next_good_image(
     start: StartNode,
     robot: Robot,
-    astronaut: Picture,
+    astronaut: Pixels,
     monkeypatch: pytest.MonkeyPatch,
     transport: str,
     hostile: Callable[[Random], tuple[str, bytes]],
@@ -308,14 +308,14 @@ def test_a_node_under_hostile_messages_lives_and_answers_the_next_good_picture(
         f"{overrides}.reliability:=reliable",
         f"{overrides}.depth:=500",
     )
-    pictures = robot.create_publisher(message_type, topic, QoSProfile(depth=500))
-    robot.wait_until(lambda: pictures.get_subscription_count() > 0, "subscription of the node")
+    images = robot.create_publisher(message_type, topic, QoSProfile(depth=500))
+    robot.wait_until(lambda: images.get_subscription_count() > 0, "subscription of the node")
     random = np.random.default_rng(4)
     began = time.monotonic()
 
     def send(number: int) -> None:
         for _ in range(number):
-            pictures.publish(hostile(random)[1])
+            images.publish(hostile(random)[1])
             robot.executor_of_test.spin_once(timeout_sec=0.0004)
 
     send(count // 2)
@@ -327,7 +327,7 @@ def test_a_node_under_hostile_messages_lives_and_answers_the_next_good_picture(
     seconds = time.monotonic() - began
 
     good = message_of(astronaut, transport)
-    pictures.publish(good)
+    images.publish(good)
     robot.wait_until(lambda: any(stamp_of(answer) == (7, 8) for answer in robot.answers), "answer")
     assert len(next(a for a in robot.answers if stamp_of(a) == (7, 8)).faces) == 1
     assert node.process.poll() is None
@@ -360,21 +360,21 @@ def _check_what_the_node_says(
         for key, value in diagnostics.items()
         if key.startswith("not answered: ")
     }
-    print(f"arrived {diagnostics['pictures arrived']}, not answered: {reasons}")
+    print(f"arrived {diagnostics['images arrived']}, not answered: {reasons}")
     assert sum(reasons.values()) == int(diagnostics["pictures not answered"])
-    assert reasons["a picture that cannot be used"] > 0
+    assert reasons["an image that cannot be used"] > 0
     assert not [reason for reason in reasons if "fault" in reason], node.output()
     warnings = re.findall(r"not used: (\S.*)", node.output())
     assert 1 <= len(warnings) <= 2 + seconds / WARNING_INTERVAL
     assert max(len(warning) for warning in warnings) < LONGEST_REASON
 
 
-def message_of(picture: Picture, transport: str) -> Image | CompressedImage:
-    """Return a good picture as a message, with the stamp (7, 8)."""
-    raw = image_message(picture)
+def message_of(image: Pixels, transport: str) -> Image | CompressedImage:
+    """Return a good image as a message, with the stamp (7, 8)."""
+    raw = image_message(image)
     if transport == "raw":
         return raw
-    data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))[1].tobytes()
+    data = cv2.imencode(".png", np.ascontiguousarray(image[:, :, ::-1]))[1].tobytes()
     return CompressedImage(header=raw.header, format="png", data=array("B", data))
 
 
@@ -446,7 +446,7 @@ def _declared(given: ParameterValue, before: ParameterValue) -> ParameterValue:
 
 
 def test_every_hostile_set_of_parameters_is_refused_with_a_reason_or_applied_whole(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     node = start()
     robot.wait_for_node()
@@ -517,9 +517,9 @@ def _back_to_default(robot: Robot) -> None:
 
 
 def test_a_refused_set_leaves_the_values_in_force_as_they_are(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
-    """What the parameter services say is one thing, what the next picture meets another."""
+    """What the parameter services say is one thing, what the next image meets another."""
     start("tracking:=false")
     robot.wait_for_node()
     blind = {"detect_conf_th": double(1.0)}
@@ -540,7 +540,7 @@ def test_a_refused_set_leaves_the_values_in_force_as_they_are(
 
 
 def test_a_parameter_of_no_known_type_does_not_end_the_node(
-    robot: Robot, astronaut: Picture, tmp_path: Path
+    robot: Robot, astronaut: Pixels, tmp_path: Path
 ) -> None:
     """rclpy's own service raises on it, and the caller gets no answer: the node has to live on."""
     node = NodeProcess(tmp_path / "node.log")

@@ -10,7 +10,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from test_node_pose import calibration
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.ros.image_topics import camera_info_topic, compressed_topic
 from replay_bags import image_message
 from running_node import Robot, StartNode
@@ -70,7 +70,7 @@ def test_names(
 
 
 def test_one_remap_is_enough_for_compressed_images_with_calibration(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     node = start("image_transport:=compressed", remaps=["image_raw:=/cam/image_raw"])
     height, width = astronaut.shape[:2]
@@ -88,7 +88,7 @@ def test_one_remap_is_enough_for_compressed_images_with_calibration(
         return any(face.pose_valid for answer in robot.answers for face in answer.faces)
 
     robot.wait_until(has_pose, "face with a pose")
-    assert "pictures from /cam/image_raw/compressed, faces on /faces" in node.output()
+    assert "images from /cam/image_raw/compressed, faces on /faces" in node.output()
     subscribed = robot.get_subscriber_names_and_types_by_node("facemesh", "/")
     infos_of_node = [topic for topic, types in subscribed if "sensor_msgs/msg/CameraInfo" in types]
     assert infos_of_node == ["/cam/camera_info"]

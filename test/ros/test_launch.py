@@ -26,8 +26,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from test_bag_replay import JPEG
 from test_smoke import complaints
 
+from image_player import TIMEOUT, ImagePlayer
 from maix_facemesh_ros.bags.reader import Bag
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 from maix_facemesh_ros.ros.launch_files import (
     LaunchError,
@@ -37,7 +38,6 @@ from maix_facemesh_ros.ros.launch_files import (
     refuse_unknown_arguments,
 )
 from maix_facemesh_ros.ros.replay.golden import stamp_of
-from picture_player import TIMEOUT, PicturePlayer
 from replay_bags import image_message
 
 pytest_plugins = ["running_node"]
@@ -231,15 +231,15 @@ def launched(folder: Path, name: str, *arguments: str, code: int = 0) -> Iterato
 
 
 @pytest.fixture
-def face(astronaut: Picture) -> bytes:
+def face(astronaut: Pixels) -> bytes:
     return bytes(serialize_message(image_message(astronaut, STAMP)))
 
 
 @pytest.mark.usefixtures("ros2_launch")
 def test_facemesh_answers_on_the_topics_it_is_given(face: bytes, tmp_path: Path) -> None:
-    arguments = ("image:=/camera/pictures", "faces:=found", "namespace:=robot")
+    arguments = ("image:=/camera/images", "faces:=found", "namespace:=robot")
     with launched(tmp_path, "facemesh.launch.py", *arguments) as launch:
-        player = PicturePlayer("/camera/pictures", Image, "/robot/found")
+        player = ImagePlayer("/camera/images", Image, "/robot/found")
         player.wait_for_node()
         player.ask(face)
         (answer,) = player.answers
@@ -251,7 +251,7 @@ def test_facemesh_answers_on_the_topics_it_is_given(face: bytes, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("ros2_launch")
-def test_facemesh_hands_parameters_on(astronaut: Picture, tmp_path: Path) -> None:
+def test_facemesh_hands_parameters_on(astronaut: Pixels, tmp_path: Path) -> None:
     """Those of the file, and those of arguments, which go before the file."""
     parameters = tmp_path / "parameters.yaml"
     parameters.write_text(
@@ -270,9 +270,9 @@ def test_facemesh_hands_parameters_on(astronaut: Picture, tmp_path: Path) -> Non
         "landmarks_indices:=[]",
     )
     with launched(
-        tmp_path, "facemesh.launch.py", *arguments, "image:=/pictures", "log_level:=debug"
+        tmp_path, "facemesh.launch.py", *arguments, "image:=/images", "log_level:=debug"
     ) as launch:
-        player = PicturePlayer("/pictures/compressed", CompressedImage)
+        player = ImagePlayer("/images/compressed", CompressedImage)
         player.wait_for_node()
         player.ask(serialize_message(image_message(astronaut, STAMP, jpeg=True)))
         (answer,) = player.answers
@@ -324,15 +324,15 @@ def test_all_arguments_are_shown_and_others_refused(name: str, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("ros2_launch")
-def test_webcam_reads_its_device(astronaut: Picture, tmp_path: Path) -> None:
-    """With a picture file in a loop as camera: a test cannot count on a real one."""
-    picture = tmp_path / "face.png"
-    cv2.imwrite(str(picture), np.ascontiguousarray(astronaut[:, :, ::-1]))
+def test_webcam_reads_its_device(astronaut: Pixels, tmp_path: Path) -> None:
+    """With an image file in a loop as camera: a test cannot count on a real one."""
+    image = tmp_path / "face.png"
+    cv2.imwrite(str(image), np.ascontiguousarray(astronaut[:, :, ::-1]))
     parameters = tmp_path / "parameters.yaml"
     parameters.write_text("/**: {ros__parameters: {source_loop: true, frame_id: webcam}}\n")
-    arguments = (f"device:={picture}", f"params_file:={parameters}")
+    arguments = (f"device:={image}", f"params_file:={parameters}")
     with launched(tmp_path, "webcam.launch.py", *arguments) as launch:
-        player = PicturePlayer("/unused", Image)
+        player = ImagePlayer("/unused", Image)
         player.wait_until(lambda: len(player.answers) > 2, "three answers")
         answers = player.answers
         player.destroy_node()
@@ -343,28 +343,28 @@ def test_webcam_reads_its_device(astronaut: Picture, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ros2_launch")
-def test_cameras_side_by_side_do_not_mix(astronaut: Picture, tmp_path: Path) -> None:
-    """Each camera has a picture of its own size, and one of the three sees a face."""
-    pictures = {
+def test_cameras_side_by_side_do_not_mix(astronaut: Pixels, tmp_path: Path) -> None:
+    """Each camera has an image of its own size, and one of the three sees a face."""
+    images = {
         "front": astronaut,
         "left": np.zeros((240, 320, 3), np.uint8),
         "right": np.zeros((120, 160, 3), np.uint8),
     }
     with launched(tmp_path, "two_cameras.launch.py", "cameras:=front,left,right") as launch:
         players = {
-            name: PicturePlayer(f"/{name}/image_raw", Image, f"/{name}/faces") for name in pictures
+            name: ImagePlayer(f"/{name}/image_raw", Image, f"/{name}/faces") for name in images
         }
         for player in players.values():
             player.wait_for_node()
         for name, player in players.items():
-            player.ask(serialize_message(image_message(pictures[name], STAMP)))
+            player.ask(serialize_message(image_message(images[name], STAMP)))
         answers = {name: player.answers for name, player in players.items()}
         for player in players.values():
             player.destroy_node()
 
-    for name, picture in pictures.items():
+    for name, image in images.items():
         (answer,) = answers[name]
-        assert (answer.image_height, answer.image_width) == picture.shape[:2]
+        assert (answer.image_height, answer.image_width) == image.shape[:2]
         assert len(answer.faces) == (name == "front")
     launch.assert_clean(nodes=3)
 
@@ -373,7 +373,7 @@ def test_cameras_side_by_side_do_not_mix(astronaut: Picture, tmp_path: Path) -> 
 def test_each_camera_has_a_view_and_frames_of_its_own(tmp_path: Path) -> None:
     arguments = ("view:=true", "view_port:=18478", "tf:=true")
     with launched(tmp_path, "two_cameras.launch.py", *arguments) as launch:
-        watcher = PicturePlayer("/unused", Image)
+        watcher = ImagePlayer("/unused", Image)
         prefixes = []
         for camera in ("left", "right"):
             client = watcher.create_client(GetParameters, f"/{camera}/facemesh/get_parameters")
@@ -397,7 +397,7 @@ def test_bag_is_played_and_ends_the_launch(tmp_path: Path) -> None:
     parameters.write_text("/**: {ros__parameters: {image_transport: compressed}}\n")
     arguments = (f"bag:={bag}", f"params_file:={parameters}", "image:=/camera/image_raw")
     with launched(tmp_path, "bag.launch.py", *arguments) as launch:
-        player = PicturePlayer("/unused", Image)
+        player = ImagePlayer("/unused", Image)
         end = time.monotonic() + TIMEOUT
         while launch.process.poll() is None:
             assert time.monotonic() < end, launch.output()

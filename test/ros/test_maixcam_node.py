@@ -25,7 +25,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import RoiRule, roi_from_detection
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 from maix_facemesh_ros.ros.messages import faces_of
 from maixcam_process import HEIGHT, TOKEN, WIDTH, MaixCamApp
 from running_node import NodeProcess, Robot, StartNode, double, integer
@@ -33,7 +33,7 @@ from scenes import paste_head, plain
 
 pytest_plugins = ["running_node"]
 
-#: Places of the face's centre in the pictures, which tell them apart in the answers.
+#: Places of the face's centre in the images, which tell them apart in the answers.
 PLACES = tuple(range(90, 231, 20))
 
 #: The device's clock: an hour ahead, and 200 ppm too fast.
@@ -49,12 +49,12 @@ class Watcher:
     """What a robot gets besides faces, with the times of this process."""
 
     def __init__(self, robot: Robot) -> None:
-        self.pictures: list[CompressedImage] = []
+        self.images: list[CompressedImage] = []
         self.camera_infos: list[CameraInfo] = []
         #: Time and message of all that /diagnostics has said.
         self.said: list[tuple[float, DiagnosticStatus]] = []
         for message_type, topic, take in (
-            (CompressedImage, "image_raw/compressed", self.pictures.append),
+            (CompressedImage, "image_raw/compressed", self.images.append),
             (CameraInfo, "camera_info", self.camera_infos.append),
             (DiagnosticArray, "/diagnostics", self._on_diagnostics),
         ):
@@ -102,26 +102,26 @@ def parameters_for(port: int, folder: Path, **values: object) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def pictures(astronaut: Picture) -> list[Picture]:
-    """The astronaut's head at each of the places, in the size of the device's pictures."""
+def images(astronaut: Pixels) -> list[Pixels]:
+    """The astronaut's head at each of the places, in the size of the device's images."""
     made = []
     for place in PLACES:
-        picture = plain(WIDTH, HEIGHT)
-        paste_head(picture, astronaut, (place, 110), 80)
-        made.append(picture)
+        image = plain(WIDTH, HEIGHT)
+        paste_head(image, astronaut, (place, 110), 80)
+        made.append(image)
     return made
 
 
 @pytest.fixture
-def film(pictures: list[Picture], tmp_path: Path) -> Path:
-    """The same pictures as a file for the stand-in's camera."""
+def film(images: list[Pixels], tmp_path: Path) -> Path:
+    """The same images as a file for the stand-in's camera."""
     path = tmp_path / "film.npy"
-    np.save(path, np.stack(pictures))
+    np.save(path, np.stack(images))
     return path
 
 
 def place_of(answer: FaceArray) -> int:
-    """Return the number of the picture in the film."""
+    """Return the number of the image in the film."""
     (face,) = faces_of(answer)
     center = face.points[:, 0]
     middle = (center.min() + center.max()) / 2
@@ -131,7 +131,7 @@ def place_of(answer: FaceArray) -> int:
 def stamp_errors(answers: list[FaceArray], captures: list[float]) -> FloatArray:
     """Return seconds by which stamps differ from the true time of capture.
 
-    A picture's place in the film says which of the captures it was, up to whole films, which take
+    An image's place in the film says which of the captures it was, up to whole films, which take
     8/30 s: far more than any error.
     """
     system_minus_monotonic = time.time() - time.monotonic()
@@ -148,7 +148,7 @@ def test_30_frames_a_second_with_true_stamps(
     start: StartNode, robot: Robot, app: StartApp, film: Path, tmp_path: Path
 ) -> None:
     """With the device's clock an hour ahead and drifting by 200 ppm."""
-    device = app(PICTURES=film, FPS=30, **WRONG_CLOCK)
+    device = app(IMAGES=film, FPS=30, **WRONG_CLOCK)
     start(*parameters_for(device.port, tmp_path))
     robot.wait_until(lambda: len(robot.answers) > 30, "faces")
     robot.answers.clear()
@@ -159,10 +159,10 @@ def test_30_frames_a_second_with_true_stamps(
     facts = robot.next_diagnostics()
     errors = 1e3 * np.abs(stamp_errors(answers, device.captures()))
     print(
-        f"{len(answers) / 10:.1f} answers a second of {captured / 10:.1f} pictures; stamps off by "
+        f"{len(answers) / 10:.1f} answers a second of {captured / 10:.1f} images; stamps off by "
         f"{np.median(errors):.2f} ms, at most {errors.max():.2f} ms; {facts}"
     )
-    # On a busy machine fewer than 30 pictures a second may be taken; all of them are answered.
+    # On a busy machine fewer than 30 images a second may be taken; all of them are answered.
     assert len(answers) >= 0.95 * captured
     assert captured >= 150
     # A thread of either process that is set aside at the wrong moment costs one stamp some time.
@@ -179,10 +179,10 @@ def test_faces_are_those_of_the_onnx_backend_within_maixpys_rounding(
     robot: Robot,
     app: StartApp,
     film: Path,
-    pictures: list[Picture],
+    images: list[Pixels],
     tmp_path: Path,
 ) -> None:
-    device = app(PICTURES=film)
+    device = app(IMAGES=film)
     start(*parameters_for(device.port, tmp_path, landmarks_rel=True, smoothing="off"))
     robot.wait_until(lambda: len(robot.answers) > 2 * len(PLACES), "faces")
     network = FaceLandmarksNetwork()
@@ -190,12 +190,12 @@ def test_faces_are_those_of_the_onnx_backend_within_maixpys_rounding(
         assert (answer.image_width, answer.image_height) == (WIDTH, HEIGHT)
         assert answer.header.frame_id == "camera_optical_frame"
         face = faces_of(answer)[0]
-        picture = pictures[place_of(answer)]
+        image = images[place_of(answer)]
         roi = roi_from_detection(face.box, face.box_keypoints, RoiRule(1.2, square=True))
-        onnx = network.find(picture, roi, bgr=False)
+        onnx = network.find(image, roi, bgr=False)
         pixel = roi.width / network.SIZE
         off = np.abs(face.points - onnx.points) / pixel
-        # MediaPipe measures z along the crop's x axis in a picture as if it were square.
+        # MediaPipe measures z along the crop's x axis in an image as if it were square.
         roll = np.hypot(np.cos(roi.rotation), np.sin(roi.rotation) * WIDTH / HEIGHT)
         off_z = np.abs(face.points_z - onnx.points_z / roll) / pixel
         print(f"off by {off.mean():.2f}, at most {off.max():.2f}, z by {off_z.mean():.2f} pixels")
@@ -212,18 +212,18 @@ def test_faces_are_those_of_the_onnx_backend_within_maixpys_rounding(
         assert face.id >= 1, "faces of a MaixCAM are numbered too"
 
 
-def test_pictures_and_calibration_with_the_stamps_of_the_faces(
+def test_images_and_calibration_with_the_stamps_of_the_faces(
     start: StartNode,
     robot: Robot,
     watcher: Watcher,
     app: StartApp,
     film: Path,
-    pictures: list[Picture],
+    images: list[Pixels],
     tmp_path: Path,
 ) -> None:
     calibration = tmp_path / "camera.yaml"
     calibration.write_text(CALIBRATION)
-    device = app(PICTURES=film, **WRONG_CLOCK)
+    device = app(IMAGES=film, **WRONG_CLOCK)
     start(
         *parameters_for(
             device.port,
@@ -234,54 +234,54 @@ def test_pictures_and_calibration_with_the_stamps_of_the_faces(
             frame_id="left_eye",
         )
     )
-    robot.wait_until(lambda: len(watcher.pictures) > 15, "pictures")
+    robot.wait_until(lambda: len(watcher.images) > 15, "images")
     robot.spin_for(0.5)
     faces = {stamp(answer): answer for answer in robot.answers}
     calibrations = {stamp(info): info for info in watcher.camera_infos}
-    common = [picture for picture in watcher.pictures if stamp(picture) in faces]
-    assert len(common) >= len(watcher.pictures) - 2
-    for picture in common:
-        assert (picture.format, picture.header.frame_id) == ("jpeg", "left_eye")
-        shown = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
+    common = [image for image in watcher.images if stamp(image) in faces]
+    assert len(common) >= len(watcher.images) - 2
+    for image in common:
+        assert (image.format, image.header.frame_id) == ("jpeg", "left_eye")
+        shown = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
         assert shown is not None
-        answer = faces[stamp(picture)]
-        # The very picture that the faces were found in, without anything drawn into it.
-        expected = pictures[place_of(answer)][:, :, ::-1]
+        answer = faces[stamp(image)]
+        # The very image that the faces were found in, without anything drawn into it.
+        expected = images[place_of(answer)][:, :, ::-1]
         assert np.abs(shown.astype(int) - expected).mean() < 3
     info = next(calibrations[at] for at in calibrations if at in faces)
     assert (info.width, info.height, info.k[0]) == (WIDTH, HEIGHT, 300.0)
     assert info.header.frame_id == "left_eye"
 
 
-def test_its_pictures_are_drawn_into_and_its_faces_have_markers(
+def test_its_images_are_drawn_into_and_its_faces_have_markers(
     start: StartNode, robot: Robot, watcher: Watcher, app: StartApp, film: Path, tmp_path: Path
 ) -> None:
-    """Each picture with the faces that were found in it, not with those of another."""
+    """Each image with the faces that were found in it, not with those of another."""
     drawn: list[Image] = []
     arrays: list[MarkerArray] = []
     depth = QoSProfile(depth=100)
     robot.create_subscription(Image, "facemesh/image_annotated", drawn.append, depth)
     robot.create_subscription(MarkerArray, "facemesh/markers", arrays.append, depth)
-    device = app(PICTURES=film)
+    device = app(IMAGES=film)
     start(*parameters_for(device.port, tmp_path, maixcam_jpeg="true", frame_id="left_eye"))
 
     def complete() -> list[Image]:
         faces = {stamp(answer): answer for answer in robot.answers}
-        jpegs = {stamp(picture): picture for picture in watcher.pictures}
-        return [picture for picture in drawn if stamp(picture) in faces.keys() & jpegs.keys()]
+        jpegs = {stamp(image): image for image in watcher.images}
+        return [image for image in drawn if stamp(image) in faces.keys() & jpegs.keys()]
 
-    robot.wait_until(lambda: len(complete()) > 8, "annotated pictures")
+    robot.wait_until(lambda: len(complete()) > 8, "annotated images")
     faces = {stamp(answer): answer for answer in robot.answers}
-    jpegs = {stamp(picture): picture for picture in watcher.pictures}
-    for picture in complete():
-        answer = faces[stamp(picture)]
-        assert picture.header == answer.header
-        jpeg = cv2.imdecode(np.frombuffer(jpegs[stamp(picture)].data, np.uint8), cv2.IMREAD_COLOR)
+    jpegs = {stamp(image): image for image in watcher.images}
+    for image in complete():
+        answer = faces[stamp(image)]
+        assert image.header == answer.header
+        jpeg = cv2.imdecode(np.frombuffer(jpegs[stamp(image)].data, np.uint8), cv2.IMREAD_COLOR)
         assert jpeg is not None
         expected = np.ascontiguousarray(jpeg[:, :, ::-1]).astype(np.uint8)
         for face in faces_of(answer):
             draw_face(expected, face, mesh=True, box=True, label=True)
-        pixels = np.frombuffer(picture.data, np.uint8).reshape(HEIGHT, WIDTH, 3)
+        pixels = np.frombuffer(image.data, np.uint8).reshape(HEIGHT, WIDTH, 3)
         # All but the line with the rate.
         assert np.array_equal(pixels[:-30], expected[:-30])
 
@@ -295,13 +295,13 @@ def test_its_pictures_are_drawn_into_and_its_faces_have_markers(
 
 
 def test_parameters_reach_the_device_while_it_runs(
-    start: StartNode, robot: Robot, app: StartApp, astronaut: Picture, tmp_path: Path
+    start: StartNode, robot: Robot, app: StartApp, astronaut: Pixels, tmp_path: Path
 ) -> None:
     two = plain(WIDTH, HEIGHT)
     paste_head(two, astronaut, (80, 110), 60)
     paste_head(two, astronaut, (240, 110), 80)
     cv2.imwrite(str(tmp_path / "two.png"), two[:, :, ::-1])
-    device = app(PICTURES=tmp_path / "two.png")
+    device = app(IMAGES=tmp_path / "two.png")
     start(*parameters_for(device.port, tmp_path))
 
     def count() -> int:
@@ -328,7 +328,7 @@ def test_a_device_that_goes_and_comes_back(
     start: StartNode, robot: Robot, watcher: Watcher, app: StartApp, film: Path, tmp_path: Path
 ) -> None:
     """Killed without a word, and started again with another clock."""
-    device = app(PICTURES=film, **WRONG_CLOCK)
+    device = app(IMAGES=film, **WRONG_CLOCK)
     node = start(*parameters_for(device.port, tmp_path))
     robot.wait_until(lambda: len(robot.answers) > 10, "faces")
     for clock in (7, 9000):
@@ -340,7 +340,7 @@ def test_a_device_that_goes_and_comes_back(
         robot.wait_until(lambda: "is lost: it has closed the connection" in node.output(), "log")
         robot.spin_for(1.0)
         robot.answers.clear()
-        device = app(device.port, PICTURES=film, CLOCK_OFFSET_S=clock)
+        device = app(device.port, IMAGES=film, CLOCK_OFFSET_S=clock)
         listened_at = time.monotonic()
         robot.wait_until(lambda: bool(robot.answers), "faces")
         assert time.monotonic() - listened_at < SOON + BUSY
@@ -355,7 +355,7 @@ def test_a_device_that_freezes_is_reported_and_taken_back(
     start: StartNode, robot: Robot, watcher: Watcher, app: StartApp, film: Path, tmp_path: Path
 ) -> None:
     """Its connection stays open, and nothing comes."""
-    device = app(PICTURES=film)
+    device = app(IMAGES=film)
     start(*parameters_for(device.port, tmp_path))
     robot.wait_until(lambda: len(robot.answers) > 10, "faces")
     device.process.send_signal(signal.SIGSTOP)
@@ -407,7 +407,7 @@ def test_two_nodes_and_a_stranger(
     start: StartNode, robot: Robot, app: StartApp, film: Path, tmp_path: Path
 ) -> None:
     """Each gets all faces by its own parameters; one that only connects disturbs nobody."""
-    device = app(PICTURES=film)
+    device = app(IMAGES=film)
     others: list[FaceArray] = []
     robot.create_subscription(FaceArray, "others", others.append, QoSProfile(depth=100))
     with socket.create_connection(("127.0.0.1", device.port)):
@@ -424,7 +424,7 @@ def test_two_nodes_and_a_stranger(
 def test_a_node_that_is_restarted_finds_the_device(
     start: StartNode, robot: Robot, app: StartApp, film: Path, tmp_path: Path
 ) -> None:
-    device = app(PICTURES=film)
+    device = app(IMAGES=film)
     for how in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
         robot.answers.clear()
         node: NodeProcess = start(*parameters_for(device.port, tmp_path))
@@ -436,7 +436,7 @@ def test_a_node_that_is_restarted_finds_the_device(
 def test_without_reconnect_the_node_ends_with_an_error(
     start: StartNode, robot: Robot, app: StartApp, film: Path, tmp_path: Path
 ) -> None:
-    device = app(PICTURES=film)
+    device = app(IMAGES=film)
     node = start(*parameters_for(device.port, tmp_path, maixcam_reconnect="false"))
     robot.wait_until(lambda: len(robot.answers) > 3, "faces")
     device.stop()

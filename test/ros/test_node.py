@@ -17,15 +17,15 @@ from maix_facemesh_ros.msg import FaceArray
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.ros.messages import faces_of
 from running_node import TIMEOUT, Robot, StartNode, double, image_message, integer
 
 pytest_plugins = ["running_node"]
 
 
-def test_a_face_comes_back_under_the_pictures_own_header(
-    start: StartNode, robot: Robot, astronaut: Picture
+def test_a_face_comes_back_under_the_images_own_header(
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     start()
     robot.wait_for_node()
@@ -49,7 +49,7 @@ def test_a_face_comes_back_under_the_pictures_own_header(
 
 
 def test_bgr8_and_padded_rows_give_the_same_faces(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     start("tracking:=false")
     robot.wait_for_node()
@@ -63,7 +63,7 @@ def test_bgr8_and_padded_rows_give_the_same_faces(
         np.testing.assert_array_equal(answer.faces[0].points, rgb.faces[0].points)
 
 
-def test_a_picture_without_a_face_is_answered_too(start: StartNode, robot: Robot) -> None:
+def test_a_image_without_a_face_is_answered_too(start: StartNode, robot: Robot) -> None:
     start()
     robot.wait_for_node()
 
@@ -74,7 +74,7 @@ def test_a_picture_without_a_face_is_answered_too(start: StartNode, robot: Robot
 
 
 def test_a_camera_of_10_bits_sees_a_face_and_its_levels_are_told(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     start()
     robot.wait_for_node()
@@ -89,7 +89,7 @@ def test_a_camera_of_10_bits_sees_a_face_and_its_levels_are_told(
     assert (int(black), 1000 < int(white) < 1500) == (0, True)
 
 
-def test_parameters_do_what_they_say(start: StartNode, robot: Robot, astronaut: Picture) -> None:
+def test_parameters_do_what_they_say(start: StartNode, robot: Robot, astronaut: Pixels) -> None:
     two = np.concatenate([astronaut, cv2.resize(astronaut, (256, 256))[:, :256].repeat(2, 0)], 1)
     two[256:, 512:] = 0
     start("landmarks_num:=68", "landmarks_rel:=true", "landmarks_abs:=false", "max_face_num:=1")
@@ -105,7 +105,7 @@ def test_parameters_do_what_they_say(start: StartNode, robot: Robot, astronaut: 
 
 
 def test_thresholds_change_at_run_time_and_a_bad_set_is_refused_whole(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     start("tracking:=false")
     robot.wait_for_node()
@@ -127,8 +127,8 @@ def test_thresholds_change_at_run_time_and_a_bad_set_is_refused_whole(
     assert reason
 
 
-def test_bad_pictures_are_named_and_the_next_good_one_is_answered(
-    start: StartNode, robot: Robot, astronaut: Picture
+def test_bad_images_are_named_and_the_next_good_one_is_answered(
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     node = start()
     robot.wait_for_node()
@@ -150,8 +150,8 @@ def test_a_wait_is_not_silent(start: StartNode, robot: Robot) -> None:
     assert "1 publishers, /robot with sensor_msgs/msg/Image RELIABLE" in node.output()
 
 
-def test_a_video_file_is_answered_picture_for_picture_until_it_ends(
-    start: StartNode, robot: Robot, astronaut: Picture, tmp_path: Path
+def test_a_video_file_is_answered_image_for_image_until_it_ends(
+    start: StartNode, robot: Robot, astronaut: Pixels, tmp_path: Path
 ) -> None:
     video = tmp_path / "face.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (512, 512))
@@ -163,8 +163,8 @@ def test_a_video_file_is_answered_picture_for_picture_until_it_ends(
     robot.wait_until(lambda: node.process.poll() is not None, "end of the node")
 
     assert node.process.returncode == 0
-    assert "source ended after 60 pictures" in node.output()
-    # The first pictures may be gone before the two processes have found each other.
+    assert "source ended after 60 images" in node.output()
+    # The first images may be gone before the two processes have found each other.
     assert len(robot.answers) > 10
     assert {answer.header.frame_id for answer in robot.answers} == {"film"}
     stamps = [
@@ -196,7 +196,7 @@ def test_a_wrong_start_is_one_clear_line(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_cleanly_in_the_middle_of_its_work(
-    start: StartNode, robot: Robot, astronaut: Picture, how: signal.Signals
+    start: StartNode, robot: Robot, astronaut: Pixels, how: signal.Signals
 ) -> None:
     node = start()
     robot.wait_for_node()
@@ -205,7 +205,7 @@ def test_it_stops_cleanly_in_the_middle_of_its_work(
     assert node.stop(how) == 0
 
 
-def test_two_nodes_with_two_cameras_do_not_mix(robot: Robot, astronaut: Picture) -> None:
+def test_two_nodes_with_two_cameras_do_not_mix(robot: Robot, astronaut: Pixels) -> None:
     """Two namespaces: one sees a face, the other an empty room."""
     nodes = [
         subprocess.Popen(

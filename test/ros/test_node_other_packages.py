@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Face, Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.publishers.interop import OTHER_PACKAGES, _crop
@@ -113,7 +113,7 @@ def test_faces_in_the_messages_of_other_packages(
     robot: Robot,
     listener: Listener,
     with_packages: dict[str, str],
-    astronaut: Picture,
+    astronaut: Pixels,
 ) -> None:
     parameters = [*(f"{name}:=true" for name in PACKAGES), "assumed_field_of_view:=65.0"]
     start(*parameters, environment=with_packages)
@@ -121,12 +121,12 @@ def test_faces_in_the_messages_of_other_packages(
     two = scene(astronaut, LEFT, RIGHT)
     stamp = 100
 
-    def ask_until(picture: Picture, complete: Callable[[dict[str, Any]], bool]) -> Any:
+    def ask_until(image: Pixels, complete: Callable[[dict[str, Any]], bool]) -> Any:
         nonlocal stamp
         end = time.monotonic() + 30
         while time.monotonic() < end:
             stamp += 1
-            answer = robot.ask(image_message(picture, stamp=(stamp, 0)))
+            answer = robot.ask(image_message(image, stamp=(stamp, 0)))
             robot.spin_for(0.2)
             messages = listener.messages()
             detections = messages.get("/facemesh/detections", {"header": {"stamp": {"sec": 0}}})
@@ -224,7 +224,7 @@ def test_faces_in_the_messages_of_other_packages(
 def _check_the_70_landmarks(points: Any) -> None:
     """Check pixels of a face seen from the front against the names in hri_msgs/FacialLandmarks.
 
-    Right is the person's, so on the left of the picture.
+    Right is the person's, so on the left of the image.
     """
     x, y = points.T
     jaw, brows, nose, nostrils = (slice(0, 17), slice(17, 27), slice(27, 31), slice(31, 36))
@@ -250,7 +250,7 @@ def _check_the_70_landmarks(points: Any) -> None:
 
 
 @pytest.mark.parametrize("name", OTHER_PACKAGES)
-def test_nothing_is_made_that_nobody_wants(name: str, astronaut: Picture) -> None:
+def test_nothing_is_made_that_nobody_wants(name: str, astronaut: Pixels) -> None:
     """Publishers that nobody listens to, and messages that must not be made."""
 
     class NobodyThere:
@@ -285,14 +285,14 @@ def test_nothing_is_made_that_nobody_wants(name: str, astronaut: Picture) -> Non
         ((900.0, 900.0, 60.0, 60.0), {"left", "right", "top", "bottom"}),
     ],
 )
-def test_the_cropped_picture_is_black_outside_the_picture(
+def test_the_cropped_image_is_black_outside_the_image(
     box: tuple[float, float, float, float], black: set[str]
 ) -> None:
     """A square of 128 pixels with the middle of the box in its middle."""
     columns, rows = np.meshgrid(np.arange(512), np.arange(512))
     # Where a pixel comes from is its colour.
-    picture = np.dstack([columns // 2, rows // 2, np.full((512, 512), 255)]).astype(np.uint8)
-    cropped = _crop(Header(), Face(id=1, box=box), picture)
+    image = np.dstack([columns // 2, rows // 2, np.full((512, 512), 255)]).astype(np.uint8)
+    cropped = _crop(Header(), Face(id=1, box=box), image)
     assert (cropped.width, cropped.height, cropped.encoding) == (128, 128, "rgb8")
     pixels = np.frombuffer(cropped.data, np.uint8).reshape(128, 128, 3)
     edges = {
@@ -308,7 +308,7 @@ def test_the_cropped_picture_is_black_outside_the_picture(
         assert middle == pytest.approx((x + width / 2, y + height / 2), abs=3)
 
 
-def test_a_missing_package_is_one_line(start: StartNode, robot: Robot, astronaut: Picture) -> None:
+def test_a_missing_package_is_one_line(start: StartNode, robot: Robot, astronaut: Pixels) -> None:
     """None of the three is on PyPI, so here they are missing."""
     node = start(*(f"{name}:=true" for name in PACKAGES))
     robot.wait_for_node()

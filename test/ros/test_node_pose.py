@@ -15,7 +15,7 @@ from rcl_interfaces.msg import ParameterType, ParameterValue
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.ros.messages import faces_of
 from message_packages import build_message_package
 from running_node import Robot, StartNode, boolean, double, image_message
@@ -25,7 +25,7 @@ pytest_plugins = ["running_node"]
 
 
 @pytest.fixture(scope="module")
-def picture(astronaut: Picture) -> Picture:
+def image(astronaut: Pixels) -> Pixels:
     return scene(astronaut, (320, 180, 100.0))
 
 
@@ -50,14 +50,12 @@ def publish_calibration(robot: Robot, message: CameraInfo, topic: str = "camera_
     robot.wait_until(is_known, "calibration on /diagnostics")
 
 
-def test_with_camera_info_faces_have_a_pose(
-    start: StartNode, robot: Robot, picture: Picture
-) -> None:
+def test_with_camera_info_faces_have_a_pose(start: StartNode, robot: Robot, image: Pixels) -> None:
     node = start("gaze:=true")
     robot.wait_for_node()
-    assert not robot.ask(image_message(picture)).faces[0].pose_valid
+    assert not robot.ask(image_message(image)).faces[0].pose_valid
     publish_calibration(robot, calibration())
-    (face,) = faces_of(robot.ask(image_message(picture)))
+    (face,) = faces_of(robot.ask(image_message(image)))
     assert face.pose is not None
     assert face.points_3d is not None
     assert face.gaze is not None
@@ -72,7 +70,7 @@ def test_with_camera_info_faces_have_a_pose(
         "gaze is on and pose is off: gaze needs pose, switch it on",
     )
     assert robot.set_parameters(pose=boolean(False), gaze=boolean(False)) == (True, "")
-    message = robot.ask(image_message(picture)).faces[0]
+    message = robot.ask(image_message(image)).faces[0]
     assert not message.pose_valid
     assert not message.gaze_valid
     assert len(message.points_3d) == 0
@@ -80,22 +78,22 @@ def test_with_camera_info_faces_have_a_pose(
 
 @pytest.mark.parametrize("width", [0, 1280])
 def test_what_pose_needs_is_said_once(
-    start: StartNode, robot: Robot, picture: Picture, width: int
+    start: StartNode, robot: Robot, image: Pixels, width: int
 ) -> None:
-    """Without a calibration, and with one for other pictures."""
+    """Without a calibration, and with one for other images."""
     node = start()
     robot.wait_for_node()
     if width:
         publish_calibration(robot, calibration(width))
-    words = "does not fit the pictures" if width else "none on /camera_info"
+    words = "does not fit the images" if width else "none on /camera_info"
 
     def is_said() -> bool:
-        robot.ask(image_message(picture))
+        robot.ask(image_message(image))
         return "faces come without pose" in node.output()
 
     robot.wait_until(is_said, "line on the log")
     for _ in range(3):
-        assert not robot.ask(image_message(picture)).faces[0].pose_valid
+        assert not robot.ask(image_message(image)).faces[0].pose_valid
     state = "none: the calibration does not fit" if width else "none: no calibration"
     assert robot.next_diagnostics()["pose"] == state
     (line,) = (line for line in node.output().splitlines() if "without pose" in line)
@@ -103,10 +101,10 @@ def test_what_pose_needs_is_said_once(
     assert "set calibration_file, or assumed_field_of_view" in line
 
 
-def test_an_assumed_field_of_view_is_said(start: StartNode, robot: Robot, picture: Picture) -> None:
+def test_an_assumed_field_of_view_is_said(start: StartNode, robot: Robot, image: Pixels) -> None:
     node = start("assumed_field_of_view:=65.0")
     robot.wait_for_node()
-    assert robot.ask(image_message(picture)).faces[0].pose_valid
+    assert robot.ask(image_message(image)).faces[0].pose_valid
     assert "poses are those of an assumed field of view of 65°" in node.output()
     assert robot.next_diagnostics()["pose"] == "with an assumed field of view of 65°"
     assert robot.set_parameters(assumed_field_of_view=double(80.0)) == (True, "")
@@ -117,14 +115,14 @@ def test_an_assumed_field_of_view_is_said(start: StartNode, robot: Robot, pictur
 
 
 def test_a_calibration_may_come_late_change_and_go_wrong(
-    start: StartNode, robot: Robot, picture: Picture
+    start: StartNode, robot: Robot, image: Pixels
 ) -> None:
     """As when a camera is switched to another resolution: no pose is made of the wrong numbers."""
     start("smoothing:=off")
     robot.wait_for_node()
 
     def distance() -> float | None:
-        (face,) = robot.ask(image_message(picture)).faces
+        (face,) = robot.ask(image_message(image)).faces
         return float(face.pose.position.z) if face.pose_valid else None
 
     assert distance() is None
@@ -150,7 +148,7 @@ def test_a_calibration_may_come_late_change_and_go_wrong(
         (["rectified:=no"], "/camera/image_rect", 500.0),
     ],
 )
-def test_rectified_pictures_are_those_of_the_projection(
+def test_rectified_images_are_those_of_the_projection(
     start: StartNode, robot: Robot, parameters: list[str], topic: str, expected: float
 ) -> None:
     start(*parameters, remaps=[f"image_raw:={topic}"])
@@ -182,7 +180,7 @@ rclpy.spin(node)
 
 
 @pytest.mark.build
-def test_frames_for_tf2(start: StartNode, robot: Robot, astronaut: Picture, tmp_path: Path) -> None:
+def test_frames_for_tf2(start: StartNode, robot: Robot, astronaut: Pixels, tmp_path: Path) -> None:
     """With tf2_msgs built from the same definition, because PyPI has none."""
     with_tf2 = build_message_package("tf2_msgs", tmp_path / "tf2")
     two = scene(astronaut, (170, 180, 95.0), (470, 170, 120.0))
@@ -240,10 +238,10 @@ def test_frames_for_tf2(start: StartNode, robot: Robot, astronaut: Picture, tmp_
 
 
 @pytest.mark.skipif(find_spec("tf2_msgs") is not None, reason="tf2 is installed here")
-def test_without_tf2_one_line_says_so(start: StartNode, robot: Robot, picture: Picture) -> None:
+def test_without_tf2_one_line_says_so(start: StartNode, robot: Robot, image: Pixels) -> None:
     node = start("tf:=true", "assumed_field_of_view:=65.0")
     robot.wait_for_node()
     for _ in range(3):
-        assert robot.ask(image_message(picture)).faces[0].pose_valid
+        assert robot.ask(image_message(image)).faces[0].pose_valid
     robot.wait_until(lambda: "tf is on, but no frames" in node.output(), "line on the log")
     assert node.output().count("tf is on, but no frames") == 1

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.sources.live import OPEN_TIMEOUT
 from mjpeg_server import MjpegServer
 from running_node import NodeProcess, Robot, StartNode
@@ -22,13 +22,13 @@ PASSWORD = "not-for-logs"
 
 
 @pytest.fixture
-def face(astronaut: Picture) -> Picture:
+def face(astronaut: Pixels) -> Pixels:
     """256x256, channels blue, green, red."""
     return np.ascontiguousarray(astronaut[:256, 100:356, ::-1])
 
 
 @pytest.fixture
-def camera(face: Picture) -> Iterator[MjpegServer]:
+def camera(face: Pixels) -> Iterator[MjpegServer]:
     """A network camera that is still switched off."""
     camera = MjpegServer(face, password=PASSWORD)
     yield camera
@@ -52,7 +52,7 @@ def wait_for_words(robot: Robot, node: NodeProcess, words: str) -> None:
 
 
 def test_a_network_camera_that_stops_and_comes_back(
-    start: StartNode, robot: Robot, camera: MjpegServer, face: Picture
+    start: StartNode, robot: Robot, camera: MjpegServer, face: Pixels
 ) -> None:
     before = time.time()
     node = start(f"source:={url_of(camera)}", "frame_id:=door")
@@ -68,7 +68,7 @@ def test_a_network_camera_that_stops_and_comes_back(
     again = MjpegServer(face, port=camera.server_port, password=PASSWORD)
     again.start()
     wait_for_faces(robot)
-    wait_for_words(robot, node, "gives pictures again, after")
+    wait_for_words(robot, node, "gives images again, after")
 
     assert "127.0.0.1" in robot.next_diagnostics()["pictures from"]
     assert PASSWORD not in str(robot.diagnostics)
@@ -76,7 +76,7 @@ def test_a_network_camera_that_stops_and_comes_back(
     assert node.stop() == 0
     again.switch_off()
     assert node.output().count("has ended after") == 1
-    assert node.output().count("gives pictures again") == 1
+    assert node.output().count("gives images again") == 1
     assert PASSWORD not in node.output()
 
 
@@ -87,11 +87,11 @@ def test_a_network_camera_that_stalls_and_goes_on(
     node = start(f"source:={url_of(camera)}")
     wait_for_faces(robot)
     camera.streaming.clear()
-    wait_for_words(robot, node, "has given no picture for 3.")
+    wait_for_words(robot, node, "has given no image for 3.")
     camera.streaming.set()
     wait_for_faces(robot)
-    wait_for_words(robot, node, "gives pictures again, after")
-    assert node.output().count("has given no picture") == 1
+    wait_for_words(robot, node, "gives images again, after")
+    assert node.output().count("has given no image") == 1
     camera.switch_off()
 
 
@@ -103,7 +103,7 @@ def test_it_stops_while_a_network_camera_does_not_answer(
     camera.streaming.clear()
     camera.start()
     node = start(f"source:={url_of(camera)}")
-    wait_for_words(robot, node, "has given no picture for 3.")
+    wait_for_words(robot, node, "has given no image for 3.")
     begin = time.monotonic()
     assert node.stop(how) == 0
     assert time.monotonic() - begin < OPEN_TIMEOUT / 2
@@ -111,24 +111,24 @@ def test_it_stops_while_a_network_camera_does_not_answer(
     camera.switch_off()
 
 
-def test_a_folder_is_answered_picture_for_picture_until_it_ends(
-    start: StartNode, robot: Robot, face: Picture, tmp_path: Path
+def test_a_folder_is_answered_image_for_image_until_it_ends(
+    start: StartNode, robot: Robot, face: Pixels, tmp_path: Path
 ) -> None:
-    """Picture n is 256 + n pixels wide, so that each answer tells which picture it belongs to."""
-    folder = tmp_path / "pictures"
+    """Image n is 256 + n pixels wide, so that each answer tells which image it belongs to."""
+    folder = tmp_path / "images"
     folder.mkdir()
     for number in range(1, 181):
         wider = cv2.copyMakeBorder(face, 0, 0, 0, number, cv2.BORDER_REPLICATE)
         assert cv2.imwrite(str(folder / f"face{number}.jpg"), wider)
-    (folder / "face150.jpg").write_bytes(b"no picture")
+    (folder / "face150.jpg").write_bytes(b"no image")
     node = start(f"source:={folder}")
 
     robot.wait_until(lambda: node.process.poll() is not None, "end of the node")
 
     assert node.process.returncode == 0
     assert "face150.jpg' is no image that OpenCV can read; skipped" in node.output()
-    assert "source ended after 179 pictures" in node.output()
-    # The first pictures are gone before the two processes have found each other, which may take
+    assert "source ended after 179 images" in node.output()
+    # The first images are gone before the two processes have found each other, which may take
     # them some seconds.
     numbers = [answer.image_width - 256 for answer in robot.answers]
     assert len(numbers) > 10
@@ -139,7 +139,7 @@ def test_a_folder_is_answered_picture_for_picture_until_it_ends(
 
 
 def test_a_folder_in_a_loop_starts_again(
-    start: StartNode, robot: Robot, face: Picture, tmp_path: Path
+    start: StartNode, robot: Robot, face: Pixels, tmp_path: Path
 ) -> None:
     for number in (1, 2):
         wider = cv2.copyMakeBorder(face, 0, 0, 0, number, cv2.BORDER_REPLICATE)

@@ -1,4 +1,4 @@
-"""What is to be looked at: markers, cloud and annotated picture, read as their users do."""
+"""What is to be looked at: markers, cloud and annotated image, read as their users do."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Face, Pixels
 from maix_facemesh_ros.mesh.connections import FACEMESH_CONTOURS
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.messages import faces_of
-from maix_facemesh_ros.ros.publishers import annotated_image as annotated_picture
+from maix_facemesh_ros.ros.publishers import annotated_image as annotated_image
 from maix_facemesh_ros.ros.publishers import cloud as face_cloud
 from maix_facemesh_ros.ros.publishers import markers as face_markers
 from running_node import TIMEOUT, Robot, StartNode, image_message
@@ -78,10 +78,10 @@ class Viewer:
             self.scene[marker.ns, marker.id] = marker
 
     def show(self, message: Image) -> tuple[FaceArray, dict[str, Any]]:
-        """Send a picture until all that is subscribed to has come for it; return that."""
+        """Send an image until all that is subscribed to has come for it; return that."""
         end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
-            # A picture may be lost on its way, and a subscription may not be known to the node yet.
+            # An image may be lost on its way, and a subscription may not be known to the node yet.
             message.header.stamp.sec += 1
             self.deleted.clear()
             self._robot.answers.clear()
@@ -97,7 +97,7 @@ class Viewer:
         raise AssertionError(f"not all of {list(self.received)} have come")
 
     def _of(self, answer: FaceArray) -> dict[str, Any]:
-        """Return the views of the answered picture by topic; nothing unless all are there."""
+        """Return the views of the answered image by topic; nothing unless all are there."""
         found = {
             topic: next((message for message in messages if _is_of(message, answer)), None)
             for topic, messages in self.received.items()
@@ -110,7 +110,7 @@ def _is_of(message: Any, answer: FaceArray) -> bool:
     if markers is None:
         return bool(message.header == answer.header)
     if not markers:
-        # Nothing in it says of which picture it is.
+        # Nothing in it says of which image it is.
         return not answer.faces
     return bool(markers[0].header == answer.header)
 
@@ -123,7 +123,7 @@ def names(faces: list[Face], namespaces: set[str]) -> set[tuple[str, int]]:
     return {(ns, face.id) for ns in namespaces for face in faces}
 
 
-def test_markers_come_move_and_go(start: StartNode, robot: Robot, astronaut: Picture) -> None:
+def test_markers_come_move_and_go(start: StartNode, robot: Robot, astronaut: Pixels) -> None:
     start("tracking:=false", "id_timeout:=60.0", ASSUMED, "marker_lifetime:=1.5", "gaze:=true")
     viewer = Viewer(robot, "markers")
     robot.wait_for_node()
@@ -188,7 +188,7 @@ def _check_box(marker: Marker, face: Face) -> None:
 
 
 def test_images_without_a_frame_are_shown_in_that_of_the_parameter(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     node = start(ASSUMED, "frame_id:=head_camera")
     frames: dict[str, set[str]] = {"markers": set(), "points": set()}
@@ -220,7 +220,7 @@ def test_images_without_a_frame_are_shown_in_that_of_the_parameter(
 
 
 def test_faces_without_ids_do_not_share_markers(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     start("tracking:=false", "ids:=false", ASSUMED)
     viewer = Viewer(robot, "markers")
@@ -236,7 +236,7 @@ def test_faces_without_ids_do_not_share_markers(
 
 
 def test_few_landmarks_without_pixels_have_markers(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     """Of five landmarks, no two are joined, and the box does not need their pixels."""
     start("landmarks_num:=5", "landmarks_abs:=false", "landmarks_rel:=true", ASSUMED)
@@ -252,7 +252,7 @@ def test_few_landmarks_without_pixels_have_markers(
 
 
 def test_without_pose_markers_stand_on_a_plane(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     start("marker_depth:=2.0", "landmarks_num:=68")
     viewer = Viewer(robot, "markers")
@@ -274,7 +274,7 @@ def test_without_pose_markers_stand_on_a_plane(
 
 
 def test_the_cloud_has_metres_ids_and_indices(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     start(ASSUMED, "landmarks_num:=5")
     viewer = Viewer(robot, "points")
@@ -312,8 +312,8 @@ def cloud_points(cloud: PointCloud2) -> Any:
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8"])
-def test_the_annotated_picture_is_the_picture_with_its_faces(
-    start: StartNode, robot: Robot, astronaut: Picture, encoding: str
+def test_the_annotated_image_is_the_image_with_its_faces(
+    start: StartNode, robot: Robot, astronaut: Pixels, encoding: str
 ) -> None:
     start("tracking:=false")
     viewer = Viewer(robot, "image_annotated", "image_annotated/compressed")
@@ -321,7 +321,7 @@ def test_the_annotated_picture_is_the_picture_with_its_faces(
     rgb = scene(astronaut, LEFT, RIGHT)
     sent = rgb if encoding == "rgb8" else np.ascontiguousarray(rgb[:, :, ::-1])
     viewer.show(image_message(sent, encoding))
-    # From the second picture on there is a rate.
+    # From the second image on there is a rate.
     answer, found = viewer.show(image_message(sent, encoding, stamp=(50, 0)))
     drawn = found["image_annotated"]
     assert drawn.header == answer.header
@@ -373,8 +373,8 @@ def node(own_network: None, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: AR
         yield node
 
 
-def answer_one(node: FaceMeshNode, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the node's worker answer one picture, and wait until all is made of it."""
+def answer_one(node: FaceMeshNode, image: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the node's worker answer one image, and wait until all is made of it."""
     done = threading.Event()
     show = node._show
 
@@ -384,12 +384,12 @@ def answer_one(node: FaceMeshNode, picture: Picture, monkeypatch: pytest.MonkeyP
 
     with monkeypatch.context() as patch:
         patch.setattr(node, "_show", show_and_say)
-        node._on_image(bytes(serialize_message(image_message(picture))))
+        node._on_image(bytes(serialize_message(image_message(image))))
         assert done.wait(TIMEOUT)
 
 
 def test_nothing_is_made_that_nobody_wants(
-    node: FaceMeshNode, robot: Robot, astronaut: Picture, monkeypatch: pytest.MonkeyPatch
+    node: FaceMeshNode, robot: Robot, astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
 
@@ -404,24 +404,24 @@ def test_nothing_is_made_that_nobody_wants(
 
     spy_on(face_markers, "_markers_of", "markers")
     spy_on(face_cloud, "_points_of", "points")
-    spy_on(annotated_picture, "draw_face", "image_annotated")
+    spy_on(annotated_image, "draw_face", "image_annotated")
     spy_on(cv2, "imencode", "image_annotated/compressed")
-    picture = scene(astronaut, LEFT)
+    image = scene(astronaut, LEFT)
 
-    answer_one(node, picture, monkeypatch)
+    answer_one(node, image, monkeypatch)
     assert made == []
     for topic, message_type in TOPICS.items():
         subscription = robot.create_subscription(
             message_type, f"facemesh/{topic}", lambda _: None, QoSProfile(depth=10)
         )
         _wait_for_subscriptions(node, topic, 1)
-        answer_one(node, picture, monkeypatch)
-        # A JPEG is of a picture into which faces are drawn.
+        answer_one(node, image, monkeypatch)
+        # A JPEG is of an image into which faces are drawn.
         assert made == [part for part in TOPICS if part == topic or topic == f"{part}/compressed"]
         robot.destroy_subscription(subscription)
         _wait_for_subscriptions(node, topic, 0)
         made.clear()
-        answer_one(node, picture, monkeypatch)
+        answer_one(node, image, monkeypatch)
         assert made == []
 
 
@@ -440,9 +440,9 @@ def _is_matched(node: FaceMeshNode, topic: str, count: int) -> bool:
 
 
 def test_a_view_that_fails_costs_no_faces(
-    node: FaceMeshNode, astronaut: Picture, monkeypatch: pytest.MonkeyPatch
+    node: FaceMeshNode, astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are out before, and the picture counts as answered."""
+    """They are out before, and the image counts as answered."""
     happened: list[str] = []
     publish = node._faces.publish
 

@@ -83,7 +83,7 @@ def node(own_network: None, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: AR
         yield node
 
 
-def test_it_shows_picture_markers_cloud_and_frames(node: FaceMeshNode) -> None:
+def test_it_shows_image_markers_cloud_and_frames(node: FaceMeshNode) -> None:
     displays = {display["Class"]: display for display in MANAGER["Displays"]}
     assert displays.keys() == MESSAGE_TYPES.keys() | WITHOUT_TOPIC
     published = {publisher.topic_name: publisher for publisher in node.publishers}

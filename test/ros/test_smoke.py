@@ -22,8 +22,8 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from maix_facemesh_ros.face import Picture
-from picture_player import TIMEOUT, PicturePlayer
+from image_player import TIMEOUT, ImagePlayer
+from maix_facemesh_ros.face import Pixels
 from replay_bags import image_message
 from running_node import StartNode
 
@@ -34,7 +34,7 @@ from benchmarks.stock_processes import clean_environment
 
 pytest_plugins = ["running_node"]
 
-#: The only warning that is none: on a busy machine the first picture may take its time.
+#: The only warning that is none: on a busy machine the first image may take its time.
 WAITING = "no image on"
 
 #: Fast DDS says so when a shared memory port belongs to another process that does not react: not a
@@ -64,9 +64,9 @@ def complaints(output: str) -> list[str]:
 @contextmanager
 def a_player(
     topic: str, message_type: type[Image] | type[CompressedImage]
-) -> Iterator[PicturePlayer]:
-    """Give a player for pictures on one topic."""
-    player = PicturePlayer(topic, message_type)
+) -> Iterator[ImagePlayer]:
+    """Give a player for images on one topic."""
+    player = ImagePlayer(topic, message_type)
     try:
         yield player
     finally:
@@ -79,7 +79,7 @@ def _own_network(own_network: None) -> None:
 
 
 @pytest.fixture
-def picture_file(astronaut: Picture, tmp_path: Path) -> Path:
+def image_file(astronaut: Pixels, tmp_path: Path) -> Path:
     path = tmp_path / "face.png"
     cv2.imwrite(str(path), np.ascontiguousarray(astronaut[:, :, ::-1]))
     return path
@@ -87,8 +87,8 @@ def picture_file(astronaut: Picture, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_pictures_from_a_topic(
-    backend: str, transport: str, astronaut: Picture, start: StartNode
+def test_images_from_a_topic(
+    backend: str, transport: str, astronaut: Pixels, start: StartNode
 ) -> None:
     topic, message_type = TRANSPORTS[transport]
     jpeg = message_type is CompressedImage
@@ -106,10 +106,10 @@ def test_pictures_from_a_topic(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_pictures_from_a_file_until_the_node_is_stopped(
-    backend: str, picture_file: Path, start: StartNode
+def test_images_from_a_file_until_the_node_is_stopped(
+    backend: str, image_file: Path, start: StartNode
 ) -> None:
-    node = start(f"backend:={backend}", f"source:={picture_file}", "source_loop:=true")
+    node = start(f"backend:={backend}", f"source:={image_file}", "source_loop:=true")
 
     with a_player("/unused", Image) as player:
         player.wait_until(lambda: len(player.answers) >= 3, "three answers")
@@ -149,22 +149,22 @@ def other_ros_processes() -> Iterator[None]:
 
 @pytest.mark.usefixtures("other_ros_processes")
 def test_other_ros_processes_are_nothing_to_complain_about(
-    picture_file: Path, start: StartNode
+    image_file: Path, start: StartNode
 ) -> None:
     """Not even in Fast DDS's own lines, which `complaints` leaves out."""
     time.sleep(3.0)  # Until the hanging process is noticed.
-    node = start(f"source:={picture_file}", environment={"ROS_DOMAIN_ID": "0"})
+    node = start(f"source:={image_file}", environment={"ROS_DOMAIN_ID": "0"})
 
     assert node.process.wait(timeout=TIMEOUT) == 0
     assert complaints(node.output()) == []
     assert "Failed init_port" not in node.output()
 
 
-def test_pictures_from_a_file_until_it_ends(picture_file: Path, start: StartNode) -> None:
-    node = start(f"source:={picture_file}")
+def test_images_from_a_file_until_it_ends(image_file: Path, start: StartNode) -> None:
+    node = start(f"source:={image_file}")
 
     assert node.process.wait(timeout=TIMEOUT) == 0
-    assert "source ended after 1 pictures" in node.output()
+    assert "source ended after 1 images" in node.output()
     assert complaints(node.output()) == []
 
 
@@ -199,8 +199,8 @@ def test_a_camera_that_the_node_does_not_accept_is_complained_about(start: Start
     "line",
     [
         "Traceback (most recent call last):",
-        "[facemesh_node-1] [ERROR] [1700000000.000000000] [facemesh]: picture not answered",
-        "[WARN] [1700000000.000000000] [facemesh]: picture on /image_raw not used: no pixels",
+        "[facemesh_node-1] [ERROR] [1700000000.000000000] [facemesh]: image not answered",
+        "[WARN] [1700000000.000000000] [facemesh]: image on /image_raw not used: no pixels",
         "Failed to load the entry point",
         "[WARN] [1700000000.0] [facemesh]: New publisher discovered, offering incompatible QoS.",
     ],

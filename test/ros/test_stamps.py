@@ -1,4 +1,4 @@
-"""Stamps and frames as cameras, bags and simulators send them: answers have their picture's own."""
+"""Stamps and frames as cameras, bags and simulators send them: answers have their image's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from running_node import (
     TIMEOUT,
     Robot,
@@ -30,8 +30,8 @@ pytest_plugins = ["running_node"]
 
 
 @pytest.fixture
-def half(astronaut: Picture) -> Picture:
-    """A small picture with a face, quick to answer."""
+def half(astronaut: Pixels) -> Pixels:
+    """A small image with a face, quick to answer."""
     return np.ascontiguousarray(astronaut[0:240, 80:400])
 
 
@@ -48,7 +48,7 @@ def robot_of_running_node(
 
 
 def ids(robot: Robot, message: Image) -> list[int]:
-    """Return the ids of the faces in a picture's answer."""
+    """Return the ids of the faces in an image's answer."""
     return [face.id for face in robot.ask(message).faces]
 
 
@@ -60,12 +60,12 @@ def ids(robot: Robot, message: Image) -> list[int]:
         (-1, 0),
         (-(2**31), 0),
         (2**31 - 1, 999_999_999),
-        # Nanoseconds that are more than a second: not valid, and still the picture's own.
+        # Nanoseconds that are more than a second: not valid, and still the image's own.
         (5, 2**32 - 1),
     ],
 )
 def test_any_stamp_comes_back_as_it_was(
-    stamp: tuple[int, int], robot_of_running_node: Robot, half: Picture
+    stamp: tuple[int, int], robot_of_running_node: Robot, half: Pixels
 ) -> None:
     for frame_id in ("", "eye", "kamera_ä", "f" * 300):
         message = image_message(half, stamp=stamp)
@@ -76,8 +76,8 @@ def test_any_stamp_comes_back_as_it_was(
         assert len(answer.faces) == 1
 
 
-def test_two_pictures_with_one_stamp_are_both_answered_and_are_one_stream(
-    robot_of_running_node: Robot, half: Picture
+def test_two_images_with_one_stamp_are_both_answered_and_are_one_stream(
+    robot_of_running_node: Robot, half: Pixels
 ) -> None:
     robot = robot_of_running_node
     first = ids(robot, image_message(half, stamp=(50, 7)))
@@ -89,7 +89,7 @@ def test_two_pictures_with_one_stamp_are_both_answered_and_are_one_stream(
     assert right == pytest.approx(half.shape[1] - left, abs=6), "each has its own face"
 
 
-def test_stamps_of_zero_are_one_stream(robot_of_running_node: Robot, half: Picture) -> None:
+def test_stamps_of_zero_are_one_stream(robot_of_running_node: Robot, half: Pixels) -> None:
     """A driver without a clock: no stamp is before another, so faces keep their id."""
     robot = robot_of_running_node
     first = ids(robot, image_message(half, stamp=(0, 0)))
@@ -100,7 +100,7 @@ def test_stamps_of_zero_are_one_stream(robot_of_running_node: Robot, half: Pictu
 
 @pytest.mark.parametrize("order", [(0, 1, 2, -3, -2, -1), (0, 1, 3, 2, 4)], ids=["back", "swap"])
 def test_a_stamp_that_goes_back_a_little_ends_no_id(
-    robot_of_running_node: Robot, half: Picture, order: tuple[int, ...]
+    robot_of_running_node: Robot, half: Pixels, order: tuple[int, ...]
 ) -> None:
     """A clock that is corrected, and two images in the wrong order: each has its own stamp."""
     found = set[int]()
@@ -113,7 +113,7 @@ def test_a_stamp_that_goes_back_a_little_ends_no_id(
 
 
 def test_a_bag_that_starts_again_is_a_new_stream(
-    robot_of_running_node: Robot, half: Picture
+    robot_of_running_node: Robot, half: Pixels
 ) -> None:
     robot = robot_of_running_node
     seen: list[set[int]] = []
@@ -130,7 +130,7 @@ def test_a_bag_that_starts_again_is_a_new_stream(
 
 
 def test_a_bag_that_starts_again_gives_the_same_points_again(
-    robot_of_running_node: Robot, astronaut: Picture
+    robot_of_running_node: Robot, astronaut: Pixels
 ) -> None:
     """Nothing of the first round is left in the second: replay gives the same answer."""
     robot = robot_of_running_node
@@ -138,15 +138,15 @@ def test_a_bag_that_starts_again_gives_the_same_points_again(
     def play() -> list[list[float]]:
         moved = (np.roll(astronaut[0:240, 80:400], 3 * step, axis=1) for step in range(6))
         messages = [
-            image_message(np.ascontiguousarray(picture), stamp=(9, 10**8 * number))
-            for number, picture in enumerate(moved)
+            image_message(np.ascontiguousarray(image), stamp=(9, 10**8 * number))
+            for number, image in enumerate(moved)
         ]
         return [list(robot.ask(message).faces[0].points) for message in messages]
 
     assert play() == play()
 
 
-def test_a_leap_ahead_by_years_is_answered(robot_of_running_node: Robot, half: Picture) -> None:
+def test_a_leap_ahead_by_years_is_answered(robot_of_running_node: Robot, half: Pixels) -> None:
     robot = robot_of_running_node
     for stamp in ((1, 0), (2**31 - 1, 0), (2, 0), (-(2**31), 0), (3, 0)):
         answer = robot.ask(image_message(half, stamp=stamp))
@@ -158,7 +158,7 @@ def test_a_leap_ahead_by_years_is_answered(robot_of_running_node: Robot, half: P
 
 
 def test_milliseconds_and_two_publishers_are_named_once(
-    start: StartNode, robot: Robot, half: Picture
+    start: StartNode, robot: Robot, half: Pixels
 ) -> None:
     node = start()
     robot.wait_for_node()
@@ -181,7 +181,7 @@ def test_milliseconds_and_two_publishers_are_named_once(
 
 
 def test_simulated_time_without_a_clock_holds_up_no_answer_and_silences_nothing(
-    start: StartNode, robot: Robot, half: Picture
+    start: StartNode, robot: Robot, half: Pixels
 ) -> None:
     """A simulation or a bag that is paused, or was forgotten."""
     node = start("use_sim_time:=true")
@@ -192,12 +192,12 @@ def test_simulated_time_without_a_clock_holds_up_no_answer_and_silences_nothing(
     bad = image_message(half)
     bad.encoding = "none"
     robot.images.publish(bad)
-    robot.wait_until(lambda: "not used" in node.output(), "warning of a bad picture")
+    robot.wait_until(lambda: "not used" in node.output(), "warning of a bad image")
     assert int(robot.next_diagnostics()["pictures answered"]) >= 2
 
 
 def test_simulated_time_with_a_clock_leaves_the_stamps_alone(
-    start: StartNode, robot: Robot, half: Picture
+    start: StartNode, robot: Robot, half: Pixels
 ) -> None:
     """A simulator's clock that leaps back to its start, as when a simulation is reset."""
     start("use_sim_time:=true")
@@ -212,8 +212,8 @@ def test_simulated_time_with_a_clock_leaves_the_stamps_alone(
             assert stamp_of(robot.ask(image_message(half, stamp=stamp))) == stamp
 
 
-def test_pictures_of_a_source_are_stamped_in_simulated_time(
-    start: StartNode, robot: Robot, astronaut: Picture, tmp_path: Path
+def test_images_of_a_source_are_stamped_in_simulated_time(
+    start: StartNode, robot: Robot, astronaut: Pixels, tmp_path: Path
 ) -> None:
     """The node's own source: before the first message on /clock the time is zero, as it should."""
     video = tmp_path / "film.avi"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_facemesh_replay import picture_bag
+from test_facemesh_replay import image_bag
 
 from maix_facemesh_ros.ros.node_process import StartError, initialize_ros
 from running_node import TIMEOUT
@@ -48,7 +48,7 @@ def test_the_reason_is_named(arguments: list[str], reason: str) -> None:
     ],
 )
 def test_a_program_ends_with_the_reason_and_a_code(program: str, code: int, tmp_path: Path) -> None:
-    bag = [str(picture_bag(tmp_path))] if program == "facemesh_replay" else []
+    bag = [str(image_bag(tmp_path))] if program == "facemesh_replay" else []
     missing = str(tmp_path / "nothing.yaml")
     ended = run(program, *bag, "--ros-args", "--params-file", missing)
     assert ended.returncode == code, ended.stdout

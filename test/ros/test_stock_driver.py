@@ -10,7 +10,7 @@ import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.ros.dds_profile import PROFILE_VARIABLES, advice_on_receive_buffer
 from running_node import NodeProcess, Robot, StartNode, image_message
 
@@ -125,7 +125,7 @@ def reliability_of(robot: Robot) -> list[str]:
 
 
 def test_the_subscription_follows_its_publishers_and_loses_nothing_by_it(
-    start: StartNode, robot: Robot, astronaut: Picture
+    start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     node = start()
     robot.wait_for_node()

@@ -16,10 +16,10 @@ from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from image_player import TIMEOUT, ImagePlayer
 from maix_facemesh_ros.bags.reader import Bag
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, Tolerances, stamp_of
-from picture_player import TIMEOUT, PicturePlayer
 from replay_bags import (
     DELAY,
     SECOND,
@@ -33,7 +33,7 @@ from running_node import StartNode
 
 pytest_plugins = ["running_node"]
 
-PICTURES, FACES = "/camera/image_raw", "/camera/faces"
+IMAGES, FACES = "/camera/image_raw", "/camera/faces"
 
 #: What could be told apart: two faces that are followed and looked for, in space, with expressions.
 PARAMETERS = ("max_face_num:=2", "detect_interval:=4", "gaze:=true", "blendshapes:=true")
@@ -41,20 +41,20 @@ PARAMETERS = ("max_face_num:=2", "detect_interval:=4", "gaze:=true", "blendshape
 EXACTLY = Tolerances(pixels=0.0, scores=0.0, distances=0.0, degrees=0.0)
 
 
-def scene() -> Iterator[tuple[int, Picture]]:
-    """Give stamps and pictures, 320x240: one face and two, a pause, and a jump back in time."""
+def scene() -> Iterator[tuple[int, Pixels]]:
+    """Give stamps and images, 320x240: one face and two, a pause, and a jump back in time."""
     at = list(islice(stamps(), 30))
-    for number, picture in enumerate(moving_scene()):
+    for number, image in enumerate(moving_scene()):
         stamp = at[number]
         if number >= 20:
             stamp += 3 * SECOND
         if number >= 26:
             stamp -= 5 * SECOND
         if number % 3:
-            small = picture[::2, ::2]
-            picture = np.concatenate([small, small[:, ::-1]], axis=1)
-            picture = np.concatenate([picture, np.zeros_like(picture)], axis=0)
-        yield stamp, picture
+            small = image[::2, ::2]
+            image = np.concatenate([small, small[:, ::-1]], axis=1)
+            image = np.concatenate([image, np.zeros_like(image)], axis=0)
+        yield stamp, image
 
 
 @pytest.mark.parametrize("message_type", [Image, CompressedImage])
@@ -62,12 +62,12 @@ def test_three_ways_agree(
     message_type: type[Image] | type[CompressedImage], start: StartNode, tmp_path: Path
 ) -> None:
     jpeg = message_type is CompressedImage
-    topic = f"{PICTURES}/compressed" if jpeg else PICTURES
+    topic = f"{IMAGES}/compressed" if jpeg else IMAGES
     bag = tmp_path / "bag"
     with BagMaker(bag) as maker:
-        for number, (stamp, picture) in enumerate(scene()):
+        for number, (stamp, image) in enumerate(scene()):
             log_time = stamp + DELAY + (5 * SECOND if number >= 26 else 0)
-            maker.write(topic, image_message(picture, stamp, jpeg=jpeg), log_time)
+            maker.write(topic, image_message(image, stamp, jpeg=jpeg), log_time)
             maker.write("/camera/camera_info", camera_info(stamp), log_time + 1)
 
     recorded = [tmp_path / "replayed", tmp_path / "offline"]
@@ -96,7 +96,7 @@ def test_three_ways_agree(
 def answers_of_a_node(
     bag: Path, topic: str, message_type: type[Image] | type[CompressedImage], start: StartNode
 ) -> list[Any]:
-    """Return what a node says to a robot's camera that takes the pictures of a bag."""
+    """Return what a node says to a robot's camera that takes the images of a bag."""
     transport = "compressed" if message_type is CompressedImage else "raw"
     start(
         *(*PARAMETERS, f"image_transport:={transport}"),
@@ -106,7 +106,7 @@ def answers_of_a_node(
         ),
         remaps=["__ns:=/camera"],
     )
-    player = PicturePlayer(topic, message_type, FACES)
+    player = ImagePlayer(topic, message_type, FACES)
     calibration = player.create_publisher(CameraInfo, "/camera/camera_info", QoSProfile(depth=1))
     player.wait_for_node()
     with Bag(bag) as messages:
@@ -133,6 +133,6 @@ def log_times(bag: Path) -> list[int]:
 def assert_same(answers: list[Any], golden: list[Any]) -> None:
     check = GoldenCheck(golden, EXACTLY)
     for answer in answers:
-        check.picture(stamp_of(answer), answer)
+        check.image(stamp_of(answer), answer)
     check.finish()
     assert check.passed, "\n".join(check.report())

@@ -1,4 +1,4 @@
-"""The Fast DDS profile that lets pictures through."""
+"""The Fast DDS profile that lets images through."""
 
 from __future__ import annotations
 

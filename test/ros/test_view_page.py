@@ -1,6 +1,6 @@
-"""`facemesh_view` as its users see it: in Chromium, with the node, pictures and DDS.
+"""`facemesh_view` as its users see it: in Chromium, with the node, images and DDS.
 
-`python test/ros/test_view_page.py` writes the picture of the page for the documentation,
+`python test/ros/test_view_page.py` writes the image of the page for the documentation,
 `docs/images/browser.jpg`.
 """
 
@@ -22,7 +22,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 
 from chromium import Browser, a_browser
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from running_node import (
     NodeProcess,
     Robot,
@@ -39,42 +39,42 @@ pytest_plugins = ["running_node", "chromium"]
 LEFT, RIGHT = (170, 180, 95.0), (470, 170, 120.0)
 EVERYTHING = ("assumed_field_of_view:=65.0", "gaze:=true", "blendshapes:=true")
 
-#: Seconds between two pictures.
+#: Seconds between two images.
 INTERVAL = 0.1
 
 
 class Camera:
-    """Shows a picture again and again, until the page says what it should."""
+    """Shows an image again and again, until the page says what it should."""
 
     def __init__(self, robot: Robot, browser: Browser, interval: float = INTERVAL) -> None:
         self.robot = robot
         self.interval = interval
         self.browser = browser
-        self.picture = plain()
-        self.sent: dict[str, Picture] = {}
+        self.image = plain()
+        self.sent: dict[str, Pixels] = {}
 
     def take(self) -> None:
-        """Publish the picture once."""
-        message = image_message(self.picture)
+        """Publish the image once."""
+        message = image_message(self.image)
         message.header.stamp = self.robot.get_clock().now().to_msg()
         stamp = message.header.stamp
-        self.sent[f"{stamp.sec}.{stamp.nanosec:09d}"] = self.picture
+        self.sent[f"{stamp.sec}.{stamp.nanosec:09d}"] = self.image
         self.robot.images.publish(message)
         self.robot.spin_for(self.interval)
 
     def until(self, condition: Callable[[], Any], what: str) -> None:
         self.browser.wait_until(condition, what, self.take)
 
-    def shows(self, picture: Picture) -> None:
-        """Show a picture until it is the one on the page."""
-        self.picture = picture
+    def shows(self, image: Pixels) -> None:
+        """Show an image until it is the one on the page."""
+        self.image = image
         before = set(self.sent)
         self.until(
-            # Without a picture there is a note.
+            # Without an image there is a note.
             lambda: (
                 self.stamp in self.sent.keys() - before and not self.browser.text("#stage-note")
             ),
-            "picture of now",
+            "image of now",
         )
 
     @property
@@ -104,16 +104,16 @@ def address_of(view: NodeProcess) -> str:
     return found.group()
 
 
-def frozen(browser: Browser) -> tuple[str, Picture, Picture]:
-    """Return the stamp on the page and the picture and the overlay at that time.
+def frozen(browser: Browser) -> tuple[str, Pixels, Pixels]:
+    """Return the stamp on the page and the image and the overlay at that time.
 
-    While a test's picture stays the same, all that may change between the calls is the stamp.
+    While a test's image stays the same, all that may change between the calls is the stamp.
     """
     stamp = str(browser.run("return document.getElementById('stage').dataset.stamp"))
-    return stamp, browser.canvas("#picture"), browser.canvas("#overlay")
+    return stamp, browser.canvas("#image"), browser.canvas("#overlay")
 
 
-def centre_of_mesh(overlay: Picture) -> tuple[float, float]:
+def centre_of_mesh(overlay: Pixels) -> tuple[float, float]:
     """Return where the lines on an overlay are, as fractions of its width and height."""
     rows, columns = np.nonzero(overlay[:, :, 3])
     return columns.mean() / overlay.shape[1], rows.mean() / overlay.shape[0]
@@ -136,15 +136,15 @@ def fact(browser: Browser, face: str, name: str) -> str:
 
 
 def test_the_page_shows_a_face_and_follows_it(
-    start: StartNode, camera: Camera, browser: Browser, astronaut: Picture
+    start: StartNode, camera: Camera, browser: Browser, astronaut: Pixels
 ) -> None:
     start(*EVERYTHING, "smoothing:=off")
     _, address = start_view(start, "pictures:=raw")
     browser.open(address)
     camera.shows(scene(astronaut, LEFT))
     camera.until(lambda: browser.text(".face h2"), "face")
-    stamp, picture, overlay = frozen(browser)
-    assert np.abs(picture[:, :, :3].astype(int) - camera.sent[stamp]).mean() < 4, "another picture"
+    stamp, image, overlay = frozen(browser)
+    assert np.abs(image[:, :, :3].astype(int) - camera.sent[stamp]).mean() < 4, "another image"
     x, y = centre_of_mesh(overlay)
     assert (x * 640, y * 360) == pytest.approx(LEFT[:2], abs=15)
     assert browser.text("#connection") == "live"
@@ -160,8 +160,8 @@ def test_the_page_shows_a_face_and_follows_it(
 
     moved = (LEFT[0] + 40, LEFT[1] - 20, LEFT[2])
     camera.shows(scene(astronaut, moved))
-    stamp, picture, overlay = frozen(browser)
-    assert np.abs(picture[:, :, :3].astype(int) - camera.sent[stamp]).mean() < 4
+    stamp, image, overlay = frozen(browser)
+    assert np.abs(image[:, :, :3].astype(int) - camera.sent[stamp]).mean() < 4
     x, y = centre_of_mesh(overlay)
     assert (x * 640, y * 360) == pytest.approx(moved[:2], abs=15)
     assert browser.text(".face h2") == face
@@ -169,7 +169,7 @@ def test_the_page_shows_a_face_and_follows_it(
 
 
 def test_the_head_turns_with_the_face_and_by_hand(
-    start: StartNode, camera: Camera, browser: Browser, astronaut: Picture
+    start: StartNode, camera: Camera, browser: Browser, astronaut: Pixels
 ) -> None:
     start(*EVERYTHING, "tracking:=false", "smoothing:=off")
     _, address = start_view(start, "pictures:=raw")
@@ -225,30 +225,30 @@ def lean_of_head(browser: Browser) -> float:
 
 
 def test_each_face_has_its_card_and_a_note_says_that_there_is_none(
-    start: StartNode, camera: Camera, browser: Browser, astronaut: Picture
+    start: StartNode, camera: Camera, browser: Browser, astronaut: Pixels
 ) -> None:
     start("tracking:=false", "id_timeout:=0.0", "landmarks_num:=146")
     _, address = start_view(start)
     browser.open(address)
-    camera.picture = scene(astronaut, LEFT, RIGHT)
+    camera.image = scene(astronaut, LEFT, RIGHT)
     cards = "return document.querySelectorAll('.face').length"
     camera.until(lambda: browser.run(cards) == 2, "second face")
     # What the node does not compute is said to be off.
     assert "blendshapes true" in browser.text(".no-scores")
     assert browser.text("[data-fact=distance]") == "no pose"
-    camera.picture = plain()
+    camera.image = plain()
     camera.until(lambda: browser.text("#no-faces") == "no face in view", "note")
     assert browser.run(cards) == 0
     assert browser.complaints() == []
 
 
-@pytest.mark.parametrize("pictures", ["compressed", "annotated"])
-def test_pictures_that_come_as_jpeg(
-    pictures: str,
+@pytest.mark.parametrize("images", ["compressed", "annotated"])
+def test_images_that_come_as_jpeg(
+    images: str,
     start: StartNode,
     camera: Camera,
     browser: Browser,
-    astronaut: Picture,
+    astronaut: Pixels,
     tmp_path: Path,
 ) -> None:
     """A camera's own go to the browser as they came; the node's have the faces drawn already."""
@@ -261,11 +261,11 @@ def test_pictures_that_come_as_jpeg(
     def take() -> None:
         message = CompressedImage(format="jpeg", data=array("B", jpeg))
         message.header.stamp = camera.robot.get_clock().now().to_msg()
-        if pictures == "compressed":
+        if images == "compressed":
             publisher.publish(message)
         camera.robot.spin_for(INTERVAL)
 
-    if pictures == "compressed":
+    if images == "compressed":
         start("image_transport:=compressed", remaps=remaps)
     else:
         camera.robot.destroy_publisher(publisher)
@@ -274,25 +274,25 @@ def test_pictures_that_come_as_jpeg(
         start(f"source:={tmp_path / 'face.jpg'}", "source_loop:=true")
     _, address = start_view(start, remaps=remaps)
     browser.open(address)
-    topic = "/camera/image/compressed" if pictures == "compressed" else "/facemesh/image_annotated"
-    # Which pictures there are, it hears little by little: those of the camera go before others.
-    browser.wait_until(lambda: topic in browser.text("[data-role=pictures]"), "topic", take)
+    topic = "/camera/image/compressed" if images == "compressed" else "/facemesh/image_annotated"
+    # Which images there are, it hears little by little: those of the camera go before others.
+    browser.wait_until(lambda: topic in browser.text("[data-role=images]"), "topic", take)
     before = browser.run("return document.getElementById('stage').dataset.stamp ?? ''")
     browser.wait_until(
         lambda: browser.run(
             "return document.getElementById('stage').dataset.stamp > arguments[0]", before
         ),
-        "picture of now",
+        "image of now",
         take,
     )
     browser.wait_until(lambda: browser.text(".face h2"), "face", take)
-    shown = browser.canvas("#picture")[:, :, :3].astype(int)
+    shown = browser.canvas("#image")[:, :, :3].astype(int)
     assert shown.shape == astronaut.shape
     sent = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert sent is not None
     difference = np.abs(shown - sent[:, :, ::-1]).mean()
     overlay = browser.canvas("#overlay")[:, :, 3]
-    if pictures == "compressed":
+    if images == "compressed":
         assert difference < 0.5
         assert overlay.any()
     else:
@@ -305,16 +305,16 @@ def test_pictures_that_come_as_jpeg(
 
 
 def test_it_says_what_is_missing_until_it_comes(
-    start: StartNode, camera: Camera, browser: Browser, astronaut: Picture
+    start: StartNode, camera: Camera, browser: Browser, astronaut: Pixels
 ) -> None:
     """Without a node: no faces. Then with one. Then nothing is published any more."""
     view, address = start_view(start)
     assert camera.robot.images.get_subscription_count() == 0, "nobody looks"
     browser.open(address)
     trouble = "no faces: nobody publishes /faces (is facemesh_node running?)"
-    camera.picture = scene(astronaut, LEFT)
+    camera.image = scene(astronaut, LEFT)
     camera.until(lambda: browser.text("#trouble") == trouble, "word on what is missing")
-    camera.until(lambda: camera.stamp in camera.sent, "picture without faces")
+    camera.until(lambda: camera.stamp in camera.sent, "image without faces")
     assert browser.text("#no-faces") == "no faces from the node"
     assert trouble in view.output()
 
@@ -337,8 +337,8 @@ def test_it_says_what_is_missing_until_it_comes(
     assert browser.complaints() == []
 
 
-def test_a_picture_that_cannot_be_shown_is_named_and_the_next_is_shown(
-    start: StartNode, camera: Camera, browser: Browser, astronaut: Picture
+def test_a_image_that_cannot_be_shown_is_named_and_the_next_is_shown(
+    start: StartNode, camera: Camera, browser: Browser, astronaut: Pixels
 ) -> None:
     view, address = start_view(start)
     browser.open(address)
@@ -376,7 +376,7 @@ def test_a_picture_that_cannot_be_shown_is_named_and_the_next_is_shown(
     at = jpeg.index(b"\xff\xdb")
     end = jpeg.index(b"\xff\xc0")
     browser.wait_until(
-        lambda: browser.text("#stage-note") == "a damaged picture",
+        lambda: browser.text("#stage-note") == "a damaged image",
         "note",
         lambda: send_jpeg(jpeg[:at] + jpeg[end:]),
     )
@@ -404,7 +404,7 @@ def test_a_quality_of_service_that_does_not_fit_is_named(
 
 
 def test_the_page_comes_back_when_the_server_does(
-    start: StartNode, camera: Camera, browser: Browser, astronaut: Picture
+    start: StartNode, camera: Camera, browser: Browser, astronaut: Pixels
 ) -> None:
     """Also with a token: the browser keeps what it has for it."""
     start()
@@ -415,7 +415,7 @@ def test_the_page_comes_back_when_the_server_does(
     camera.until(lambda: browser.text("#wrong"), "refusal")
     browser.run("document.querySelector('[name=token]').value = arguments[0]", "let me in")
     browser.run("document.querySelector('form').submit()")
-    camera.picture = scene(astronaut, LEFT)
+    camera.image = scene(astronaut, LEFT)
     camera.until(lambda: browser.text(".face h2"), "face")
 
     assert view.stop() == 0
@@ -424,13 +424,13 @@ def test_the_page_comes_back_when_the_server_does(
     start("token:=let me in", f"port:={port}", program="facemesh_view")
     before = camera.stamp
     camera.until(lambda: browser.text("#connection") == "live", "connection")
-    camera.until(lambda: camera.stamp > before, "picture of now")
+    camera.until(lambda: camera.stamp > before, "image of now")
 
 
-# ---- The picture in the documentation ------------------------------------------------------------
+# ---- The image in the documentation ------------------------------------------------------------
 
 
-def write_picture_of_the_page(path: Path) -> None:
+def write_image_of_the_page(path: Path) -> None:
     """Show two faces until all is there, and save what the browser shows."""
     from skimage import data
 
@@ -447,7 +447,7 @@ def write_picture_of_the_page(path: Path) -> None:
         start(*EVERYTHING)
         browser.open(start_view(start)[1])
         camera = Camera(robot, browser, interval=1 / 30)
-        camera.picture = scene(astronaut, LEFT, RIGHT)
+        camera.image = scene(astronaut, LEFT, RIGHT)
         camera.until(lambda: browser.text(".has-scores h2"), "face")
         drag_head(browser, -45)
         end = time.monotonic() + 3  # until the rates are those of a running camera
@@ -459,4 +459,4 @@ def write_picture_of_the_page(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_picture_of_the_page(Path(__file__).resolve().parents[2] / "docs/images/browser.jpg")
+    write_image_of_the_page(Path(__file__).resolve().parents[2] / "docs/images/browser.jpg")

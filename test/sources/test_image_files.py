@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import Picture, PictureError
+from maix_facemesh_ros.face import ImageError, Pixels
 from maix_facemesh_ros.offline.main import main
 from maix_facemesh_ros.offline.open_recording import open_recording
-from maix_facemesh_ros.offline.recordings import RecordedPicture, Recording
+from maix_facemesh_ros.offline.recordings import RecordedImage, Recording
 from maix_facemesh_ros.sources.base import SourceNotice
 from maix_facemesh_ros.sources.files import (
     AnimationFile,
@@ -53,18 +53,16 @@ def images_of(path: Path) -> list[FileImage]:
     return images
 
 
-def recorded(path: Path) -> list[RecordedPicture]:
+def recorded(path: Path) -> list[RecordedImage]:
     recording = open_recording(path)
-    pictures = all_of(recording)
+    images = all_of(recording)
     recording.close()
-    return pictures
+    return images
 
 
-def all_of(recording: Recording) -> list[RecordedPicture]:
+def all_of(recording: Recording) -> list[RecordedImage]:
     return [
-        each
-        for each in recording.pictures(recording.cameras[0])
-        if isinstance(each, RecordedPicture)
+        each for each in recording.images(recording.cameras[0]) if isinstance(each, RecordedImage)
     ]
 
 
@@ -81,7 +79,7 @@ def test_a_variable_rate_keeps_the_times_of_the_container() -> None:
     assert len(good(images)) == len(images) == 60
     assert images[30].seconds == pytest.approx(1.0, abs=1e-6)
     assert images[-1].seconds == pytest.approx(6.8, abs=1e-6)
-    log_times = [picture.log_time for picture in recorded(VIDEOS / "vfr.mp4")]
+    log_times = [image.log_time for image in recorded(VIDEOS / "vfr.mp4")]
     assert (log_times[30], log_times[-1]) == (1_000_000_000, 6_800_000_000)
 
 
@@ -92,10 +90,10 @@ def test_a_damaged_frame_is_skipped_and_counted_and_reading_goes_on(name: str, c
     assert all(before.seconds <= after.seconds for before, after in pairwise(images))
     assert good(images)[-1].seconds == pytest.approx(59 / 30, abs=1e-6)
     damaged = 0
-    for picture in recorded(VIDEOS / name):
+    for image in recorded(VIDEOS / name):
         try:
-            picture.read()
-        except PictureError as error:
+            image.read()
+        except ImageError as error:
             damaged += 1
             assert str(error) == "the frame cannot be decoded"
     assert damaged == 60 - count
@@ -123,15 +121,15 @@ def test_an_animation_is_a_video_for_the_node_and_for_the_tools(kind: str, tmp_p
     shown = [round((float(image.image.mean()) - 20) / 40) for image in good(images)]  # type: ignore[union-attr]
     assert shown == [0, 1, 2, 3, 4]
 
-    pictures = recorded(path)
-    times = [picture.log_time / 1e9 for picture in pictures]
+    of_tools = recorded(path)
+    times = [image.log_time / 1e9 for image in of_tools]
     np.testing.assert_allclose(times, expected, atol=1e-6)
     source = open_source(str(path))
-    taken = list(source.pictures())
-    due = np.array([picture.taken_at for picture in taken])
+    taken = list(source.images())
+    due = np.array([image.taken_at for image in taken])
     np.testing.assert_allclose(due - due[0], expected, atol=1e-6)
-    for image, picture, of_node in zip(images, pictures, taken, strict=True):
-        np.testing.assert_array_equal(picture.read().picture, image.image)
+    for image, of_tool, of_node in zip(images, of_tools, taken, strict=True):
+        np.testing.assert_array_equal(of_tool.read().pixels, image.image)
         np.testing.assert_array_equal(of_node.bgr, image.image)
 
 
@@ -188,7 +186,7 @@ def test_a_video_without_times_counts_by_its_rate(
 def test_the_node_names_damaged_frames_once_and_loops_at_the_times_of_the_container() -> None:
     notices: list[SourceNotice] = []
     source = open_source(str(VIDEOS / "g10_bad.mp4"), loop=True, report=notices.append)
-    taken = [picture.taken_at for _, picture in zip(range(62), source.pictures(), strict=False)]
+    taken = [image.taken_at for _, image in zip(range(62), source.images(), strict=False)]
     source.close()
     assert [notice.text for notice in notices] == [
         f"source {str(VIDEOS / 'g10_bad.mp4')!r}: 1 frames that cannot be decoded; skipped"
@@ -259,27 +257,27 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Picture]]:
+def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Pixels]]:
     """A folder of four photos: one face, two faces, none, and a damaged file."""
     folder = tmp_path_factory.mktemp("photos")
     one = next(scene(1))
     two = np.ascontiguousarray(np.hstack([one[:, 40:280], one[:, 40:280]]))
-    pictures = [one, two, np.zeros_like(one)]
-    for number, picture in enumerate(pictures):
-        assert cv2.imwrite(str(folder / f"{number}.png"), picture[:, :, ::-1])
+    images = [one, two, np.zeros_like(one)]
+    for number, image in enumerate(images):
+        assert cv2.imwrite(str(folder / f"{number}.png"), image[:, :, ::-1])
     (folder / "3.png").write_bytes((folder / "0.png").read_bytes()[:2000])
-    return folder, pictures
+    return folder, images
 
 
 def test_photos_are_processed_one_by_one(
-    photos: tuple[Path, list[Picture]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: tuple[Path, list[Pixels]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever was before them, and with any number of workers: no ids, no smoothing."""
-    folder, pictures = photos
+    folder, images = photos
     expected = []
-    for picture in pictures:
+    for image in images:
         with FaceMesh(max_face_num=1) as mesh:
-            expected += mesh.process(picture)
+            expected += mesh.process(image)
     for workers in ("1", "2"):
         table = tmp_path / f"{workers}.csv"
         arguments = [str(folder), "-o", str(table), "-p", "max_face_num:=1"]
@@ -300,7 +298,7 @@ def test_photos_are_processed_one_by_one(
 
 
 def test_several_image_files_are_as_many_recordings(
-    photos: tuple[Path, list[Picture]], tmp_path: Path
+    photos: tuple[Path, list[Pixels]], tmp_path: Path
 ) -> None:
     folder, _ = photos
     files = [folder / "0.png", folder / "1.png"]
@@ -312,7 +310,7 @@ def test_several_image_files_are_as_many_recordings(
 
 
 def test_photos_can_be_processed_as_a_video(
-    photos: tuple[Path, list[Picture]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: tuple[Path, list[Pixels]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = photos
     table = tmp_path / "faces.csv"

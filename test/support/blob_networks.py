@@ -1,8 +1,8 @@
 """ONNX files with the inputs and outputs of real face detectors, whose faces are blobs of colour.
 
 The weights of YOLOv8-face are GPL and YuNet is in no package registry, so the tests build networks
-that look at the picture and answer with faces that can be computed by hand: a square red blob is a
-face. All measures are in sides of the blob, so they hold at any scale of the picture:
+that look at the image and answer with faces that can be computed by hand: a square red blob is a
+face. All measures are in sides of the blob, so they hold at any scale of the image:
 
 - the box reaches 4 to the left and right of the blob's centre, 5 up and 6 down;
 - `KEYPOINTS` are where the key points are;
@@ -24,7 +24,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 
 STRIDES = (8, 16, 32)
 #: Left, top, right, bottom of the box: distances from the blob's centre.
@@ -37,17 +37,17 @@ Floats = npt.NDArray[np.float64]
 
 
 def paint_blob(
-    picture: Picture,
+    image: Pixels,
     center: tuple[float, float],
     side: int,
     brightness: float = 1.0,
     green: bool = True,
 ) -> None:
-    """Paint a blob that is a face into an RGB picture; its edges must fall on whole pixels."""
+    """Paint a blob that is a face into an RGB image; its edges must fall on whole pixels."""
     left, top = (int(place - side / 2) for place in center)
     assert (left + side / 2, top + side / 2) == tuple(center)
     value = round(brightness * 255)
-    picture[max(top, 0) : top + side, max(left, 0) : left + side] = (value, value * green, 0)
+    image[max(top, 0) : top + side, max(left, 0) : left + side] = (value, value * green, 0)
 
 
 def face_box(center: tuple[float, float], side: float) -> tuple[float, float, float, float]:
@@ -129,23 +129,21 @@ class Graph:
 class BlobView:
     """What the cells of one stride see; every value is (1, 1, rows, columns)."""
 
-    def __init__(
-        self, graph: Graph, picture: str, stride: int, red: int, peak_value: float
-    ) -> None:
+    def __init__(self, graph: Graph, image: str, stride: int, red: int, peak_value: float) -> None:
         """Add the nodes that look for blobs.
 
         Args:
             graph: what to add to.
-            picture: the input's name.
+            image: the input's name.
             stride: pixels between cells.
             red: the input channel that is red, 0 in RGB and 2 in BGR.
             peak_value: the input's value for full brightness.
         """
         self.graph, self.stride = graph, stride
         blue = 2 - red
-        # Less blue: the grey and black bars beside the picture, and blue blobs, are nothing.
-        redness = self._channel_difference(picture, red, blue, peak_value)
-        greenness = self._channel_difference(picture, 1, blue, peak_value)
+        # Less blue: the grey and black bars beside the image, and blue blobs, are nothing.
+        redness = self._channel_difference(image, red, blue, peak_value)
+        greenness = self._channel_difference(image, 1, blue, peak_value)
 
         ramp = (np.arange(3 * stride) + 0.5) / stride - 1.5
         kernels = np.stack([np.ones((3 * stride,) * 2), *np.meshgrid(ramp, ramp)])[:, np.newaxis]
@@ -170,12 +168,10 @@ class BlobView:
         """Return center + distance in blobs, in cells."""
         return self.graph.node("Add", center, self.graph.node("Mul", self.side, distance))
 
-    def _channel_difference(self, picture: str, plus: int, minus: int, peak_value: float) -> str:
+    def _channel_difference(self, image: str, plus: int, minus: int, peak_value: float) -> str:
         weights = np.zeros((1, 3, 1, 1))
         weights[0, plus], weights[0, minus] = 1 / peak_value, -1 / peak_value
-        return self.graph.node(
-            "Relu", self.graph.node("Conv", picture, self.graph.constant(weights))
-        )
+        return self.graph.node("Relu", self.graph.node("Conv", image, self.graph.constant(weights)))
 
     def _logit(self, brightness: str) -> str:
         """10 * brightness - 5, and far less where no whole blob of this stride's size is near."""

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 
 #: Seconds that a page may take on a busy machine.
 PATIENCE = 60.0
@@ -69,15 +69,15 @@ class Browser:
             )
         )
 
-    def canvas(self, selector: str) -> Picture:
+    def canvas(self, selector: str) -> Pixels:
         """Return a canvas's pixels, uint8 (H, W, 4): red, green, blue, opacity."""
         address = self.run(
             "return document.querySelector(arguments[0]).toDataURL('image/png')", selector
         )
         data = np.frombuffer(base64.b64decode(address.split(",")[1]), np.uint8)
-        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        assert picture is not None
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA), np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        assert image is not None
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA), np.uint8)
 
     def wait_until(
         self, condition: Callable[[], Any], what: str, meanwhile: Callable[[], None]

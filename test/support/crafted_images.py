@@ -84,6 +84,6 @@ def progressive_jpeg(width: int, height: int, empty_scans: int, frame: int = 0xC
     )
 
 
-def encoded(picture: npt.NDArray[np.integer], extension: str, *options: int) -> bytes:
+def encoded(image: npt.NDArray[np.integer], extension: str, *options: int) -> bytes:
     """Return an honest file, as OpenCV writes it."""
-    return bytes(cv2.imencode(extension, picture, options)[1].tobytes())
+    return bytes(cv2.imencode(extension, image, options)[1].tobytes())

@@ -1,4 +1,4 @@
-"""Faces that move through pictures, with the truth about who is who."""
+"""Faces that move through images, with the truth about who is who."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHAPE /= np.ptp(_SHAPE[:, 0])
 
 @dataclass
 class Look:
-    """How a person is to be seen in one picture."""
+    """How a person is to be seen in one image."""
 
     #: Centre and width of the face in pixels.
     x: float
@@ -56,7 +56,7 @@ class Person:
 
 @dataclass
 class Seen:
-    """One picture: its time, and the faces in any order with the number of their person."""
+    """One image: its time, and the faces in any order with the number of their person."""
 
     stamp: float
     faces: list[Face] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Sequence:
     rate: float = 30.0
     #: Standard deviation of a landmark in pixels.
     noise: float = 0.3
-    #: Part of the pictures in which a face is missed, and in which there is one too many.
+    #: Part of the images in which a face is missed, and in which there is one too many.
     missed: float = 0.0
     invented: float = 0.0
     #: Faces whose boxes overlap more: only the wider one is found.
@@ -83,12 +83,12 @@ class Sequence:
     drawn_over: float = 0.3
     landmarks: bool = True
 
-    def pictures(self, random: Random) -> Iterator[Seen]:
-        """Give the pictures, their faces in no order."""
+    def images(self, random: Random) -> Iterator[Seen]:
+        """Give the images, their faces in no order."""
         for index in range(int(self.seconds * self.rate)):
             stamp = 1000.0 + index / self.rate
             looks = [person.look(index / self.rate) for person in self.people]
-            picture = Seen(stamp)
+            image = Seen(stamp)
             for number in random.permutation(len(looks)):
                 look = looks[number]
                 if look is None or not look.found or self._is_hidden(look, looks):
@@ -96,14 +96,14 @@ class Sequence:
                 if random.random() < self.missed:
                     continue
                 look = self._drawn_over(look, looks, random)
-                picture.faces.append(self._face(self.people[number].shape, look, random))
-                picture.people.append(int(number))
+                image.faces.append(self._face(self.people[number].shape, look, random))
+                image.people.append(int(number))
             if random.random() < self.invented:
                 x, y = random.uniform(0, WIDTH), random.uniform(0, HEIGHT)
                 width = random.uniform(20, 120)
-                picture.faces.append(Face(score=0.5, box=(x, y, width, width)))
-                picture.people.append(-1)
-            yield picture
+                image.faces.append(Face(score=0.5, box=(x, y, width, width)))
+                image.people.append(-1)
+            yield image
 
     def _is_hidden(self, look: Look, looks: list[Look | None]) -> bool:
         return any(
@@ -208,23 +208,23 @@ def mistakes_in(sequence: Sequence, seed: int) -> Mistakes:
     ids = FaceIds()
 
     def numbered() -> Iterator[Seen]:
-        for picture in sequence.pictures(np.random.default_rng(seed)):
-            ids.assign(picture.faces, picture.stamp, TIMEOUT)
-            yield picture
+        for image in sequence.images(np.random.default_rng(seed)):
+            ids.assign(image.faces, image.stamp, TIMEOUT)
+            yield image
 
     return count_mistakes(numbered())
 
 
-def count_mistakes(pictures: Iterable[Seen]) -> Mistakes:
-    """Count what has gone wrong in pictures whose faces have been numbered."""
+def count_mistakes(images: Iterable[Seen]) -> Mistakes:
+    """Count what has gone wrong in images whose faces have been numbered."""
     mistakes = Mistakes()
     last: dict[int, tuple[int, float]] = {}
     owner: dict[int, int] = {}
-    for picture in pictures:
-        numbers = [face.id for face in picture.faces]
-        assert len(set(numbers)) == len(numbers), "two faces of a picture have the same id"
+    for image in images:
+        numbers = [face.id for face in image.faces]
+        assert len(set(numbers)) == len(numbers), "two faces of an image have the same id"
         assert all(number > 0 for number in numbers)
-        for person, number in zip(picture.people, numbers, strict=True):
+        for person, number in zip(image.people, numbers, strict=True):
             if person < 0:
                 owner.setdefault(number, person)
                 continue
@@ -232,10 +232,10 @@ def count_mistakes(pictures: Iterable[Seen]) -> Mistakes:
             if person not in last:
                 mistakes.inherited += is_anothers
             elif last[person][0] != number:
-                absent = picture.stamp - last[person][1]
+                absent = image.stamp - last[person][1]
                 mistakes.switches += is_anothers
                 mistakes.fragmentations += not is_anothers and absent <= TIMEOUT
-            last[person] = (number, picture.stamp)
+            last[person] = (number, image.stamp)
     return mistakes
 
 
@@ -385,7 +385,7 @@ def leaving_and_entering(random: Random) -> Sequence:
 
 
 def panning(random: Random) -> Sequence:
-    """The camera turns to and fro; three faces jump through the picture together."""
+    """The camera turns to and fro; three faces jump through the image together."""
 
     def seen_at(x: float) -> Callable[[float], Look | None]:
         return lambda time: Look(x + 150 * math.sin(5 * time), 240 + 0.2 * x, 70)
@@ -394,7 +394,7 @@ def panning(random: Random) -> Sequence:
 
 
 def flickering(random: Random) -> Sequence:
-    """Each face is missed in a third of the pictures, and there are false ones."""
+    """Each face is missed in a third of the images, and there are false ones."""
     return Sequence(
         people(
             random,
@@ -408,7 +408,7 @@ def flickering(random: Random) -> Sequence:
 
 
 def slow_camera(random: Random) -> Sequence:
-    """Five pictures a second."""
+    """Five images a second."""
     return Sequence(
         people(
             random,

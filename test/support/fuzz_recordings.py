@@ -21,9 +21,9 @@ import numpy as np
 from mcap.writer import CompressionType
 
 from maix_facemesh_ros.bags.storage import BagError
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 from maix_facemesh_ros.offline.open_recording import open_recording
-from maix_facemesh_ros.offline.recordings import RecordedPicture
+from maix_facemesh_ros.offline.recordings import RecordedImage
 from recorded_bags import KINDS, Recorded, camera_messages, storage_file, write_bag
 
 #: Bytes of address space, which is more than is ever used.
@@ -151,9 +151,9 @@ def read_all(path: Path) -> None:
             recording.log_times(camera)
             if camera.camera_info:
                 recording.first_calibration(camera)
-            for each in recording.pictures(camera):
-                if isinstance(each, RecordedPicture):
-                    with suppress(PictureError):
+            for each in recording.images(camera):
+                if isinstance(each, RecordedImage):
+                    with suppress(ImageError):
                         each.read()
         for _ in recording.records():
             pass

@@ -41,7 +41,7 @@ print(received[0].image_width, face.id, face.box.x, len(face.points))
 """
 ROUND_TRIP_ANSWER = "640 7 1.5 956"
 
-# Sends a grey picture to the node until it answers, and prints the answer.
+# Sends a grey image to the node until it answers, and prints the answer.
 ASK_NODE = """
 import rclpy
 from maix_facemesh_ros.msg import FaceArray
@@ -77,7 +77,7 @@ for line in open("/proc/self/maps"):
         break
 """
 
-# Prints the share folder that the ament index gives, and the face count of a grey picture.
+# Prints the share folder that the ament index gives, and the face count of a grey image.
 USE = """
 import numpy
 from ament_index_python.packages import get_package_share_directory
@@ -179,7 +179,7 @@ def start_view_and_fetch_its_page(
 def start_ask_and_stop_node(
     command: list[str | Path], ask: list[str | Path], environment: dict[str, str], folder: Path
 ) -> None:
-    """Start the node, let another process send it a picture, and stop it as Ctrl+C does.
+    """Start the node, let another process send it an image, and stop it as Ctrl+C does.
 
     The node itself has to do without a folder for logs, as in a service's empty environment.
     """

@@ -17,7 +17,7 @@ TOKEN = "ABCD-EFGH-IJKL-MNOP"
 FIRST_WIDTH = 320
 
 FACTS = {"device": "maixcam", "MaixPy": "4.12.1"}
-JPEG = b"\xff\xd8 a picture \xff\xd9"
+JPEG = b"\xff\xd8 an image \xff\xd9"
 
 
 class SteadyDevice(face_server.FaceServer):
@@ -82,8 +82,8 @@ class SteadyDevice(face_server.FaceServer):
             device_time = int(self._device_time(taken_at))
             frame = some_faces(number)._replace(taken_at=device_time, width=FIRST_WIDTH + number)
             self.publish(frame._replace(faces=self.faces))
-            if self.picture_due():
-                self.publish_picture(link.JpegPicture(number, device_time, JPEG))
+            if self.image_due():
+                self.publish_image(link.JpegImage(number, device_time, JPEG))
 
 
 class DrivenDevice:

@@ -14,7 +14,7 @@ from link_peer import MAIXCAM_APP, PATIENCE
 STAND_IN = Path(__file__).resolve().with_name("maix_stand_in")
 TOKEN = "ABCD-EFGH-IJKL-MNOP"
 
-#: Of the detector's input, and so of the camera's pictures.
+#: Of the detector's input, and so of the camera's images.
 WIDTH, HEIGHT = 320, 224
 
 
@@ -61,7 +61,7 @@ class MaixCamApp:
         return self._log.read_text()
 
     def captures(self) -> list[float]:
-        """The true times of its pictures on `time.monotonic`, in seconds, from number 0."""
+        """The true times of its images on `time.monotonic`, in seconds, from number 0."""
         lines = self.captures_file.read_text().splitlines()
         return [1e-9 * int(line.split()[1]) for line in lines]
 

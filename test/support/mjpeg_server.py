@@ -1,4 +1,4 @@
-"""A network camera: a real HTTP server that sends JPEG pictures as multipart/x-mixed-replace."""
+"""A network camera: a real HTTP server that sends JPEG images as multipart/x-mixed-replace."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 
-#: Pictures a second.
+#: Images a second.
 RATE = 20.0
 
 
 class MjpegServer(ThreadingHTTPServer):
-    """Sends a picture over and over; it can stall, hang up, be switched off and on again."""
+    """Sends an image over and over; it can stall, hang up, be switched off and on again."""
 
     daemon_threads = True
 
-    def __init__(self, bgr: Picture, *, port: int = 0, password: str = "") -> None:
+    def __init__(self, bgr: Pixels, *, port: int = 0, password: str = "") -> None:
         """Listen on this machine, and answer once it is switched on with `start`.
 
         Args:
-            bgr: the picture to send.
+            bgr: the image to send.
             port: where to listen; 0: any free one.
             password: of the user "robot"; empty: everyone may look.
         """
@@ -35,7 +35,7 @@ class MjpegServer(ThreadingHTTPServer):
             token = base64.b64encode(f"robot:{password}".encode()).decode()
             self.authorization = f"Basic {token}"
         self.connections = 0
-        #: Pictures come while it is set.
+        #: Images come while it is set.
         self.streaming = threading.Event()
         self.streaming.set()
         #: Connections last while it is not set.
@@ -47,8 +47,8 @@ class MjpegServer(ThreadingHTTPServer):
         """Where it is, without a password."""
         return f"http://127.0.0.1:{self.server_port}/video"
 
-    def show(self, bgr: Picture) -> None:
-        """Send this picture from now on."""
+    def show(self, bgr: Pixels) -> None:
+        """Send this image from now on."""
         written, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(bgr))
         assert written
         self.jpeg = jpeg.tobytes()
@@ -72,7 +72,7 @@ class _Connection(BaseHTTPRequestHandler):
     server: MjpegServer
 
     def do_GET(self) -> None:
-        """Send pictures until one of the two hangs up."""
+        """Send images until one of the two hangs up."""
         server = self.server
         server.connections += 1
         if server.authorization not in ("", self.headers.get("Authorization")):
@@ -83,11 +83,11 @@ class _Connection(BaseHTTPRequestHandler):
         if not server.streaming.is_set():  # it does not even answer
             server.streaming.wait()
         self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=image")
         self.end_headers()
         while not server.hanging_up.wait(1 / RATE):
             server.streaming.wait()
-            head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(server.jpeg)}"
+            head = f"--image\r\nContent-Type: image/jpeg\r\nContent-Length: {len(server.jpeg)}"
             self.wfile.write(head.encode() + b"\r\n\r\n" + server.jpeg + b"\r\n")
 
     def log_message(self, *_: Any) -> None:

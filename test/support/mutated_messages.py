@@ -12,7 +12,7 @@ from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from maix_facemesh_ros.face import Face, FloatArray, Picture
+from maix_facemesh_ros.face import Face, FloatArray, Pixels
 from maix_facemesh_ros.messages.cdr import Stamp
 from maix_facemesh_ros.messages.faces import serialized_faces
 from running_node import image_message
@@ -28,15 +28,15 @@ MESSAGE_TYPES = {
 }
 
 
-def honest(kind: str, picture: Picture) -> list[bytes]:
+def honest(kind: str, image: Pixels) -> list[bytes]:
     """Return serialized messages of a type, by its name in `MESSAGE_TYPES`."""
     if kind == "Image":
         encodings = ("rgb8", "bgr8")
-        return [bytes(serialize_message(image_message(picture, name))) for name in encodings]
+        return [bytes(serialize_message(image_message(image, name))) for name in encodings]
     if kind == "CompressedImage":
-        return [_compressed(picture, name) for name in (".jpg", ".png")]
+        return [_compressed(image, name) for name in (".jpg", ".png")]
     if kind == "CameraInfo":
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         models = {"plumb_bob": 5, "rational_polynomial": 14, "equidistant": 4}
         return [_camera_info(width, height, *model) for model in models.items()]
     points: FloatArray = np.linspace(0, 200, 2 * 478, dtype=np.float32).reshape(478, 2)
@@ -44,8 +44,8 @@ def honest(kind: str, picture: Picture) -> list[bytes]:
     return [serialized_faces(Stamp(7, 8), "camera", (640, 480), [face] * n) for n in (0, 1, 3)]
 
 
-def _compressed(picture: Picture, extension: str) -> bytes:
-    data = cv2.imencode(extension, picture[:, :, ::-1])[1].tobytes()
+def _compressed(image: Pixels, extension: str) -> bytes:
+    data = cv2.imencode(extension, image[:, :, ::-1])[1].tobytes()
     message = CompressedImage(format=extension[1:], data=array("B", data))
     return bytes(serialize_message(message))
 

@@ -14,13 +14,13 @@ from rosbags.typesys import Stores, get_typestore
 from skimage import data
 
 from maix_facemesh_ros.bags.reader import Bag
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.messages.image import Stamp
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
 INTERVAL = SECOND // 30
-#: Nanoseconds from the stamp of a picture until it is recorded.
+#: Nanoseconds from the stamp of an image until it is recorded.
 LATENCY = 4_000_000
 
 WIDTH, HEIGHT = 320, 240
@@ -43,14 +43,14 @@ def kind_name(kind: tuple[StoragePlugin, CompressionMode]) -> str:
     return f"{kind[0].name}-{kind[1].name}".lower()
 
 
-def scene(count: int, *, offset: int = 0) -> Iterator[Picture]:
-    """Give pictures, RGB: a face on the move, and for three pictures out of 40 a covered lens."""
+def scene(count: int, *, offset: int = 0) -> Iterator[Pixels]:
+    """Give images, RGB: a face on the move, and for three images out of 40 a covered lens."""
     photo = np.asarray(data.astronaut(), np.uint8)
     for number in range(offset, offset + count):
         left = 70 + round(40 * np.sin(number / 9))
         top = 10 + round(10 * np.cos(number / 7))
-        picture = photo[top : top + HEIGHT, left : left + WIDTH]
-        yield np.zeros_like(picture) if number % 40 in (24, 25, 26) else picture
+        image = photo[top : top + HEIGHT, left : left + WIDTH]
+        yield np.zeros_like(image) if number % 40 in (24, 25, 26) else image
 
 
 def message_type(name: str) -> Any:
@@ -62,8 +62,8 @@ def header(stamp: int, frame_id: str = "camera") -> Any:
     return message_type("std_msgs/msg/Header")(time, frame_id)
 
 
-def jpeg(picture: Picture) -> bytes:
-    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+def jpeg(image: Pixels) -> bytes:
+    _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     return encoded.tobytes()
 
 
@@ -74,10 +74,10 @@ def compressed_image(stamp: int, encoded: bytes) -> bytes:
     return bytes(TYPES.serialize_cdr(message, name))
 
 
-def raw_image(stamp: int, picture: Picture) -> bytes:
+def raw_image(stamp: int, image: Pixels) -> bytes:
     name = "sensor_msgs/msg/Image"
-    rows, columns = picture.shape[:2]
-    pixels = np.ascontiguousarray(picture).reshape(-1)
+    rows, columns = image.shape[:2]
+    pixels = np.ascontiguousarray(image).reshape(-1)
     message = message_type(name)(header(stamp), rows, columns, "rgb8", 0, 3 * columns, pixels)
     return bytes(TYPES.serialize_cdr(message, name))
 
@@ -111,21 +111,21 @@ Recorded = tuple[str, str, int, bytes]
 
 
 def camera_messages(
-    pictures: Sequence[Picture], namespace: str = "/camera", *, raw: bool = False
+    images: Sequence[Pixels], namespace: str = "/camera", *, raw: bool = False
 ) -> list[Recorded]:
-    """Return what a camera sends: its pictures, and its calibration before each."""
+    """Return what a camera sends: its images, and its calibration before each."""
     recorded: list[Recorded] = []
-    for number, picture in enumerate(pictures):
+    for number, pixels in enumerate(images):
         stamp = START + number * INTERVAL + 7 * number
         log_time = stamp + LATENCY
         info = (f"{namespace}/camera_info", "sensor_msgs/msg/CameraInfo")
         recorded.append((*info, log_time - 1000, camera_info(stamp)))
         if raw:
             image = (f"{namespace}/image_raw", "sensor_msgs/msg/Image")
-            recorded.append((*image, log_time, raw_image(stamp, picture)))
+            recorded.append((*image, log_time, raw_image(stamp, pixels)))
         else:
             image = (f"{namespace}/image_raw/compressed", "sensor_msgs/msg/CompressedImage")
-            recorded.append((*image, log_time, compressed_image(stamp, jpeg(picture))))
+            recorded.append((*image, log_time, compressed_image(stamp, jpeg(pixels))))
     return recorded
 
 

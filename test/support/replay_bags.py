@@ -18,11 +18,11 @@ from skimage import data
 
 from maix_facemesh_ros.bags.message_types import topic_of_type
 from maix_facemesh_ros.bags.writer import BagWriter
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 
 SECOND = 10**9
 
-#: Nanoseconds: the first picture's stamp, from one to the next, and from stamp to recording.
+#: Nanoseconds: the first image's stamp, from one to the next, and from stamp to recording.
 START, INTERVAL, DELAY = 1_700_000_000 * SECOND, SECOND // 10, SECOND // 100
 
 WIDTH, HEIGHT = 320, 240
@@ -60,42 +60,42 @@ class BagMaker:
         self._writer.__exit__(error_type, *rest)
 
 
-def moving_scene() -> Iterator[Picture]:
-    """Give 30 pictures, 320x240: a face on the move, and for three pictures a covered lens."""
+def moving_scene() -> Iterator[Pixels]:
+    """Give 30 images, 320x240: a face on the move, and for three images a covered lens."""
     photo = np.asarray(data.astronaut(), np.uint8)
     for number in range(30):
         left, top = 40 + 3 * number, 8 + abs(30 - 4 * number) // 2
-        picture = photo[top : top + HEIGHT, left : left + WIDTH]
-        yield np.zeros_like(picture) if 14 <= number < 17 else picture
+        image = photo[top : top + HEIGHT, left : left + WIDTH]
+        yield np.zeros_like(image) if 14 <= number < 17 else image
 
 
 def stamps() -> Iterator[int]:
-    """Give the stamps of a camera's pictures, ten in a second and not quite even."""
+    """Give the stamps of a camera's images, ten in a second and not quite even."""
     number = 0
     while True:
         yield START + number * INTERVAL + 7 * number
         number += 1
 
 
-def image_message(picture: Picture, stamp: int, *, jpeg: bool = False) -> Image | CompressedImage:
-    """Return an RGB picture as a camera's message; the stamp is in nanoseconds."""
+def image_message(image: Pixels, stamp: int, *, jpeg: bool = False) -> Image | CompressedImage:
+    """Return an RGB image as a camera's message; the stamp is in nanoseconds."""
     message = CompressedImage() if jpeg else Image()
     message.header.stamp = to_time(stamp)
     message.header.frame_id = "camera_optical_frame"
     if jpeg:
         message.format = "rgb8; jpeg compressed bgr8"
         quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
-        _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], quality)
+        _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], quality)
         message.data = array("B", encoded.tobytes())
     else:
-        message.height, message.width = picture.shape[:2]
+        message.height, message.width = image.shape[:2]
         message.encoding, message.step = "rgb8", message.width * 3
-        message.data = array("B", picture.tobytes())
+        message.data = array("B", image.tobytes())
     return message
 
 
 def camera_info(stamp: int, focal_length: float = 300.0) -> CameraInfo:
-    """Return the calibration that belongs to a picture of `moving_scene`."""
+    """Return the calibration that belongs to an image of `moving_scene`."""
     info = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob", d=[0.0] * 5)
     info.header.stamp = to_time(stamp)
     info.header.frame_id = "camera_optical_frame"

@@ -1,4 +1,4 @@
-"""A `facemesh_node` in a process of its own, and the robot that sends it pictures: over real DDS.
+"""A `facemesh_node` in a process of its own, and the robot that sends it images: over real DDS.
 
 A test module takes the fixtures with `pytest_plugins = ["running_node"]`. PYTEST_DONT_REWRITE: it
 has then been imported already, for its functions.
@@ -29,13 +29,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 #: Seconds for what takes a moment: a machine that is busy with something else may take long.
 TIMEOUT = 60.0
 
-#: (seconds, nanoseconds) of the pictures that only find out whether the node is there.
+#: (seconds, nanoseconds) of the images that only find out whether the node is there.
 HELLO = (0, 1)
 
 
@@ -114,7 +114,7 @@ class StartNode(Protocol):
 
 
 class Robot(Node):
-    """Sends pictures, collects faces and what the node says of itself."""
+    """Sends images, collects faces and what the node says of itself."""
 
     def __init__(self) -> None:
         super().__init__("robot")
@@ -147,7 +147,7 @@ class Robot(Node):
             self.executor_of_test.spin_once(timeout_sec=0.05)
 
     def wait_for_node(self) -> None:
-        """Send empty pictures until the two processes have found each other both ways."""
+        """Send empty images until the two processes have found each other both ways."""
         empty = image_message(np.zeros((8, 8, 3), np.uint8), stamp=HELLO)
         end = time.monotonic() + TIMEOUT
         while not self.answers:
@@ -156,7 +156,7 @@ class Robot(Node):
             self.executor_of_test.spin_once(timeout_sec=0.2)
 
     def ask(self, message: Image) -> FaceArray:
-        """Send one picture and return its answer."""
+        """Send one image and return its answer."""
         self.answers.clear()
         self.images.publish(message)
         stamp = message.header.stamp
@@ -265,14 +265,12 @@ def start(own_network: None, tmp_path: Path) -> Iterator[StartNode]:  # noqa: AR
         yield start_node
 
 
-def image_message(
-    picture: Picture, encoding: str = "rgb8", stamp: tuple[int, int] = (7, 8)
-) -> Image:
-    height, width = picture.shape[:2]
+def image_message(image: Pixels, encoding: str = "rgb8", stamp: tuple[int, int] = (7, 8)) -> Image:
+    height, width = image.shape[:2]
     message = Image(height=height, width=width, encoding=encoding, step=width * 3)
     message.header.stamp.sec, message.header.stamp.nanosec = stamp
     message.header.frame_id = "left_eye"
-    message.data = array("B", picture.tobytes())
+    message.data = array("B", image.tobytes())
     return message
 
 

@@ -1,4 +1,4 @@
-"""Pictures made for a test: the astronaut's head put anywhere, at any size."""
+"""Images made for a test: the astronaut's head put anywhere, at any size."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 
 MEDIAPIPE = Path(__file__).parents[1] / "data/mediapipe"
 
-#: (478, 2) the astronaut's landmarks in pixels of the 512x512 picture, as MediaPipe gives them.
+#: (478, 2) the astronaut's landmarks in pixels of the 512x512 image, as MediaPipe gives them.
 ASTRONAUT_POINTS: FloatArray = (
     np.load(MEDIAPIPE / "astronaut.npz")["landmarks"][0, :, :2] * 512
 ).astype(np.float32)
@@ -24,19 +24,19 @@ ASTRONAUT_CENTER: FloatArray = (_LOW + _HIGH) / 2
 _CUT = (91, 0, 360, 280)
 
 
-def plain(width: int = 640, height: int = 360, grey: int = 128) -> Picture:
-    """Return a grey picture."""
+def plain(width: int = 640, height: int = 360, grey: int = 128) -> Pixels:
+    """Return a grey image."""
     return np.full((height, width, 3), grey, np.uint8)
 
 
 def paste_head(
-    picture: Picture, astronaut: Picture, center: tuple[int, int], face_width: float
+    image: Pixels, astronaut: Pixels, center: tuple[int, int], face_width: float
 ) -> FloatArray:
-    """Paste the astronaut's head into a picture, cut off at its edges.
+    """Paste the astronaut's head into an image, cut off at its edges.
 
     Args:
-        picture: what to change.
-        astronaut: the 512x512 picture.
+        image: what to change.
+        astronaut: the 512x512 image.
         center: where the centre of the face goes, in pixels.
         face_width: width of the face in pixels.
 
@@ -54,36 +54,36 @@ def paste_head(
     center_in_head = (ASTRONAUT_CENTER - (left, top)) * scale
     x, y = (np.array(center) - center_in_head).round().astype(int).tolist()
 
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     visible = head[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)]
-    picture[max(y, 0) : y + size[1], max(x, 0) : x + size[0]] = visible
+    image[max(y, 0) : y + size[1], max(x, 0) : x + size[0]] = visible
     points = (ASTRONAUT_POINTS - (left, top)) * scale + (x, y)
     return np.asarray(points, np.float32)
 
 
-def scene(astronaut: Picture, *heads: tuple[int, int, float]) -> Picture:
-    """Return a grey 640x360 picture with heads in it: x, y of the face's centre, its width."""
-    picture = plain()
+def scene(astronaut: Pixels, *heads: tuple[int, int, float]) -> Pixels:
+    """Return a grey 640x360 image with heads in it: x, y of the face's centre, its width."""
+    image = plain()
     for x, y, face_width in heads:
-        paste_head(picture, astronaut, (x, y), face_width)
-    return picture
+        paste_head(image, astronaut, (x, y), face_width)
+    return image
 
 
-def stand_behind_each_other(astronaut: Picture, *heads: tuple[float, float, float]) -> Picture:
-    """Return a picture like `scene`'s, of heads without what is around them, the nearest in front.
+def stand_behind_each_other(astronaut: Pixels, *heads: tuple[float, float, float]) -> Pixels:
+    """Return an image like `scene`'s, of heads without what is around them, the nearest in front.
 
     Args:
-        astronaut: the 512x512 picture.
+        astronaut: the 512x512 image.
         *heads: x, y of the face's centre, its width.
     """
-    picture = plain()
+    image = plain()
     for x, y, width in sorted(heads, key=lambda head: head[2]):
         layer = scene(astronaut, (round(x), round(y), width))
-        head = np.zeros(picture.shape[:2], np.uint8)
+        head = np.zeros(image.shape[:2], np.uint8)
         center = (round(x), round(y - 0.12 * width))
         cv2.ellipse(head, center, (round(0.68 * width), round(0.9 * width)), 0, 0, 360, 1, -1)
-        picture = np.where(head[:, :, np.newaxis] > 0, layer, picture)
-    return picture
+        image = np.where(head[:, :, np.newaxis] > 0, layer, image)
+    return image
 
 
 #: Mesh indices of each eye's lids: nine from one corner along the lower lid to the other one, and
@@ -94,8 +94,8 @@ _LIDS = (
 )
 
 
-def close_eyes(astronaut: Picture) -> Picture:
-    """Return the 512x512 picture with the upper lids drawn down over the eyes."""
+def close_eyes(astronaut: Pixels) -> Pixels:
+    """Return the 512x512 image with the upper lids drawn down over the eyes."""
     scale = 3
     large = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     rows, columns = np.mgrid[: large.shape[0], : large.shape[1]].astype(np.float32)

@@ -1,4 +1,4 @@
-"""The camera of the MaixCAM that this process runs on, as a source of pictures."""
+"""The camera of the MaixCAM that this process runs on, as a source of images."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy as np
 
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.maix.import_maix import import_maix, words_of
-from maix_facemesh_ros.sources.base import Report, SourceError, SourcePicture, Watchdog
+from maix_facemesh_ros.sources.base import Report, SourceError, SourceImage, Watchdog
 
-#: Width and height of the pictures. It is MaixCDK's default and the input size of MaixCAM2's
+#: Width and height of the images. It is MaixCDK's default and the input size of MaixCAM2's
 #: detectors (docs/doc/en/vision/yolov5.md of MaixPy), so that nothing is scaled for them. MaixCDK
 #: gives RGB below 1920x1080 only, and a width that 16 divides (maix_camera_maixcam2.cpp).
 SIZE = (640, 480)
 
-#: Seconds between two looks for a new picture: its stamp is late by so much at most.
+#: Seconds between two looks for a new image: its stamp is late by so much at most.
 LOOK_INTERVAL = 0.002
 
 #: Seconds after an error of the camera until the next look.
 RETRY_INTERVAL = 0.1
 
-#: Seconds of errors after which the camera counts as lost: MaixCDK's own patience with a picture
+#: Seconds of errors after which the camera counts as lost: MaixCDK's own patience with an image
 #: is a tenth of a second, and one that comes too late is nothing to report.
 PATIENCE = 1.0
 
 
 class MaixCamera:
-    """The device's own camera: pictures as they come, red, green, blue."""
+    """The device's own camera: images as they come, red, green, blue."""
 
     name = "maix"
     is_live = True
@@ -60,8 +60,8 @@ class MaixCamera:
         self._closing = threading.Event()
         self._watchdog = Watchdog(self.name, report)
 
-    def pictures(self) -> Iterator[SourcePicture]:
-        """Give the pictures as they come, until the source is closed."""
+    def images(self) -> Iterator[SourceImage]:
+        """Give the images as they come, until the source is closed."""
         self._watchdog.start(self._closing)
         came_at = time.monotonic()
         while not self._closing.is_set():
@@ -69,28 +69,28 @@ class MaixCamera:
                 image = self._read()
             except RuntimeError as error:
                 if time.monotonic() - came_at > PATIENCE:
-                    self._watchdog.lost(f"gives no picture ({words_of(error)})")
+                    self._watchdog.lost(f"gives no image ({words_of(error)})")
                 self._closing.wait(RETRY_INTERVAL)
                 continue
             if image is None:
                 self._closing.wait(LOOK_INTERVAL)
                 continue
             came_at = time.monotonic()
-            self._watchdog.picture_came(came_at)
+            self._watchdog.image_came(came_at)
             # The array keeps the image alive, whose bytes it shows.
             pixels = self._maix.image.image2cv(image, ensure_bgr=False, copy=False)
-            yield SourcePicture(np.asarray(pixels, np.uint8), came_at, is_bgr=False)
+            yield SourceImage(np.asarray(pixels, np.uint8), came_at, is_bgr=False)
 
     def close(self) -> None:
-        """Give no more pictures and free the camera, from any thread."""
+        """Give no more images and free the camera, from any thread."""
         self._closing.set()
         with self._lock:
             self._camera.close()
 
     def _read(self) -> Any:
-        """Return the next picture as `maix.image.Image`, or None if there is none yet.
+        """Return the next image as `maix.image.Image`, or None if there is none yet.
 
-        A read that waits would keep every other thread waiting too, for ever if no picture comes:
+        A read that waits would keep every other thread waiting too, for ever if no image comes:
         MaixPy does not release the interpreter lock in any of its calls.
         """
         with self._lock:

@@ -9,18 +9,18 @@ import numpy as np
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.maix.import_maix import import_maix, words_of
 from maix_facemesh_ros.backends.maix_faces import face_of
-from maix_facemesh_ros.face import Face, Picture, PictureError
+from maix_facemesh_ros.face import Face, ImageError, Pixels
 from maix_facemesh_ros.maixcam_shared.maix_face import Thresholds
 from maix_facemesh_ros.maixcam_shared.npu_faces import NpuError, NpuFaces
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 
 class MaixFaceDetector:
-    """Finds faces and their landmarks on the NPU, for pictures of any size.
+    """Finds faces and their landmarks on the NPU, for images of any size.
 
     MaixPy has its own face detector and its own rules, so some parameters mean nothing here:
     `detector` and `min_face_size` (it is MaixPy's YOLO face network, with a fixed input),
-    `tracking` and `detect_interval` (it looks at every picture, and its faces have no id),
+    `tracking` and `detect_interval` (it looks at every image, and its faces have no id),
     `threads` (the NPU does one network at a time).
     """
 
@@ -41,38 +41,38 @@ class MaixFaceDetector:
         self.facts = self._npu.facts
 
     def forget(self) -> None:
-        """See `backends.FaceDetector`: each picture stands alone here."""
+        """See `backends.FaceDetector`: each image stands alone here."""
 
     def close(self) -> None:
         """See `backends.FaceDetector`."""
         # MaixPy frees a network with the last reference to it.
         self._npu = None
 
-    def detect(self, picture: Picture, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
+    def detect(self, image: Pixels, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
         """See `backends.FaceDetector`.
 
         Raises:
-            PictureError: MaixPy has failed on this picture; the next one may do.
+            ImageError: MaixPy has failed on this image; the next one may do.
             RuntimeError: the backend is closed.
         """
         if self._npu is None:
             raise RuntimeError("the maix backend is closed")
         # MaixPy works in these very bytes, and would take a copy of its own, gone too early, if
         # they did not lie side by side.
-        pixels = np.ascontiguousarray(picture)
+        pixels = np.ascontiguousarray(image)
         try:
             found = self._npu.find(self._image(pixels, self._npu, bgr), _thresholds(parameters))
         except RuntimeError as error:
-            raise PictureError(f"MaixPy has failed on it: {words_of(error)}") from error
+            raise ImageError(f"MaixPy has failed on it: {words_of(error)}") from error
         return [face_of(face, self._npu.crop_size) for face in found]
 
-    def _image(self, pixels: Picture, npu: NpuFaces, bgr: bool) -> Any:
+    def _image(self, pixels: Pixels, npu: NpuFaces, bgr: bool) -> Any:
         """Return a `maix.image.Image` as the networks take it; `pixels` must outlive it."""
         image = self._maix.image.cv2image(pixels, bgr=bgr, copy=False)
         # Asked for its own format, `to_format` raises.
-        if image.format() == npu.picture_format:
+        if image.format() == npu.image_format:
             return image
-        return image.to_format(npu.picture_format)
+        return image.to_format(npu.image_format)
 
 
 def _thresholds(parameters: FaceMeshParameters) -> Thresholds:

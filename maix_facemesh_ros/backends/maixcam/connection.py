@@ -46,7 +46,7 @@ OLDEST_FRAME = 10.0
 READ_BUFFER = 1 << 20
 
 
-_Frame = TypeVar("_Frame", link.Faces, link.JpegPicture)
+_Frame = TypeVar("_Frame", link.Faces, link.JpegImage)
 
 
 class DeviceLostError(Exception):
@@ -245,13 +245,13 @@ class Connection:
     async def read(
         self,
         take_faces: Callable[[float, link.Faces], None],
-        take_picture: Callable[[float, link.JpegPicture], None],
+        take_image: Callable[[float, link.JpegImage], None],
     ) -> None:
         """Read what the device sends, and measure its clock, until the connection ends.
 
         Args:
             take_faces: is given the faces and their time on `time.monotonic`.
-            take_picture: is given a picture and its time.
+            take_image: is given an image and its time.
 
         Raises:
             DeviceLostError: always, at its end.
@@ -260,7 +260,7 @@ class Connection:
         try:
             while True:
                 kind, payload = await link.read_message(
-                    self._reader, (link.Kind.PONG, link.Kind.FACES, link.Kind.PICTURE)
+                    self._reader, (link.Kind.PONG, link.Kind.FACES, link.Kind.IMAGE)
                 )
                 if kind == link.Kind.PONG:
                     self._learn(link.decode_pong(payload), time.monotonic_ns())
@@ -269,7 +269,7 @@ class Connection:
                     self._count_lost(faces.number)
                     self._take(faces, take_faces)
                 else:
-                    self._take(link.decode_picture(payload), take_picture)
+                    self._take(link.decode_image(payload), take_image)
         except (link.LinkError, ClockError, asyncio.IncompleteReadError, OSError) as error:
             raise DeviceLostError(self._why_aborted or _why_lost(error)) from error
         finally:

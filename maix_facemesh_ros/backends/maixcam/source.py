@@ -47,7 +47,7 @@ CLOSE_INTERVAL = 0.1
 
 
 class MaixCamFaceSource:
-    """Faces, and if wanted pictures, of one MaixCAM."""
+    """Faces, and if wanted images, of one MaixCAM."""
 
     def __init__(self, parameters: NodeParameters, report: Report) -> None:
         """Prepare; `frames` connects.
@@ -157,7 +157,7 @@ class MaixCamFaceSource:
             self._said.clear()
             self._report(SourceNotice(f"{self.name} is connected", warning=False))
             self._send_settings()
-            await connection.read(self._take_faces, self._take_picture)
+            await connection.read(self._take_faces, self._take_image)
         finally:
             connection.close()
 
@@ -219,7 +219,7 @@ class MaixCamFaceSource:
         faces = [face_of(face, crop_size) for face in _wanted(message.faces, self._parameters)]
         self._frames.put(FaceFrame(taken_at, message.width, message.height, faces))
 
-    def _take_picture(self, taken_at: float, message: link.JpegPicture) -> None:
+    def _take_image(self, taken_at: float, message: link.JpegImage) -> None:
         if self._parameters.maixcam_jpeg:
             self._frames.put(JpegFrame(taken_at, message.jpeg))
 
@@ -270,7 +270,7 @@ class _LatestFrames:
             self._condition.notify()
 
     def take(self) -> FaceFrame | JpegFrame | None:
-        """Wait for a frame, faces before pictures; None once it is closed.
+        """Wait for a frame, faces before images; None once it is closed.
 
         Raises:
             SourceError: it was closed with one.

@@ -1,9 +1,9 @@
 """MediaPipe's two face detectors (BlazeFace): short range, and full range at any input size.
 
 The full-range network is fully convolutional, so its input can be as large as the smallest face
-asks for, in the picture's own aspect. One size does not fit all faces: the network sees those from
-about 12 to about 130 pixels of its input. So the picture is looked at on several levels, each a
-fifth of the one before, down to one in which the whole picture is no larger than a face. The small
+asks for, in the image's own aspect. One size does not fit all faces: the network sees those from
+about 12 to about 130 pixels of its input. So the image is looked at on several levels, each a
+fifth of the one before, down to one in which the whole image is no larger than a face. The small
 levels cost next to nothing.
 """
 
@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 
 from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid, suppress_weighted
-from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_bytes
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_bytes
 from maix_facemesh_ros.backends.onnx.roi import Roi, RoiRule, crop, overlap
 from maix_facemesh_ros.backends.onnx.variants import model_file
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 
 #: MediaPipe blends at an overlap of 0.3 where MaixPy's default `detect_iou_th` is 0.45: the
 #: parameter keeps its meaning (more = fewer boxes count as one face) and its default keeps
@@ -54,7 +54,7 @@ class ShortRangeDetector:
 
     def detect(
         self,
-        picture: Picture,
+        image: Pixels,
         *,
         bgr: bool,
         score_threshold: float,
@@ -63,15 +63,15 @@ class ShortRangeDetector:
     ) -> list[Detection]:
         """See `detection.BoxDetector`."""
         size = (self.SIZE, self.SIZE)
-        roi = _letterbox_roi(picture, size)
-        level = crop(picture, roi, size, cv2.BORDER_CONSTANT)
+        roi = _letterbox_roi(image, size)
+        level = crop(image, roi, size, cv2.BORDER_CONSTANT)
         return _find_faces(
             self._network, self._anchors, level, roi, bgr, score_threshold, overlap_threshold
         )
 
 
 class FullRangeDetector:
-    """BlazeFace full range (sparse), its input sized for the picture and the smallest face."""
+    """BlazeFace full range (sparse), its input sized for the image and the smallest face."""
 
     roi_rule = RoiRule()
 
@@ -85,11 +85,11 @@ class FullRangeDetector:
     #: Each level is this much smaller than the one before, so that their ranges of face sizes
     #: overlap.
     LEVEL_RATIO = 5
-    #: Side of the last level, square: a face that fills the picture is found here.
+    #: Side of the last level, square: a face that fills the image is found here.
     LAST_LEVEL = 96
-    #: A picture is enlarged this much at most: there is nothing more to see in it.
+    #: An image is enlarged this much at most: there is nothing more to see in it.
     LARGEST_ENLARGEMENT = 2
-    #: No side of the network's input is larger, however long and narrow the picture.
+    #: No side of the network's input is larger, however long and narrow the image.
     LARGEST_SIDE = 2048
     #: Networks are kept for this many input sizes, enough for cameras that share one detector.
     KEPT_SIZES = 8
@@ -98,12 +98,12 @@ class FullRangeDetector:
         self._provider = provider
         self._networks: OrderedDict[tuple[int, int], _SizedNetwork] = OrderedDict()
         # Loaded now, so that a damaged model file is reported at the start and not with the first
-        # picture.
+        # image.
         self._sized_network(self.LAST_LEVEL, self.LAST_LEVEL)
 
     def detect(
         self,
-        picture: Picture,
+        image: Pixels,
         *,
         bgr: bool,
         score_threshold: float,
@@ -112,10 +112,10 @@ class FullRangeDetector:
     ) -> list[Detection]:
         """See `detection.BoxDetector`."""
         found: list[Detection] = []
-        source, pixel = picture, 1.0
-        picture_height, picture_width = picture.shape[:2]
-        for size in self.level_sizes(picture_width, picture_height, min_face_size):
-            # Each level is made from the one before, blurred, so that no pixel of a large picture
+        source, pixel = image, 1.0
+        image_height, image_width = image.shape[:2]
+        for size in self.level_sizes(image_width, image_height, min_face_size):
+            # Each level is made from the one before, blurred, so that no pixel of a large image
             # is skipped: a face seen at a twentieth of its size would drown in the camera's noise.
             roi = _letterbox_roi(source, size)
             level = crop(source, roi, size, cv2.BORDER_CONSTANT)
@@ -123,7 +123,7 @@ class FullRangeDetector:
             source = np.asarray(cv2.blur(level, (self.LEVEL_RATIO, self.LEVEL_RATIO)), np.uint8)
 
             network, anchors = self._sized_network(*size)
-            seen = Roi(picture_width / 2, picture_height / 2, size[0] * pixel, size[1] * pixel, 0.0)
+            seen = Roi(image_width / 2, image_height / 2, size[0] * pixel, size[1] * pixel, 0.0)
             faces = _find_faces(
                 network, anchors, level, seen, bgr, score_threshold, overlap_threshold
             )
@@ -137,18 +137,18 @@ class FullRangeDetector:
         return sorted(found, key=lambda face: -face.score)
 
     def level_sizes(
-        self, picture_width: int, picture_height: int, min_face_size: float
+        self, image_width: int, image_height: int, min_face_size: float
     ) -> list[tuple[int, int]]:
         """Return the size of the network's input on each level in pixels, the finest first."""
         sizes = []
-        aspect = max(1.0, picture_height / picture_width)
+        aspect = max(1.0, image_height / image_width)
         width = min(
             self.SMALLEST_FACE / min_face_size,
-            self.LARGEST_ENLARGEMENT * picture_width,
+            self.LARGEST_ENLARGEMENT * image_width,
             self.LARGEST_SIDE / aspect,
         )
         while width * aspect > 1.5 * self.LAST_LEVEL:
-            height = width * picture_height / picture_width
+            height = width * image_height / image_width
             sizes.append((self._up_to_multiple(width), self._up_to_multiple(height)))
             width /= self.LEVEL_RATIO
         return [*sizes, (self.LAST_LEVEL, self.LAST_LEVEL)]
@@ -187,9 +187,9 @@ def _cell_centers(width: int, height: int, stride: int, per_cell: int) -> FloatA
     return ((centers + 0.5) * stride).astype(np.float32)
 
 
-def _letterbox_roi(picture: Picture, size: tuple[int, int]) -> Roi:
-    """Return the part of the plane that fills `size` with the whole picture centred in it."""
-    height, width = picture.shape[:2]
+def _letterbox_roi(image: Pixels, size: tuple[int, int]) -> Roi:
+    """Return the part of the plane that fills `size` with the whole image centred in it."""
+    height, width = image.shape[:2]
     pixel = max(width / size[0], height / size[1])
     return Roi(width / 2, height / 2, size[0] * pixel, size[1] * pixel, 0.0)
 
@@ -197,22 +197,22 @@ def _letterbox_roi(picture: Picture, size: tuple[int, int]) -> Roi:
 def _find_faces(
     network: Network,
     anchors: FloatArray,
-    level: Picture,
+    level: Pixels,
     roi: Roi,
     bgr: bool,
     score_threshold: float,
     overlap_threshold: float,
 ) -> list[Detection]:
-    """Run the network on one level and decode the faces into pixels of the source picture.
+    """Run the network on one level and decode the faces into pixels of the source image.
 
     Decoding after mediapipe/calculators/tensor/tensors_to_detections_calculator.cc: box centre,
     size and six key points in pixels of the input, places relative to the anchor.
 
     Args:
         level: uint8 (h, w, 3), the network's input.
-        roi: what `level` shows of the source picture, not rotated.
+        roi: what `level` shows of the source image, not rotated.
     """
-    regressors, logits = network.run(picture_bytes(level, bgr=bgr))
+    regressors, logits = network.run(image_bytes(level, bgr=bgr))
     confident = np.flatnonzero(logits[0, :, 0] >= logit(score_threshold))
     if not len(confident):
         return []

@@ -1,4 +1,4 @@
-"""MediaPipe's blendshape network: landmarks in, 52 expression scores out; it needs no picture."""
+"""MediaPipe's blendshape network: landmarks in, 52 expression scores out; it needs no image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BlendshapesNetwork:
         """Return (52,) float32 scores, 0..1, in the order of `BLENDSHAPE_NAMES`.
 
         Args:
-            points: (478, 2) landmarks in pixels of the picture.
+            points: (478, 2) landmarks in pixels of the image.
         """
         (scores,) = self._network.run(points[self._indices][np.newaxis])
         return scores.reshape(-1)

@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
-from maix_facemesh_ros.face import Box, FloatArray, Picture
+from maix_facemesh_ros.face import Box, FloatArray, Pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """One face as a detector sees it, in pixels of the source picture."""
+    """One face as a detector sees it, in pixels of the source image."""
 
-    #: x, y, width, height; may reach over the picture's edge.
+    #: x, y, width, height; may reach over the image's edge.
     box: Box
     #: Confidence, 0..1.
     score: float
-    #: (K, 2) the detector's key points; the first two are the eyes, the one on the picture's left
+    #: (K, 2) the detector's key points; the first two are the eyes, the one on the image's left
     #: first.
     keypoints: FloatArray
 
@@ -37,22 +37,22 @@ class BoxDetector(Protocol):
 
     def detect(
         self,
-        picture: Picture,
+        image: Pixels,
         *,
         bgr: bool,
         score_threshold: float,
         overlap_threshold: float,
         min_face_size: float,
     ) -> list[Detection]:
-        """Return the faces in a uint8 (H, W, 3) picture, most confident first.
+        """Return the faces in a uint8 (H, W, 3) image, most confident first.
 
         Args:
-            picture: RGB, or BGR with `bgr`.
-            bgr: the picture's channel order.
+            image: RGB, or BGR with `bgr`.
+            bgr: the image's channel order.
             score_threshold: least confidence, 0..1.
             overlap_threshold: boxes that overlap more than this (intersection over union) are one
                 face.
-            min_face_size: smallest face to find, as a fraction of the picture's width; a detector
+            min_face_size: smallest face to find, as a fraction of the image's width; a detector
                 with a fixed input does not use it.
         """
         ...

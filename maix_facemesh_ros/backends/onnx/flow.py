@@ -1,4 +1,4 @@
-"""Landmarks that move along with their face, in pictures the landmark network does not look at.
+"""Landmarks that move along with their face, in images the landmark network does not look at.
 
 The face is followed from where the network saw it by optical flow (Lucas and Kanade: «An Iterative
 Image Registration Technique with an Application to Stereo Vision», 1981) at 68 landmarks. All 478
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
 from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box, roi_from_landmarks
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
 
 #: Landmarks that are followed: on the outline, the brows, the nose, the eyelids and the lips.
@@ -66,50 +66,50 @@ class _Motion(NamedTuple):
 class FaceFlow:
     """A face as it looked when the network found its landmarks."""
 
-    def __init__(self, picture: Picture, roi: Roi, landmarks: FaceLandmarks, *, bgr: bool) -> None:
+    def __init__(self, image: Pixels, roi: Roi, landmarks: FaceLandmarks, *, bgr: bool) -> None:
         """Remember it.
 
         Args:
-            picture: uint8 (H, W, 3).
+            image: uint8 (H, W, 3).
             roi: where the network looked.
             landmarks: what it found.
-            bgr: the picture's channel order.
+            bgr: the image's channel order.
         """
         self._landmarks = landmarks
-        self._picture_shape = picture.shape
-        self._pictures = 0
+        self._image_shape = image.shape
+        self._images = 0
         x, y, width, height = bounding_box(landmarks.points)
         reach = REACH * max(width, height) / 2
-        left, right = _reach(x + width / 2, reach, picture.shape[1])
-        top, bottom = _reach(y + height / 2, reach, picture.shape[0])
+        left, right = _reach(x + width / 2, reach, image.shape[1])
+        top, bottom = _reach(y + height / 2, reach, image.shape[0])
         shown = (right - left, bottom - top)
         pixel = max(math.ceil(max(shown) / LARGEST_SIDE), 1)
         self._can_be_followed = min(shown) >= WINDOW[0] * pixel and _has_settled(roi, landmarks)
         if not self._can_be_followed:
             return
-        # Pixels of the picture in one of what is looked at, and how many of those there are.
+        # Pixels of the image in one of what is looked at, and how many of those there are.
         self._pixel = pixel
         self._shown = (shown[0] // pixel, shown[1] // pixel)
         self._left_top = (left, top)
         self._size = max(width, height) / pixel
-        self._look = self._look_at(picture, bgr)
+        self._look = self._look_at(image, bgr)
         places = (landmarks.points - np.array((left, top), np.float32)) / np.float32(pixel)
         self._places = np.ascontiguousarray(places).view(np.complex64).ravel()
         self._last_places: npt.NDArray[np.complex64] = self._places
 
-    def landmarks_in(self, picture: Picture, interval: int, *, bgr: bool) -> FaceLandmarks | None:
-        """Return the landmarks in the next picture; None: the network has to look.
+    def landmarks_in(self, image: Pixels, interval: int, *, bgr: bool) -> FaceLandmarks | None:
+        """Return the landmarks in the next image; None: the network has to look.
 
         Args:
-            picture: uint8 (H, W, 3).
-            interval: the network looks at every so-manieth picture at least.
-            bgr: the picture's channel order.
+            image: uint8 (H, W, 3).
+            interval: the network looks at every so-manieth image at least.
+            bgr: the image's channel order.
         """
-        self._pictures += 1
-        comparable = self._can_be_followed and picture.shape == self._picture_shape
-        if not comparable or self._pictures >= interval:
+        self._images += 1
+        comparable = self._can_be_followed and image.shape == self._image_shape
+        if not comparable or self._images >= interval:
             return None
-        motion = self._follow(self._look_at(picture, bgr))
+        motion = self._follow(self._look_at(image, bgr))
         if motion is None:
             return None
         self._last_places = motion.of(self._places)
@@ -121,7 +121,7 @@ class FaceFlow:
             points_rel=self._landmarks.points_rel.copy(),
         )
 
-    def _follow(self, look: Picture) -> _Motion | None:
+    def _follow(self, look: Pixels) -> _Motion | None:
         """Return how the face has moved since the network saw it, if it has moved as one."""
         places = self._places[FOLLOWED]
         found, is_found, difference = cv2.calcOpticalFlowPyrLK(
@@ -150,10 +150,10 @@ class FaceFlow:
         )
         return motion if moved_as_one else None
 
-    def _look_at(self, picture: Picture, bgr: bool) -> Picture:
-        """Return the part of the picture in grey, and small."""
+    def _look_at(self, image: Pixels, bgr: bool) -> Pixels:
+        """Return the part of the image in grey, and small."""
         (left, top), (width, height) = self._left_top, self._shown
-        part = picture[top : top + height * self._pixel, left : left + width * self._pixel]
+        part = image[top : top + height * self._pixel, left : left + width * self._pixel]
         grey = cv2.cvtColor(part, cv2.COLOR_BGR2GRAY if bgr else cv2.COLOR_RGB2GRAY)
         if self._pixel > 1:
             # By a whole number: OpenCV takes four times as long for any other.
@@ -162,7 +162,7 @@ class FaceFlow:
 
 
 def _reach(center: float, reach: float, end: int) -> tuple[int, int]:
-    """Return the pixels around a place, from the first to before the last, inside the picture."""
+    """Return the pixels around a place, from the first to before the last, inside the image."""
     return max(int(center - reach), 0), min(int(center + reach) + 1, end)
 
 

@@ -1,4 +1,4 @@
-"""MediaPipe's face landmark network: a ROI of the picture in, 478 landmarks with depth out."""
+"""MediaPipe's face landmark network: a ROI of the image in, 478 landmarks with depth out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_bytes
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_bytes
 from maix_facemesh_ros.backends.onnx.roi import Roi, crop, project_landmarks
 from maix_facemesh_ros.backends.onnx.variants import model_file
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +20,7 @@ class FaceLandmarks:
 
     #: Presence score: how sure the network is that the ROI holds a face, 0..1.
     presence: float
-    #: (478, 2) pixels of the source picture.
+    #: (478, 2) pixels of the source image.
     points: FloatArray
     #: (478,) depth in pixels, larger = closer.
     points_z: FloatArray
@@ -44,15 +44,15 @@ class FaceLandmarksNetwork:
         # From here on the networks' memory grows in pieces that can be given back.
         self.give_back_memory()
 
-    def find(self, picture: Picture, roi: Roi, *, bgr: bool) -> FaceLandmarks:
-        """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) picture."""
-        # A face at the picture's edge keeps its landmarks only with the edge's pixels repeated
+    def find(self, image: Pixels, roi: Roi, *, bgr: bool) -> FaceLandmarks:
+        """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) image."""
+        # A face at the image's edge keeps its landmarks only with the edge's pixels repeated
         # outwards.
-        face_crop = crop(picture, roi, (self.SIZE, self.SIZE), cv2.BORDER_REPLICATE)
-        output, presence = self._network.run(picture_bytes(face_crop, bgr=bgr))
+        face_crop = crop(image, roi, (self.SIZE, self.SIZE), cv2.BORDER_REPLICATE)
+        output, presence = self._network.run(image_bytes(face_crop, bgr=bgr))
         landmarks = output.reshape(-1, 3)
         points, points_z = project_landmarks(
-            landmarks, self.SIZE, roi, (picture.shape[1], picture.shape[0])
+            landmarks, self.SIZE, roi, (image.shape[1], image.shape[0])
         )
         return FaceLandmarks(
             presence=_probability(float(presence[0, 0])),

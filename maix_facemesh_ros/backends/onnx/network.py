@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from maix_facemesh_ros.backends.base import BackendError
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 from maix_facemesh_ros.model_files import ModelError
 
 #: Metadata key by which the package's own model files say what they are (models/make_models.py).
@@ -140,13 +140,13 @@ class Network:
                 "everywhere"
             )
 
-    def run(self, tensor: FloatArray | Picture) -> list[FloatArray]:
+    def run(self, tensor: FloatArray | Pixels) -> list[FloatArray]:
         """Run the network on one input; returns its outputs in the file's order."""
         inputs = {self.input_name: np.ascontiguousarray(tensor)}
         outputs: list[FloatArray] = self._session.run(None, inputs)
         return outputs
 
-    def run_and_give_back_memory(self, tensor: FloatArray | Picture) -> None:
+    def run_and_give_back_memory(self, tensor: FloatArray | Pixels) -> None:
         """Run the network, and give back what runs of all networks left for the next ones.
 
         The next run of each has it made anew: 6 ms once with the default detector at 640x480. After
@@ -223,33 +223,33 @@ def writes_blocks(path: Path, folder: Path) -> bool:
     return b"ReorderOutput" in (folder / "optimized.onnx").read_bytes()
 
 
-def picture_bytes(picture: Picture, *, bgr: bool) -> Picture:
-    """Return the picture as an input of the package's own networks (models/README.md): RGB bytes.
+def image_bytes(image: Pixels, *, bgr: bool) -> Pixels:
+    """Return the image as an input of the package's own networks (models/README.md): RGB bytes.
 
     Args:
-        picture: uint8 (H, W, 3).
-        bgr: the picture's channel order.
+        image: uint8 (H, W, 3).
+        bgr: the image's channel order.
 
     Returns:
         uint8 (1, H, W, 3).
     """
-    rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8) if bgr else picture
+    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8) if bgr else image
     return rgb[np.newaxis]
 
 
-def picture_planes(picture: Picture, *, bgr: bool, scale: float) -> FloatArray:
-    """Return the picture as an input of other people's networks: RGB planes, value * scale.
+def image_planes(image: Pixels, *, bgr: bool, scale: float) -> FloatArray:
+    """Return the image as an input of other people's networks: RGB planes, value * scale.
 
     Args:
-        picture: uint8 (H, W, 3).
-        bgr: the picture's channel order.
+        image: uint8 (H, W, 3).
+        bgr: the image's channel order.
 
     Returns:
         float32 (1, 3, H, W).
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     tensor = np.empty((1, 3, height, width), np.float32)
-    planes = cv2.split(picture)
+    planes = cv2.split(image)
     for channel, plane in zip(tensor[0], reversed(planes) if bgr else planes, strict=True):
         np.multiply(plane, np.float32(scale), out=channel)
     return tensor

@@ -2,7 +2,7 @@
 
 detection → roi → crop → landmarks → projection → next roi: this module holds the geometry of those
 steps. All angles are radians, positive from x (right) towards y (down). Pixels are those of the
-source picture.
+source image.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import Box, FloatArray, Picture
+from maix_facemesh_ros.face import Box, FloatArray, Pixels
 
 #: Mesh indices of the outer corners of the right and the left eye: they give the roll of the next
 #: ROI (mediapipe/tasks/cc/vision/face_landmarker/face_landmarks_detector_graph.cc).
@@ -26,8 +26,8 @@ MEDIAPIPE_SCALE = 1.5
 
 #: ROIs of landmarks lie on a grid: so many sizes from one to its double, and so many places in a
 #: side and angles in a radian. Without it, two runs over one stream that began at different
-#: pictures come as near as the network's noise, a tenth of a pixel, and stay apart for good. On the
-#: grid that noise is rounded away, so that after 10 to 25 pictures both are equal to the last bit,
+#: images come as near as the network's noise, a tenth of a pixel, and stay apart for good. On the
+#: grid that noise is rounded away, so that after 10 to 25 images both are equal to the last bit,
 #: and pieces of a bag can be computed side by side. It moves landmarks by less than 1 in 10000 of a
 #: face's width, which is less than the noise of a camera does.
 SIZES_IN_AN_OCTAVE = 4096
@@ -41,7 +41,7 @@ OPENCV_WARPS_IN_STEPS = int(cv2.__version__.split(".")[0]) < 5
 
 
 class Roi(NamedTuple):
-    """A rotated rectangle in the picture: centre and size in pixels, rotation in radians."""
+    """A rotated rectangle in the image: centre and size in pixels, rotation in radians."""
 
     center_x: float
     center_y: float
@@ -64,7 +64,7 @@ def roi_from_detection(box: Box, keypoints: FloatArray, rule: RoiRule) -> Roi:
 
     Args:
         box: x, y, width, height in pixels.
-        keypoints: (K, 2) pixels; the first two are the eyes, the one on the left of the picture
+        keypoints: (K, 2) pixels; the first two are the eyes, the one on the left of the image
             first. The line between them gives the rotation; with an eye not finite or at a negative
             place (MaixPy's (-1, -1)) the face counts as upright.
         rule: the detector's rule.
@@ -82,7 +82,7 @@ def roi_from_detection(box: Box, keypoints: FloatArray, rule: RoiRule) -> Roi:
 
 
 def roi_from_landmarks(points: FloatArray) -> Roi:
-    """Return the ROI for the next picture: a square 1.5 times the landmarks, rolled with the eyes.
+    """Return the ROI for the next image: a square 1.5 times the landmarks, rolled with the eyes.
 
     It is rounded to a grid, see `SIZES_IN_AN_OCTAVE`.
 
@@ -104,8 +104,8 @@ def roi_from_landmarks(points: FloatArray) -> Roi:
     )
 
 
-def crop(picture: Picture, roi: Roi, size: tuple[int, int], border: int) -> Picture:
-    """Cut the ROI out of the picture, upright, and scale it to `size`.
+def crop(image: Pixels, roi: Roi, size: tuple[int, int], border: int) -> Pixels:
+    """Cut the ROI out of the image, upright, and scale it to `size`.
 
     The ROI's corners map to 0 and `size`, with no shift by half a pixel, and the warp works on
     uint8 and bilinearly: what MediaPipe does (image_to_tensor_converter_opencv.cc), and what its
@@ -114,17 +114,17 @@ def crop(picture: Picture, roi: Roi, size: tuple[int, int], border: int) -> Pict
     rounds one in 60, which moves landmarks by up to a fortieth of a pixel.)
 
     Args:
-        picture: uint8 (H, W, 3).
-        roi: where to look; it may reach over the picture's edge.
+        image: uint8 (H, W, 3).
+        roi: where to look; it may reach over the image's edge.
         size: width, height of the result in pixels.
-        border: what lies outside the picture, `cv2.BORDER_CONSTANT` (black) or
+        border: what lies outside the image, `cv2.BORDER_CONSTANT` (black) or
             `cv2.BORDER_REPLICATE`.
 
     Returns:
         uint8 (size[1], size[0], 3).
     """
     width, height = size
-    part, left, top = _part_under(picture, roi)
+    part, left, top = _part_under(image, roi)
     cos, sin = math.cos(roi.rotation), math.sin(roi.rotation)
     across, down = roi.width / width, roi.height / height
     start_x = roi.center_x - (cos * roi.width - sin * roi.height) / 2 - left
@@ -138,13 +138,13 @@ def crop(picture: Picture, roi: Roi, size: tuple[int, int], border: int) -> Pict
     return np.asarray(cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=border), np.uint8)
 
 
-def _part_under(picture: Picture, roi: Roi) -> tuple[Picture, int, int]:
-    """Return a view of the pixels that a ROI may need, with its left and top in the picture.
+def _part_under(image: Pixels, roi: Roi) -> tuple[Pixels, int, int]:
+    """Return a view of the pixels that a ROI may need, with its left and top in the image.
 
     OpenCV copies the whole of what does not lie in memory row by row, and float32 holds places the
     better the smaller they are.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     cos, sin = abs(math.cos(roi.rotation)), abs(math.sin(roi.rotation))
     reach_x = (cos * roi.width + sin * roi.height) / 2 + 2
     reach_y = (sin * roi.width + cos * roi.height) / 2 + 2
@@ -152,7 +152,7 @@ def _part_under(picture: Picture, roi: Roi) -> tuple[Picture, int, int]:
     top = min(max(int(roi.center_y - reach_y), 0), height - 1)
     right = max(int(roi.center_x + reach_x) + 1, left + 1)
     bottom = max(int(roi.center_y + reach_y) + 1, top + 1)
-    return picture[top:bottom, left:right], left, top
+    return image[top:bottom, left:right], left, top
 
 
 def _sums(rows: npt.NDArray[np.floating], columns: npt.NDArray[np.floating]) -> FloatArray:
@@ -161,23 +161,23 @@ def _sums(rows: npt.NDArray[np.floating], columns: npt.NDArray[np.floating]) -> 
 
 
 def project_landmarks(
-    landmarks: FloatArray, input_size: int, roi: Roi, picture_size: tuple[int, int]
+    landmarks: FloatArray, input_size: int, roi: Roi, image_size: tuple[int, int]
 ) -> tuple[FloatArray, FloatArray]:
-    """Bring landmarks from the crop back into the picture.
+    """Bring landmarks from the crop back into the image.
 
     z: the length of the ROI's x axis, measured as MediaPipe does in coordinates normalised by the
-        picture's width and height (landmark_projection_calculator.cc) and then in picture widths.
-        In a picture that is not square and with a rolled face this differs a little from the ROI's
+        image's width and height (landmark_projection_calculator.cc) and then in image widths.
+        In an image that is not square and with a rolled face this differs a little from the ROI's
         width; it is kept for parity.
 
     Args:
         landmarks: (N, 3) in pixels of the crop, z smaller = closer.
         input_size: width and height of the crop in pixels.
         roi: where the crop was cut.
-        picture_size: width, height of the picture in pixels.
+        image_size: width, height of the image in pixels.
 
     Returns:
-        points (N, 2) float32 in pixels of the picture, and points_z (N,) float32 in pixels, larger
+        points (N, 2) float32 in pixels of the image, and points_z (N,) float32 in pixels, larger
         = closer.
     """
     x, y, z = landmarks.T.astype(np.float64, order="C") / input_size
@@ -188,8 +188,8 @@ def project_landmarks(
     points[:, 0] = roi.center_x + cos * x - sin * y
     points[:, 1] = roi.center_y + sin * x + cos * y
 
-    picture_width, picture_height = picture_size
-    z_scale = roi.width * math.hypot(cos, sin * picture_width / picture_height)
+    image_width, image_height = image_size
+    z_scale = roi.width * math.hypot(cos, sin * image_width / image_height)
     return points, (z * -z_scale).astype(np.float32)
 
 

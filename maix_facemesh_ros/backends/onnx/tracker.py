@@ -1,6 +1,6 @@
 """The onnx backend: MediaPipe's networks, or a user's own face detector, on onnxruntime.
 
-One picture's way, in order: detection → roi → crop → landmarks → projection → next roi.
+One image's way, in order: detection → roi → crop → landmarks → projection → next roi.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from maix_facemesh_ros.backends.onnx.roi import (
 )
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Face, Pixels
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: detector: how to open it, given the path of the user's file and the execution provider.
@@ -49,8 +49,8 @@ class LandmarkFinder(Protocol):
     provider: str
     file_name: str
 
-    def find(self, picture: Picture, roi: Roi, *, bgr: bool) -> FaceLandmarks:
-        """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) picture."""
+    def find(self, image: Pixels, roi: Roi, *, bgr: bool) -> FaceLandmarks:
+        """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) image."""
         ...
 
     def give_back_memory(self) -> None:
@@ -59,7 +59,7 @@ class LandmarkFinder(Protocol):
 
 
 class Networks(NamedTuple):
-    """What looks at pictures. Both depend on nothing but the picture and their arguments."""
+    """What looks at images. Both depend on nothing but the image and their arguments."""
 
     detector: BoxDetector
     landmarks: LandmarkFinder
@@ -82,14 +82,14 @@ def open_networks(parameters: FaceMeshParameters) -> Networks:
 #: (AssociationNormRectCalculator in face_landmarker_graph.cc, intersection over union 0.5).
 SAME_LANDMARKS_CONTAINMENT = 0.7
 
-#: A face that was lost may come out again from behind another one: for this many pictures the
+#: A face that was lost may come out again from behind another one: for this many images the
 #: detector looks for it in every n-th.
-PICTURES_AFTER_A_LOSS = 15
+IMAGES_AFTER_A_LOSS = 15
 LOOK_AFTER_A_LOSS = 3
 
-#: When the detector has not looked at so many pictures, for a second or so, its memory is given
+#: When the detector has not looked at so many images, for a second or so, its memory is given
 #: back: 23 MB of the default one's at 640x480.
-PICTURES_UNTIL_REST = 30
+IMAGES_UNTIL_REST = 30
 
 #: A detector's box and a landmarks' box of one face overlap by more than this; they frame it
 #: differently.
@@ -98,7 +98,7 @@ SAME_BOX_OVERLAP = 0.3
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """A face to be followed into the next picture."""
+    """A face to be followed into the next image."""
 
     id: int
     roi: Roi
@@ -139,8 +139,8 @@ class OnnxFaceDetector:
         """See `backends.FaceDetector`."""
         self._tracks: list[_Track] = []
         self._flows: dict[int, FaceFlow] = {}
-        self._pictures_since_look = 0
-        self._pictures_since_loss = PICTURES_AFTER_A_LOSS
+        self._images_since_look = 0
+        self._images_since_loss = IMAGES_AFTER_A_LOSS
         self._untracked_in_view = False
 
     def close(self) -> None:
@@ -155,18 +155,18 @@ class OnnxFaceDetector:
             self._pool_process = os.getpid()
         return self._made_pool
 
-    def detect(self, picture: Picture, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
+    def detect(self, image: Pixels, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
         """See `backends.FaceDetector`."""
         if not parameters.tracking:
-            return _largest_first(self._find_new(picture, parameters, bgr, known=[]))
+            return _largest_first(self._find_new(image, parameters, bgr, known=[]))
 
-        faces = self._follow(picture, parameters, bgr)
+        faces = self._follow(image, parameters, bgr)
         if self._must_look(faces, parameters):
-            self._pictures_since_look = 0
-            faces += self._find_new(picture, parameters, bgr, known=faces)
+            self._images_since_look = 0
+            faces += self._find_new(image, parameters, bgr, known=faces)
         else:
-            self._pictures_since_look += 1
-            if self._pictures_since_look == PICTURES_UNTIL_REST:
+            self._images_since_look += 1
+            if self._images_since_look == IMAGES_UNTIL_REST:
                 self._landmarks.give_back_memory()
 
         for face in faces:
@@ -184,11 +184,11 @@ class OnnxFaceDetector:
         self._flows = {track.id: flows[track.id] for track in self._tracks if track.id in flows}
         return faces
 
-    def _follow(self, picture: Picture, parameters: FaceMeshParameters, bgr: bool) -> list[Face]:
+    def _follow(self, image: Pixels, parameters: FaceMeshParameters, bgr: bool) -> list[Face]:
         """Find the tracked faces again where their last landmarks say; lost ones are left out."""
         tracks = self._tracks[: parameters.face_limit]
         faces: list[Face] = []
-        find = partial(self._find_again, picture, bgr=bgr, interval=parameters.landmarks_interval)
+        find = partial(self._find_again, image, bgr=bgr, interval=parameters.landmarks_interval)
         for track, landmarks in zip(tracks, self._side_by_side(find, tracks), strict=True):
             is_face = landmarks.presence >= parameters.landmarks_conf_th
             if is_face and not _is_among(landmarks, faces):
@@ -198,31 +198,31 @@ class OnnxFaceDetector:
         return faces
 
     def _must_look(self, followed: list[Face], parameters: FaceMeshParameters) -> bool:
-        """Whether the detector must look at this picture for faces beside those followed."""
+        """Whether the detector must look at this image for faces beside those followed."""
         if parameters.face_limit is not None and len(followed) >= parameters.face_limit:
             return False
-        lost_one = len(followed) < len(self._tracks)  # it may be elsewhere in this very picture
-        self._pictures_since_loss = 0 if lost_one else self._pictures_since_loss + 1
-        searching = self._pictures_since_loss < PICTURES_AFTER_A_LOSS
+        lost_one = len(followed) < len(self._tracks)  # it may be elsewhere in this very image
+        self._images_since_loss = 0 if lost_one else self._images_since_loss + 1
+        searching = self._images_since_loss < IMAGES_AFTER_A_LOSS
         interval = min(LOOK_AFTER_A_LOSS if searching else math.inf, parameters.detect_interval)
         return (
             not followed
             or lost_one
             or self._untracked_in_view  # faces without landmarks are seen by the detector only
-            or self._pictures_since_look + 1 >= interval
+            or self._images_since_look + 1 >= interval
         )
 
     def _find_new(
-        self, picture: Picture, parameters: FaceMeshParameters, bgr: bool, known: list[Face]
+        self, image: Pixels, parameters: FaceMeshParameters, bgr: bool, known: list[Face]
     ) -> list[Face]:
         """Detect faces and find their landmarks, the largest first, up to the face limit.
 
         Args:
-            known: faces already found in this picture; their score and key points are brought up to
+            known: faces already found in this image; their score and key points are brought up to
                 date.
         """
         detections = self._detector.detect(
-            picture,
+            image,
             bgr=bgr,
             score_threshold=parameters.detect_conf_th,
             overlap_threshold=parameters.detect_iou_th,
@@ -235,7 +235,7 @@ class OnnxFaceDetector:
             )
         )
         room = None if parameters.face_limit is None else parameters.face_limit - len(known)
-        find = partial(self._landmarks.find, picture, bgr=bgr)
+        find = partial(self._landmarks.find, image, bgr=bgr)
         found: list[Face] = []
         # A candidate without landmarks makes room for the next, so that no face is missed for it.
         while batch := list(islice(candidates, None if room is None else room - len(found))):
@@ -254,18 +254,18 @@ class OnnxFaceDetector:
         return found
 
     def _find_again(
-        self, picture: Picture, track: _Track, *, bgr: bool, interval: int
+        self, image: Pixels, track: _Track, *, bgr: bool, interval: int
     ) -> FaceLandmarks:
         """Find the landmarks of a tracked face, or let the last ones move along with it."""
         if interval <= 1:
-            return self._landmarks.find(picture, track.roi, bgr=bgr)
+            return self._landmarks.find(image, track.roi, bgr=bgr)
         flow = self._flows.get(track.id)
         if flow is not None:
-            landmarks = flow.landmarks_in(picture, interval, bgr=bgr)
+            landmarks = flow.landmarks_in(image, interval, bgr=bgr)
             if landmarks is not None:
                 return landmarks
-        landmarks = self._landmarks.find(picture, track.roi, bgr=bgr)
-        self._flows[track.id] = FaceFlow(picture, track.roi, landmarks, bgr=bgr)
+        landmarks = self._landmarks.find(image, track.roi, bgr=bgr)
+        self._flows[track.id] = FaceFlow(image, track.roi, landmarks, bgr=bgr)
         return landmarks
 
     def _side_by_side(

@@ -31,10 +31,10 @@ from typing import NamedTuple
 import numpy as np
 
 from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid, suppress_greedy
-from maix_facemesh_ros.backends.onnx.letterbox import PictureInput, letterbox, run_once
-from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_planes
+from maix_facemesh_ros.backends.onnx.letterbox import ImageInput, letterbox, run_once
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_planes
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 from maix_facemesh_ros.model_files import ModelError
 
 STRIDES = (8, 16, 32)
@@ -52,8 +52,8 @@ NOT_SEEN = -1.0
 class YoloV8FaceDetector:
     """A YOLOv8-face network; safe to call from several threads at once.
 
-    Key points are in MaixPy's order: the eye on the picture's left, the other eye, nose, the corner
-    of the mouth on the picture's left, the other corner; (-1, -1) where not seen.
+    Key points are in MaixPy's order: the eye on the image's left, the other eye, nose, the corner
+    of the mouth on the image's left, the other corner; (-1, -1) where not seen.
     """
 
     #: MaixPy's crop_image: a square of the longer side, times 1.2 (maix_nn_face_landmarks.hpp).
@@ -62,7 +62,7 @@ class YoloV8FaceDetector:
     #: A face this wide in the network's input, in pixels, is found (measured with yolov8-lite-t,
     #: the smallest of the family); it decides the input's size where the file leaves that free.
     SMALLEST_FACE = 16
-    #: Grey of the bars beside the picture: what Ultralytics trains with. MaixCDK has black;
+    #: Grey of the bars beside the image: what Ultralytics trains with. MaixCDK has black;
     #: measured with yolov8-lite-t, scores above 0.5 are the same to 0.005.
     BAR_COLOR = 114
 
@@ -78,24 +78,24 @@ class YoloV8FaceDetector:
             ModelError: missing, damaged, or no YOLOv8-face export.
         """
         self._network = Network(path, provider=provider)
-        self._input = PictureInput.of(self._network)
+        self._input = ImageInput.of(self._network)
         outputs, width, height = run_once(self._network)
         if _decode(outputs, (width, height), score_threshold=1.0) is None:
             raise ModelError(_explain_mismatch(path, outputs, width, height))
 
     def detect(
         self,
-        picture: Picture,
+        image: Pixels,
         *,
         bgr: bool,
         score_threshold: float,
         overlap_threshold: float,
         min_face_size: float,
     ) -> list[Detection]:
-        """See `detection.BoxDetector`; boxes end at the picture's edge, key points need not."""
-        size = self._input.size_for(picture, min_face_size, self.SMALLEST_FACE)
-        frame = letterbox(picture, size, self.BAR_COLOR)
-        outputs = self._network.run(picture_planes(frame.picture, bgr=bgr, scale=1 / 255))
+        """See `detection.BoxDetector`; boxes end at the image's edge, key points need not."""
+        size = self._input.size_for(image, min_face_size, self.SMALLEST_FACE)
+        frame = letterbox(image, size, self.BAR_COLOR)
+        outputs = self._network.run(image_planes(frame.pixels, bgr=bgr, scale=1 / 255))
         found = _decode(outputs, size, score_threshold)
         if found is None:
             raise ModelError(_explain_mismatch(self._network.path, outputs, *size))
@@ -108,7 +108,7 @@ class YoloV8FaceDetector:
             keypoints=keypoints,
             overlap_threshold=overlap_threshold,
         )
-        clipped = (_clip(detection, picture) for detection in detections)
+        clipped = (_clip(detection, image) for detection in detections)
         return [detection for detection in clipped if detection.area > 0]
 
 
@@ -244,9 +244,9 @@ def _grids(width: int, height: int) -> Iterator[tuple[int, int, int]]:
         yield stride, height // stride, width // stride
 
 
-def _clip(detection: Detection, picture: Picture) -> Detection:
-    """Cut the box off at the picture's edge (MaixCDK's _correct_bbox)."""
-    height, width = picture.shape[:2]
+def _clip(detection: Detection, image: Pixels) -> Detection:
+    """Cut the box off at the image's edge (MaixCDK's _correct_bbox)."""
+    height, width = image.shape[:2]
     x, y, box_width, box_height = detection.box
     left, right = (min(max(side, 0.0), width) for side in (x, x + box_width))
     top, bottom = (min(max(side, 0.0), height) for side in (y, y + box_height))

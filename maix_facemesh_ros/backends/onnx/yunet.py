@@ -2,7 +2,7 @@
 
 Why not OpenCV's cv2.FaceDetectorYN, which runs the same file: it reads it only from OpenCV 4.8 on
 (opencv_zoo issue 172), and Ubuntu 22.04 and 24.04, under ROS 2 Humble and Jazzy, have 4.5 and 4.6;
-files with a free input size it does not read at all; its thresholds and picture size are state of
+files with a free input size it does not read at all; its thresholds and image size are state of
 the object, so two threads cannot share one; and on one thread it takes 2.6 times as long as
 onnxruntime (28 against 10.5 ms at 640x640). Where OpenCV can, the tests compare this module with
 it.
@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from maix_facemesh_ros.backends.onnx.detection import Detection, suppress_greedy
-from maix_facemesh_ros.backends.onnx.letterbox import PictureInput, letterbox, run_once
-from maix_facemesh_ros.backends.onnx.network import CPU, Network, picture_planes
+from maix_facemesh_ros.backends.onnx.letterbox import ImageInput, letterbox, run_once
+from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_planes
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
-from maix_facemesh_ros.face import FloatArray, Picture
+from maix_facemesh_ros.face import FloatArray, Pixels
 from maix_facemesh_ros.model_files import ModelError
 
 STRIDES = (8, 16, 32)
@@ -29,8 +29,8 @@ KEYPOINTS = 5
 class YuNetDetector:
     """A YuNet network; safe to call from several threads at once.
 
-    Key points are in MaixPy's order: the eye on the picture's left, the other eye, nose, the corner
-    of the mouth on the picture's left, the other corner.
+    Key points are in MaixPy's order: the eye on the image's left, the other eye, nose, the corner
+    of the mouth on the image's left, the other corner.
     """
 
     #: YuNet's box, like YOLO's, is an upright rectangle from the middle of the forehead to the
@@ -43,7 +43,7 @@ class YuNetDetector:
     #: opencv_zoo's README; measured: 12 found, 10 not, and 640 found too); it decides the input's
     #: size where the file leaves that free.
     SMALLEST_FACE = 12
-    #: The bars beside the picture are black, as OpenCV pads it.
+    #: The bars beside the image are black, as OpenCV pads it.
     BAR_COLOR = 0
 
     def __init__(self, path: Path, provider: str = CPU) -> None:
@@ -58,14 +58,14 @@ class YuNetDetector:
             ModelError: missing, damaged, or no YuNet.
         """
         self._network = Network(path, provider=provider)
-        self._input = PictureInput.of(self._network)
+        self._input = ImageInput.of(self._network)
         outputs, width, height = run_once(self._network)
         if _levels(outputs, width, height) is None:
             raise ModelError(_explain_mismatch(path, outputs, width, height))
 
     def detect(
         self,
-        picture: Picture,
+        image: Pixels,
         *,
         bgr: bool,
         score_threshold: float,
@@ -73,10 +73,10 @@ class YuNetDetector:
         min_face_size: float,
     ) -> list[Detection]:
         """See `detection.BoxDetector`."""
-        width, height = self._input.size_for(picture, min_face_size, self.SMALLEST_FACE)
-        frame = letterbox(picture, (width, height), self.BAR_COLOR)
-        # The network wants blue first: the opposite of what picture_planes makes of the same order.
-        outputs = self._network.run(picture_planes(frame.picture, bgr=not bgr, scale=1.0))
+        width, height = self._input.size_for(image, min_face_size, self.SMALLEST_FACE)
+        frame = letterbox(image, (width, height), self.BAR_COLOR)
+        # The network wants blue first: the opposite of what image_planes makes of the same order.
+        outputs = self._network.run(image_planes(frame.pixels, bgr=not bgr, scale=1.0))
         levels = _levels(outputs, width, height)
         if levels is None:
             raise ModelError(_explain_mismatch(self._network.path, outputs, width, height))

@@ -21,7 +21,7 @@ export function parseFrame(buffer) {
 }
 
 /**
- * All 478 landmarks of a face: x, y, z in pixels of the picture, z towards the camera, three numbers
+ * All 478 landmarks of a face: x, y, z in pixels of the image, z towards the camera, three numbers
  * each. Those that the node has not given are NaN, and so is the z of a node that gives none.
  */
 function landmarksOf(face) {

@@ -1,4 +1,4 @@
-// Heads in space: the landmarks with their depth, and the picture on them, drawn with three.js.
+// Heads in space: the landmarks with their depth, and the image on them, drawn with three.js.
 
 import {
   AmbientLight,
@@ -33,10 +33,10 @@ const AXIS_COLOURS = [0xff4040, 0x40e060, 0x5080ff]; // x, y, z, as in RViz
 
 export class HeadView {
   /**
-   * @param picture the canvas that the picture is drawn to.
+   * @param image the canvas that the image is drawn to.
    * @throws Error where the browser has no WebGL.
    */
-  constructor(picture, mesh, size) {
+  constructor(image, mesh, size) {
     this.mesh = mesh;
     this.size = size;
     this.renderer = new WebGLRenderer({ alpha: true, antialias: true });
@@ -44,7 +44,7 @@ export class HeadView {
     this.camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.1, 10);
     this.camera.position.z = DISTANCE;
 
-    this.picture = picture;
+    this.image = image;
     this.texture = null;
     const positions = new BufferAttribute(new Float32Array(3 * LANDMARKS), 3);
     const corners = new BufferAttribute(new Float32Array(2 * LANDMARKS), 2);
@@ -79,19 +79,19 @@ export class HeadView {
     this.indexed = null;
   }
 
-  /** Take over the picture of a frame, for all its faces. */
+  /** Take over the image of a frame, for all its faces. */
   begin(frame, options) {
-    const { width, height } = this.picture;
+    const { width, height } = this.image;
     if (this.texture?.userData.width !== width || this.texture?.userData.height !== height) {
       this.texture?.dispose();
-      this.texture = new CanvasTexture(this.picture);
+      this.texture = new CanvasTexture(this.image);
       this.texture.colorSpace = SRGBColorSpace;
       this.texture.generateMipmaps = false;
       this.texture.userData = { width, height };
       this.skin.map = this.texture;
       this.skin.needsUpdate = true;
     }
-    const hasSkin = options.skin && frame.hasPicture;
+    const hasSkin = options.skin && frame.hasImage;
     this.texture.needsUpdate = hasSkin;
     this.surface.material = hasSkin ? this.skin : this.clay;
     this.lines.visible = options.mesh || !hasSkin;

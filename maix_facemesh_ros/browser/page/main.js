@@ -4,7 +4,7 @@ import { Connection } from "./connection.js";
 import { FaceCards } from "./face_cards.js";
 import { parseFrame } from "./frame.js";
 import { HeadView } from "./head_view.js";
-import { PictureView } from "./picture_view.js";
+import { ImageView } from "./image_view.js";
 import { TopicTable } from "./topic_table.js";
 
 const HEAD_SIZE = 210; // CSS pixels
@@ -21,19 +21,19 @@ const element = (id) => document.getElementById(id);
 
 async function start() {
   const mesh = await fetchMesh();
-  const picture = new PictureView(element("picture"), element("overlay"), mesh);
+  const image = new ImageView(element("image"), element("overlay"), mesh);
   const heads = makeHeads(mesh);
   const cards = new FaceCards(element("faces"), element("face-card"), mesh.blendshapes, heads);
   const table = new TopicTable(element("topics"), element("trouble"));
   const rate = new Rate();
   const options = followOptions((changed) => {
-    picture.change(changed);
-    if (picture.frame) cards.show(picture.frame, changed);
+    image.change(changed);
+    if (image.frame) cards.show(image.frame, changed);
   });
 
   async function onFrame(bytes) {
     const frame = parseFrame(bytes);
-    await picture.show(frame);
+    await image.show(frame);
     cards.show(frame, options());
     rate.count();
     sayAboutFrame(frame, rate.value());
@@ -42,9 +42,9 @@ async function start() {
 
   function onState(state) {
     table.show(state);
-    sayRate("picture-rate", state.topics?.pictures);
+    sayRate("image-rate", state.topics?.images);
     sayRate("face-rate", state.topics?.faces);
-    element("view").classList.toggle("silent", Boolean(state.topics?.pictures?.silent));
+    element("view").classList.toggle("silent", Boolean(state.topics?.images?.silent));
   }
 
   function onChange(state) {
@@ -66,7 +66,7 @@ async function fetchMesh() {
 
 function makeHeads(mesh) {
   try {
-    return new HeadView(element("picture"), mesh, Math.round(HEAD_SIZE * devicePixelRatio));
+    return new HeadView(element("image"), mesh, Math.round(HEAD_SIZE * devicePixelRatio));
   } catch (error) {
     console.warn("heads are not drawn:", error.message);
     return null;
@@ -96,8 +96,8 @@ function sayAboutFrame(frame, rate) {
 }
 
 function noteOn(frame) {
-  if (frame.hasPicture) return "";
-  return frame.jpeg.length ? "a damaged picture" : "no picture";
+  if (frame.hasImage) return "";
+  return frame.jpeg.length ? "a damaged image" : "no image";
 }
 
 function sayRate(id, topic) {

@@ -1,4 +1,4 @@
-"""Pictures with their faces drawn into them: raw, and as JPEG for thin links."""
+"""Images with their faces drawn into them: raw, and as JPEG for thin links."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Face, Pixels
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 
-#: Pictures over which the rate is counted.
+#: Images over which the rate is counted.
 RATE_WINDOW = 30
 
 #: JPEG quality, 1 to 100.
@@ -27,8 +27,8 @@ QUALITY = 80
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-class AnnotatedPicture:
-    """Draws faces into the very picture that they were found in."""
+class AnnotatedImage:
+    """Draws faces into the very image that they were found in."""
 
     def __init__(self, node: Node) -> None:
         """Announce the topics."""
@@ -43,23 +43,21 @@ class AnnotatedPicture:
         """Whether anybody has subscribed."""
         return bool(self._raw.get_subscription_count() or self._jpeg.get_subscription_count())
 
-    def publish(
-        self, header: Header, picture: Picture, faces: Sequence[Face], *, bgr: bool
-    ) -> None:
-        """Publish one picture with its faces, if anybody wants it.
+    def publish(self, header: Header, image: Pixels, faces: Sequence[Face], *, bgr: bool) -> None:
+        """Publish one image with its faces, if anybody wants it.
 
         Args:
-            header: the picture's own.
-            picture: uint8 (H, W, 3); it stays as it is.
+            header: the image's own.
+            image: uint8 (H, W, 3); it stays as it is.
             faces: found in it.
-            bgr: the picture's channels are blue, green, red.
+            bgr: the image's channels are blue, green, red.
         """
         if not self.is_wanted:
             # The rate is counted anew when somebody comes back.
             self._drawn_at.clear()
             return
         self._drawn_at.append(time.monotonic())
-        drawn = _rgb_copy(picture, bgr=bgr)
+        drawn = _rgb_copy(image, bgr=bgr)
         for face in faces:
             draw_face(drawn, face, mesh=True, box=True, label=True)
         self._write_rate(drawn)
@@ -76,8 +74,8 @@ class AnnotatedPicture:
                 )
             )
         if self._jpeg.get_subscription_count():
-            bgr_picture = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
-            _, data = cv2.imencode(".jpg", bgr_picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            bgr_image = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
+            _, data = cv2.imencode(".jpg", bgr_image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
             self._jpeg.publish(
                 CompressedImage(
                     header=header,
@@ -86,20 +84,20 @@ class AnnotatedPicture:
                 )
             )
 
-    def _write_rate(self, drawn: Picture) -> None:
+    def _write_rate(self, drawn: Pixels) -> None:
         times = self._drawn_at
         if len(times) < 2 or times[-1] == times[0]:
             return
         text = f"{(len(times) - 1) / (times[-1] - times[0]):.0f} Hz"
         scale = max(0.4, drawn.shape[1] / 1280)
         place = (int(8 * scale), drawn.shape[0] - int(10 * scale))
-        # Dark below light, to be read on any picture.
+        # Dark below light, to be read on any image.
         for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.putText(drawn, text, place, _FONT, scale, colour, thickness, cv2.LINE_AA)
 
 
-def _rgb_copy(picture: Picture, *, bgr: bool) -> Picture:
+def _rgb_copy(image: Pixels, *, bgr: bool) -> Pixels:
     if bgr:
         # Several times faster than numpy's copy of reversed channels.
-        return np.asarray(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_BGR2RGB), np.uint8)
-    return np.array(picture, np.uint8, order="C")
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2RGB), np.uint8)
+    return np.array(image, np.uint8, order="C")

@@ -29,14 +29,14 @@ _FIELDS = [
 
 
 class FaceCloud:
-    """Publishes the landmarks of all faces of a picture that have a pose, as one cloud."""
+    """Publishes the landmarks of all faces of an image that have a pose, as one cloud."""
 
     def __init__(self, node: Node) -> None:
         """Announce the topic."""
         self._publisher = node.create_publisher(PointCloud2, "~/points", QoSProfile(depth=2))
 
     def publish(self, header: Header, faces: Sequence[Face]) -> None:
-        """Publish the cloud of one picture, also an empty one, if anybody wants it."""
+        """Publish the cloud of one image, also an empty one, if anybody wants it."""
         if not self._publisher.get_subscription_count():
             return
         parts = [_points_of(face) for face in faces if face.points_3d is not None]

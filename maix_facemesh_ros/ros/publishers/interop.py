@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from maix_facemesh_ros.face import Face, Picture
+from maix_facemesh_ros.face import Face, Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.parameters import NodeParameters
@@ -30,10 +30,10 @@ QUEUED_MESSAGES = 10
 #: The 70 landmarks of hri_msgs/FacialLandmarks: dlib's 68, then the right and the left pupil.
 HRI_LANDMARKS = (*SUB_68, 468, 473)
 
-#: Around a face in its cropped picture, as a part of the box: the box of the landmarks ends at the
-#: eyebrows, and those who look at the picture want the forehead too.
+#: Around a face in its cropped image, as a part of the box: the box of the landmarks ends at the
+#: eyebrows, and those who look at the image want the forehead too.
 CROP_MARGIN = 0.2
-#: Width and height in pixels of a cropped picture (REP-155, /humans/faces/width and height).
+#: Width and height in pixels of a cropped image (REP-155, /humans/faces/width and height).
 CROP_SIZE = 128
 
 
@@ -49,15 +49,15 @@ class OtherPackage(Protocol):
         header: Header,
         size: tuple[int, int],
         faces: Sequence[Face],
-        picture: Picture | None,
+        image: Pixels | None,
     ) -> None:
-        """Publish the faces of one picture of width and height `size`.
+        """Publish the faces of one image of width and height `size`.
 
         Args:
-            header: of the picture.
+            header: of the image.
             size: its width and height, pixels.
             faces: in it, with absolute points.
-            picture: RGB uint8 array of shape (height, width, 3); None from a MaixCAM, which sends
+            image: RGB uint8 array of shape (height, width, 3); None from a MaixCAM, which sends
                 faces alone.
         """
         ...
@@ -77,7 +77,7 @@ class Detections:
         header: Header,
         size: tuple[int, int],  # noqa: ARG002
         faces: Sequence[Face],
-        picture: Picture | None,  # noqa: ARG002
+        image: Pixels | None,  # noqa: ARG002
     ) -> None:
         """See `OtherPackage`."""
         if not self._publisher.get_subscription_count():
@@ -112,7 +112,7 @@ class ImageAnnotations:
         header: Header,
         size: tuple[int, int],  # noqa: ARG002
         faces: Sequence[Face],
-        picture: Picture | None,  # noqa: ARG002
+        image: Pixels | None,  # noqa: ARG002
     ) -> None:
         """See `OtherPackage`."""
         if not self._publisher.get_subscription_count():
@@ -139,7 +139,7 @@ class HumanFaces:
         header: Header,
         size: tuple[int, int],
         faces: Sequence[Face],
-        picture: Picture | None,
+        image: Pixels | None,
     ) -> None:
         """See `OtherPackage`."""
         known = [face for face in faces if face.id]
@@ -152,8 +152,8 @@ class HumanFaces:
                 roi.publish(self._roi(header, size, face))
             if len(face.points) and landmarks.get_subscription_count():
                 landmarks.publish(self._landmarks(header, size, face))
-            if picture is not None and cropped.get_subscription_count():
-                cropped.publish(_crop(header, face, picture))
+            if image is not None and cropped.get_subscription_count():
+                cropped.publish(_crop(header, face, image))
         if self._tracked.get_subscription_count():
             ids = [hri_id(face.id) for face in known]
             self._tracked.publish(self._msg.IdsList(header=header, ids=ids))
@@ -203,13 +203,13 @@ def _indices(face: Face) -> Iterable[int]:
     return range(len(face.points)) if face.indices is None else face.indices.tolist()
 
 
-def _crop(header: Header, face: Face, picture: Picture) -> Image:
-    """Return the square of an RGB picture around the box, scaled; black outside the picture."""
+def _crop(header: Header, face: Face, image: Pixels) -> Image:
+    """Return the square of an RGB image around the box, scaled; black outside the image."""
     x, y, width, height = face.box
     side = max(1, round((1 + 2 * CROP_MARGIN) * max(width, height)))
     left, top = round(x + width / 2 - side / 2), round(y + height / 2 - side / 2)
     square = np.zeros((side, side, 3), np.uint8)
-    seen = picture[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+    seen = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
     row, column = max(-top, 0), max(-left, 0)
     square[row : row + seen.shape[0], column : column + seen.shape[1]] = seen
     smoothing = cv2.INTER_AREA if side > CROP_SIZE else cv2.INTER_LINEAR

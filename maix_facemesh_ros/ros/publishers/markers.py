@@ -86,7 +86,7 @@ class _Place(NamedTuple):
 
 
 class FaceMarkers:
-    """Publishes the markers of each picture, and takes away those of faces that have gone."""
+    """Publishes the markers of each image, and takes away those of faces that have gone."""
 
     def __init__(self, node: Node) -> None:
         """Announce the topic."""
@@ -101,13 +101,13 @@ class FaceMarkers:
         camera: CameraModel | None,
         parameters: NodeParameters,
     ) -> None:
-        """Publish the markers of one picture's faces, if anybody wants them.
+        """Publish the markers of one image's faces, if anybody wants them.
 
         Args:
-            header: the picture's own.
-            size: the picture's width and height in pixels.
+            header: the image's own.
+            size: the image's width and height in pixels.
             faces: a marker has the id of its face; faces without one are -1, -2, … in their order.
-            camera: what took the picture; None: not known.
+            camera: what took the image; None: not known.
             parameters: those in force.
         """
         if not self._publisher.get_subscription_count():
@@ -133,7 +133,7 @@ class FaceMarkers:
 
 @lru_cache(maxsize=1)
 def _camera_of_plane(width: int, height: int) -> CameraModel:
-    """Return the camera of a picture that is as wide on a plane as the plane is away."""
+    """Return the camera of an image that is as wide on a plane as the plane is away."""
     return CameraModel.from_field_of_view(width, height, float(np.degrees(2 * np.arctan(0.5))))
 
 

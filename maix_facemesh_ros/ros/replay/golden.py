@@ -1,6 +1,6 @@
-"""Golden faces: the answers to a bag's pictures that were right when somebody looked at them.
+"""Golden faces: the answers to a bag's images that were right when somebody looked at them.
 
-`GoldenCheck` compares new answers with them, picture for picture and field for field. It takes
+`GoldenCheck` compares new answers with them, image for image and field for field. It takes
 messages from anywhere, as objects with the fields of maix_facemesh_ros/msg/FaceArray.
 """
 
@@ -24,8 +24,8 @@ DoubleArray = npt.NDArray[np.float64]
 
 SECOND = 10**9
 
-#: Pictures whose differences a report tells one by one.
-TOLD_PICTURES = 5
+#: Images whose differences a report tells one by one.
+TOLD_IMAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ _UNITS = {
 
 
 class GoldenCheck:
-    """Compares the answers to the pictures of one topic with golden faces, in order."""
+    """Compares the answers to the images of one topic with golden faces, in order."""
 
     def __init__(
         self,
@@ -156,10 +156,10 @@ class GoldenCheck:
         *,
         new_ids: bool = False,
     ) -> None:
-        """Start with the first picture.
+        """Start with the first image.
 
         Args:
-            golden: golden FaceArrays in the order of the pictures; read as they are needed.
+            golden: golden FaceArrays in the order of the images; read as they are needed.
             tolerances: how far numbers may be apart.
             new_ids: the answers come from a node that has given ids before: one golden id is to be
                 one other id throughout.
@@ -168,22 +168,22 @@ class GoldenCheck:
         self._next = next(self._golden, None)
         self._tolerances = tolerances or Tolerances()
         self._ids = _Ids() if new_ids else None
-        self.pictures = 0
-        #: How many pictures ended in which way.
+        self.images = 0
+        #: How many images ended in which way.
         self.results: Counter[str] = Counter()
         #: The largest gap so far, by the names of the tolerances.
         self.largest: dict[str, float] = {}
         self._told: list[str] = []
 
-    def picture(self, stamp: int, answer: Any | None, why_not: str = "not answered") -> None:
-        """Compare the answer to the next picture.
+    def image(self, stamp: int, answer: Any | None, why_not: str = "not answered") -> None:
+        """Compare the answer to the next image.
 
         Args:
-            stamp: the picture's, in nanoseconds.
+            stamp: the image's, in nanoseconds.
             answer: a FaceArray; None: there is none.
             why_not: why there is none, for the report.
         """
-        self.pictures += 1
+        self.images += 1
         self._pass_over_before(stamp)
         if self._next is None or stamp_of(self._next) != stamp:
             if answer is None:
@@ -222,12 +222,12 @@ class GoldenCheck:
         return "as" if self.passed else "nothing to compare with"
 
     def report(self) -> list[str]:
-        """What was found, in lines: which picture, which field, how far apart."""
+        """What was found, in lines: which image, which field, how far apart."""
         counts = ", ".join(f"{count} {result}" for result, count in self.results.items())
-        lines = [f"{self.pictures} pictures: {counts or 'nothing to compare'}"]
-        lines += self._told[:TOLD_PICTURES]
-        if len(self._told) > TOLD_PICTURES:
-            lines.append(f"and {len(self._told) - TOLD_PICTURES} more such")
+        lines = [f"{self.images} images: {counts or 'nothing to compare'}"]
+        lines += self._told[:TOLD_IMAGES]
+        if len(self._told) > TOLD_IMAGES:
+            lines.append(f"and {len(self._told) - TOLD_IMAGES} more such")
         gaps = [
             f"{self.largest[name]:.2g} {_UNITS[name]} (allowed: {allowed:g})"
             for name, allowed in self._allowed()
@@ -240,22 +240,22 @@ class GoldenCheck:
             yield field.name, getattr(self._tolerances, field.name)
 
     def _pass_over_before(self, stamp: int) -> None:
-        """Count golden faces of pictures that should have come before this one."""
+        """Count golden faces of images that should have come before this one."""
         while self._next is not None and stamp_of(self._next) < stamp:
             self._is_left_over()
 
     def _is_left_over(self) -> None:
         stamp = stamp_of(self._next)
-        self.results["golden without a picture"] += 1
+        self.results["golden without an image"] += 1
         self._told.append(
-            f"after picture {self.pictures}: no picture for the golden faces of "
+            f"after image {self.images}: no image for the golden faces of "
             f"{stamp // SECOND}.{stamp % SECOND:09d}"
         )
         self._next = next(self._golden, None)
 
     def _differs(self, result: str, stamp: int, lines: list[str]) -> None:
         self.results[result] += 1
-        text = f"picture {self.pictures}, stamp {stamp // SECOND}.{stamp % SECOND:09d}: {result}"
+        text = f"image {self.images}, stamp {stamp // SECOND}.{stamp % SECOND:09d}: {result}"
         self._told.append("\n    ".join([text, *lines]))
 
     def _compare(self, answer: Any, golden: Any) -> Iterator[str]:

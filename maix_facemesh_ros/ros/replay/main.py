@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="facemesh_replay",
-        description="Play a bag into facemesh_node: each picture as soon as the one before is "
+        description="Play a bag into facemesh_node: each image as soon as the one before is "
         "answered, so that none is dropped and every time gives the same faces.",
         epilog="Exit code: 0 if all faces are equal, or without --check; 1 if faces differ from "
         "the golden ones; 2 if they could not be compared, because the bag, the node or this "
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rate",
         type=_positive,
         metavar="R",
-        help="play by time, 1: as recorded, 2: twice as fast; the node may drop pictures then",
+        help="play by time, 1: as recorded, 2: twice as fast; the node may drop images then",
     )
     playing.add_argument(
         "--clock",
@@ -148,8 +148,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="TOPIC",
-        help="topics of the pictures that are to be answered (default: all for which there is a "
-        "node; with --start-node all pictures but those of distances)",
+        help="topics of the images that are to be answered (default: all for which there is a "
+        "node; with --start-node all images but those of distances)",
     )
     nodes.add_argument(
         "-p", "--param", action="append", default=[], metavar="NAME:=VALUE", help="its parameter"
@@ -219,10 +219,10 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     parameter_file = _parameter_file(options, stack)
     bag = stack.enter_context(Bag(options.bag))
     topics = [topic for topic in bag.topics if topic.name not in options.exclude_topics]
-    pictures = [
-        topic for topic in _picture_topics(options, bag) if topic.name not in options.exclude_topics
+    images = [
+        topic for topic in _image_topics(options, bag) if topic.name not in options.exclude_topics
     ]
-    if not pictures:
+    if not images:
         raise NoImagesError(f"{options.bag}: --exclude-topics leaves no images to play")
     golden = stack.enter_context(GoldenFaces(options.check)) if options.check else None
     os.environ.update(shared_memory_environment())
@@ -233,8 +233,8 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     # Closed before the node ends, which may end the process.
     inputs = [path for path in (options.bag, options.check) if path]
     record = stack.enter_context(FacesBag(options.record, inputs)) if options.record else None
-    commands = _commands(options, node, pictures, parameter_file) if options.start_node else []
-    player = _player(options, commands, topics, pictures, node, stack)
+    commands = _commands(options, node, images, parameter_file) if options.start_node else []
+    player = _player(options, commands, topics, images, node, stack)
     _tell_what_is_played(topics, player)
     golden_topics = golden.topic_for([c.node.faces for c in player.cameras]) if golden else {}
     player.meet(_first_messages(bag, player))
@@ -261,7 +261,7 @@ def _player(
     options: argparse.Namespace,
     commands: Sequence[Sequence[str]],
     topics: Sequence[BagTopic],
-    pictures: Sequence[BagTopic],
+    images: Sequence[BagTopic],
     node: Node,
     stack: ExitStack,
 ) -> BagPlayer:
@@ -273,7 +273,7 @@ def _player(
             if process.poll() is not None:
                 raise ReplayError(f"the node ended with {process.returncode}: see above")
 
-    full_names = {node.resolve_topic_name(topic.name): topic for topic in pictures}
+    full_names = {node.resolve_topic_name(topic.name): topic for topic in images}
     nodes = wait_for_nodes(
         node,
         {name: topic.type for name, topic in full_names.items()},
@@ -303,18 +303,18 @@ def _player(
 def _play_once(
     player: BagPlayer, bag: Bag, checks: Mapping[str, GoldenCheck], record: FacesBag | None
 ) -> Counter[str]:
-    """Play the bag; returns how many pictures ended in which way."""
+    """Play the bag; returns how many images ended in which way."""
     results: Counter[str] = Counter()
     total = sum(camera.topic.message_count for camera in player.cameras)
     # None: no bar where nobody looks at it, as in a log.
-    with tqdm(total=total, unit=" pictures", dynamic_ncols=True, disable=None) as bar:
-        for picture in player.play(bag.messages(player.topics.names)):
-            results[picture.why_not or ANSWERED] += 1
-            if record and picture.answer:
-                record.write(picture.faces, picture.log_time, picture.answer)
-            if check := checks.get(picture.faces):
-                answer = picture.answer and deserialize_message(picture.answer, FaceArray)
-                check.picture(picture.stamp, answer, picture.why_not)
+    with tqdm(total=total, unit=" images", dynamic_ncols=True, disable=None) as bar:
+        for image in player.play(bag.messages(player.topics.names)):
+            results[image.why_not or ANSWERED] += 1
+            if record and image.answer:
+                record.write(image.faces, image.log_time, image.answer)
+            if check := checks.get(image.faces):
+                answer = image.answer and deserialize_message(image.answer, FaceArray)
+                check.image(image.stamp, answer, image.why_not)
             bar.update()
     return results
 
@@ -367,11 +367,11 @@ def _parameter_file(options: argparse.Namespace, stack: ExitStack) -> Path:
 
 
 def _commands(
-    options: argparse.Namespace, node: Node, pictures: Sequence[BagTopic], parameter_file: Path
+    options: argparse.Namespace, node: Node, images: Sequence[BagTopic], parameter_file: Path
 ) -> list[list[str]]:
     """Return the commands that start a node for each camera."""
     clock = ["use_sim_time:=true"] if options.clock else []
-    names = [node.resolve_topic_name(topic.name) for topic in pictures]
+    names = [node.resolve_topic_name(topic.name) for topic in images]
     topics = face_topics(
         [Camera(name) for name in names], FACES_TOPIC, annotations=False, annotated=False
     )
@@ -400,19 +400,19 @@ def _tell_what_is_played(topics: Sequence[BagTopic], player: BagPlayer) -> None:
 
 
 def _check_other_publishers(node: Node, player: BagPlayer) -> None:
-    """Make sure that no pictures come in between.
+    """Make sure that no images come in between.
 
     Raises:
-        ReplayError: somebody else publishes pictures.
+        ReplayError: somebody else publishes images.
     """
     for camera in player.cameras:
         others = {
             publisher.node_name
-            for publisher in node.get_publishers_info_by_topic(camera.node.pictures)
+            for publisher in node.get_publishers_info_by_topic(camera.node.images)
         } - {node.get_name()}
         if others:
             raise ReplayError(
-                f"{', '.join(others)} publishes pictures on {camera.node.pictures} too: stop it, "
+                f"{', '.join(others)} publishes images on {camera.node.images} too: stop it, "
                 "use a ROS_DOMAIN_ID of its own, or publish under another name with --remap"
             )
 
@@ -428,7 +428,7 @@ def _tolerances(options: argparse.Namespace) -> Tolerances:
     return Tolerances(**{field.name: getattr(options, field.name) for field in fields(Tolerances)})
 
 
-def _picture_topics(options: argparse.Namespace, bag: Bag) -> list[BagTopic]:
+def _image_topics(options: argparse.Namespace, bag: Bag) -> list[BagTopic]:
     """Return the topics whose images are to be answered; for a node that runs, those that may be.
 
     Raises:

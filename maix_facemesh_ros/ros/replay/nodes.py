@@ -1,4 +1,4 @@
-"""The nodes that answer pictures with faces: found in the ROS graph, or started here."""
+"""The nodes that answer images with faces: found in the ROS graph, or started here."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class ReplayError(RuntimeError):
 
 
 class AnsweringNode(NamedTuple):
-    """A node that subscribes to a topic of pictures and publishes faces."""
+    """A node that subscribes to a topic of images and publishes faces."""
 
     #: With its namespace, such as `/facemesh`.
     name: str
-    pictures: str
+    images: str
     faces: str
     #: Topics of `sensor_msgs/msg/CameraInfo` to which it subscribes.
     camera_infos: frozenset[str]
@@ -47,18 +47,18 @@ class AnsweringNode(NamedTuple):
     publishes: frozenset[str]
 
 
-def answering_nodes(node: Node, pictures: str, picture_type: str) -> list[AnsweringNode]:
-    """Return the nodes that answer the pictures on a topic, as far as they are known by now.
+def answering_nodes(node: Node, images: str, image_type: str) -> list[AnsweringNode]:
+    """Return the nodes that answer the images on a topic, as far as they are known by now.
 
     Args:
         node: sees the graph.
-        pictures: full name of the topic.
-        picture_type: such as `sensor_msgs/msg/Image`.
+        images: full name of the topic.
+        image_type: such as `sensor_msgs/msg/Image`.
     """
     found = []
     seen: set[tuple[bytes, str, str]] = set()
-    for endpoint in node.get_subscriptions_info_by_topic(pictures):
-        if endpoint.topic_type != picture_type:
+    for endpoint in node.get_subscriptions_info_by_topic(images):
+        if endpoint.topic_type != image_type:
             continue
         name, namespace = endpoint.node_name, endpoint.node_namespace
         # A node that changes its reliability has two subscriptions for a moment. The first 12 bytes
@@ -74,7 +74,7 @@ def answering_nodes(node: Node, pictures: str, picture_type: str) -> list[Answer
             if CAMERA_INFO in types
         )
         found += [
-            AnsweringNode(_full_name(name, namespace), pictures, topic, infos, frozenset(published))
+            AnsweringNode(_full_name(name, namespace), images, topic, infos, frozenset(published))
             for topic, types in published.items()
             if FACE_ARRAY in types
         ]
@@ -87,8 +87,8 @@ def other_face_nodes(node: Node) -> list[str]:
     for name, namespace in node.get_node_names_and_namespaces():
         if any(FACE_ARRAY in types for types in _published_by(node, name, namespace).values()):
             subscribed = _subscribed_by(node, name, namespace)
-            pictures = [topic for topic, types in subscribed.items() if _is_picture(types)]
-            what = ", ".join(pictures) or "no pictures"
+            images = [topic for topic, types in subscribed.items() if _is_image(types)]
+            what = ", ".join(images) or "no images"
             found.append(f"{_full_name(name, namespace)}, which subscribes to {what}")
     return found
 
@@ -97,7 +97,7 @@ def _full_name(name: str, namespace: str) -> str:
     return f"{namespace.rstrip('/')}/{name}"
 
 
-def _is_picture(types: Sequence[str]) -> bool:
+def _is_image(types: Sequence[str]) -> bool:
     return any(name.endswith(("/Image", "/CompressedImage")) for name in types)
 
 
@@ -123,18 +123,18 @@ def _topics(
 
 def wait_for_nodes(
     node: Node,
-    pictures: Mapping[str, str],
+    images: Mapping[str, str],
     *,
     every_one: bool,
     started_here: bool,
     timeout: float,
     check: Callable[[], None],
 ) -> dict[str, AnsweringNode]:
-    """Wait for the nodes that answer pictures; says what it waits for.
+    """Wait for the nodes that answer images; says what it waits for.
 
     Args:
         node: sees the graph.
-        pictures: full names of the topics, and their types.
+        images: full names of the topics, and their types.
         every_one: all topics must have a node; else those without are left out.
         started_here: the nodes are on their way, so it is no news that they are not yet there.
         timeout: seconds.
@@ -149,22 +149,22 @@ def wait_for_nodes(
     begin = since = time.monotonic()
     tell_at = begin + (PATIENCE_WITH_STARTED if started_here else FIRST_TELL)
     found: dict[str, AnsweringNode] = {}
-    while len(found) < len(pictures):
+    while len(found) < len(images):
         check()
-        before, found = found, _one_each(node, pictures)
+        before, found = found, _one_each(node, images)
         now = time.monotonic()
         if found != before:
             since = now
         if found and not every_one and now - since > SETTLED:
             break
         if now > tell_at:
-            print(f"waiting for {_missing(node, pictures, found)}", flush=True)
+            print(f"waiting for {_missing(node, images, found)}", flush=True)
             tell_at = now + TELL_INTERVAL
         if now - begin > timeout:
             raise ReplayError(
-                f"within {timeout:.0f} s there was no sign of {_missing(node, pictures, found)}. "
+                f"within {timeout:.0f} s there was no sign of {_missing(node, images, found)}. "
                 "Start facemesh_node with -r image_raw:=TOPIC (and image_transport:=compressed for "
-                "compressed pictures), let --start-node do it, or publish the pictures on the "
+                "compressed images), let --start-node do it, or publish the images on the "
                 "node's topic with --remap"
             )
         time.sleep(LOOK)
@@ -174,14 +174,14 @@ def wait_for_nodes(
     return found
 
 
-def _one_each(node: Node, pictures: Mapping[str, str]) -> dict[str, AnsweringNode]:
+def _one_each(node: Node, images: Mapping[str, str]) -> dict[str, AnsweringNode]:
     found = {}
-    for topic, picture_type in pictures.items():
-        nodes = answering_nodes(node, topic, picture_type)
+    for topic, image_type in images.items():
+        nodes = answering_nodes(node, topic, image_type)
         if len(nodes) > 1:
             names = ", ".join(f"{other.name} on {other.faces}" for other in nodes)
             raise ReplayError(
-                f"several nodes answer the pictures on {topic}: {names}. Stop the others, or use a "
+                f"several nodes answer the images on {topic}: {names}. Stop the others, or use a "
                 "ROS_DOMAIN_ID of its own"
             )
         if nodes:
@@ -189,8 +189,8 @@ def _one_each(node: Node, pictures: Mapping[str, str]) -> dict[str, AnsweringNod
     return found
 
 
-def _missing(node: Node, pictures: Mapping[str, str], found: Mapping[str, AnsweringNode]) -> str:
-    missing = [f"{topic} ({kind})" for topic, kind in pictures.items() if topic not in found]
+def _missing(node: Node, images: Mapping[str, str], found: Mapping[str, AnsweringNode]) -> str:
+    missing = [f"{topic} ({kind})" for topic, kind in images.items() if topic not in found]
     there = "; ".join(other_face_nodes(node)) or "no node that publishes faces"
     return (
         f"a node that subscribes to {' or '.join(missing)} and publishes {FACE_ARRAY}; "
@@ -251,30 +251,30 @@ class NodeReports:
 
 
 def command_for(
-    pictures: str, faces: str, parameters: Sequence[str], parameter_files: Sequence[str]
+    images: str, faces: str, parameters: Sequence[str], parameter_files: Sequence[str]
 ) -> list[str]:
     """Return the command that starts a node for a camera.
 
-    Nothing may be lost on the way, so pictures and calibration come reliably.
+    Nothing may be lost on the way, so images and calibration come reliably.
 
     Args:
-        pictures: full name of the topic with its pictures; the calibration is beside them.
+        images: full name of the topic with its images; the calibration is beside them.
         faces: full name of the topic for their faces; the node is in its namespace.
         parameters: such as `max_face_num:=4`.
         parameter_files: YAML.
     """
-    base = pictures.removesuffix(COMPRESSED)
+    base = images.removesuffix(COMPRESSED)
     camera_info = f"{base.rpartition('/')[0]}/camera_info"
-    is_compressed = pictures.endswith(COMPRESSED)
+    is_compressed = images.endswith(COMPRESSED)
     remaps = {
         "__ns": faces.rpartition("/")[0] or "/",
-        "image_raw/compressed" if is_compressed else "image_raw": pictures,
+        "image_raw/compressed" if is_compressed else "image_raw": images,
         "camera_info": camera_info,
         "faces": faces,
     }
     own = [f"image_transport:={'compressed' if is_compressed else 'raw'}"] + [
         f"qos_overrides.{topic}.subscription.reliability:=reliable"
-        for topic in (pictures, camera_info)
+        for topic in (images, camera_info)
     ]
     options = [
         *(("-r", f"{name}:={topic}") for name, topic in remaps.items()),

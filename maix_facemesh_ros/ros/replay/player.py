@@ -1,7 +1,7 @@
-"""Plays a bag into the nodes that answer its pictures, and brings each picture its answer.
+"""Plays a bag into the nodes that answer its images, and brings each image its answer.
 
-One picture's way: `play` waits for its turn → `Camera.ask` publishes it → `Camera._on_faces` takes
-the answer → `play` gives both as a `PlayedPicture`.
+One image's way: `play` waits for its turn → `Camera.ask` publishes it → `Camera._on_faces` takes
+the answer → `play` gives both as a `PlayedImage`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SECOND = 10**9
 #: Seconds between two looks at what else there is to do while nothing comes.
 LOOK = 0.1
 
-#: Seconds from a picture, or its answer, to when a report of the node surely tells of it.
+#: Seconds from an image, or its answer, to when a report of the node surely tells of it.
 REPORT_DELAY = 0.3
 
 #: Seconds after which a node counts as connected that does not publish diagnostics, and so cannot
@@ -53,7 +53,7 @@ PATIENCE_WITH_OTHERS = 10.0
 
 DIAGNOSTICS = "/diagnostics"
 
-#: A picture that gets lost on its way to a best-effort subscription is sent so many times.
+#: An image that gets lost on its way to a best-effort subscription is sent so many times.
 ATTEMPTS = 5
 
 #: If a node leaves as many images in a row unanswered without a word, no later one is sent to it:
@@ -67,17 +67,17 @@ REFUSED = "not used by the node"
 NOT_SENT = f"not played, as the node has answered none of {HOPELESS} in a row"
 
 
-#: Why a picture has no answer that came when the node was at work on another.
+#: Why an image has no answer that came when the node was at work on another.
 DROPPED = "dropped by the node, which was busy"
 
 
-class PlayedPicture(NamedTuple):
-    """A picture that was played, and what became of it."""
+class PlayedImage(NamedTuple):
+    """An image that was played, and what became of it."""
 
     #: Topics of the bag, and of the answering node.
-    pictures: str
+    images: str
     faces: str
-    #: Nanoseconds: the picture's stamp, and when it was recorded.
+    #: Nanoseconds: the image's stamp, and when it was recorded.
     stamp: int
     log_time: int
     #: A serialized FaceArray; None: there is none.
@@ -87,7 +87,7 @@ class PlayedPicture(NamedTuple):
 
 @dataclass(slots=True)
 class _Asked:
-    """A picture that waits for its answer."""
+    """An image that waits for its answer."""
 
     stamp: int
     message: BagMessage
@@ -96,7 +96,7 @@ class _Asked:
 
 
 class Camera:
-    """A topic of pictures, and the node that answers them."""
+    """A topic of images, and the node that answers them."""
 
     def __init__(self, player: Node, topic: BagTopic, node: AnsweringNode) -> None:
         """Listen to the node's answers.
@@ -111,23 +111,23 @@ class Camera:
         self.publisher: Publisher | None = None
         #: Images in a row that the node has left unanswered, and has not said why.
         self.unanswered = 0
-        #: Pictures that had to be published more than once.
+        #: Images that had to be published more than once.
         self.sent_again = 0
         #: How many the node had refused by its last report.
         self.refused = 0
         self._asked: deque[_Asked] = deque()
-        self._played: deque[PlayedPicture] = deque()
+        self._played: deque[PlayedImage] = deque()
         player.create_subscription(
             FaceArray, node.faces, self._on_faces, QoSProfile(depth=1000), raw=True
         )
 
     @property
     def waits_for(self) -> _Asked | None:
-        """The oldest picture that waits for its answer."""
+        """The oldest image that waits for its answer."""
         return self._asked[0] if self._asked else None
 
     def ask(self, message: BagMessage) -> None:
-        """Publish a recorded picture, unless there is no hope of an answer."""
+        """Publish a recorded image, unless there is no hope of an answer."""
         assert self.publisher is not None
         if self.unanswered >= HOPELESS:
             self._done(_Asked(stamp_of(message.data), message, 0.0), None, NOT_SENT)
@@ -136,7 +136,7 @@ class Camera:
         self.publisher.publish(message.data)
 
     def ask_again(self) -> None:
-        """Publish the oldest picture once more."""
+        """Publish the oldest image once more."""
         assert self.publisher is not None
         asked = self._asked[0]
         asked.sent_at = time.monotonic()
@@ -145,17 +145,17 @@ class Camera:
         self.publisher.publish(asked.message.data)
 
     def give_up(self, why: str) -> None:
-        """Wait no longer for the oldest picture's answer, of which the node has said nothing."""
+        """Wait no longer for the oldest image's answer, of which the node has said nothing."""
         self.unanswered += 1
         self._done(self._asked.popleft(), None, why)
 
     def is_refused(self, why: str) -> None:
-        """Take note that the node has refused the oldest picture; it may well use the next one."""
+        """Take note that the node has refused the oldest image; it may well use the next one."""
         self.unanswered = 0
         self._done(self._asked.popleft(), None, why)
 
-    def played(self) -> Iterator[PlayedPicture]:
-        """Give the pictures whose fate is known by now, once and in order."""
+    def played(self) -> Iterator[PlayedImage]:
+        """Give the images whose fate is known by now, once and in order."""
         while self._played:
             yield self._played.popleft()
 
@@ -171,7 +171,7 @@ class Camera:
 
     def _done(self, asked: _Asked, answer: bytes | None, why_not: str = "") -> None:
         self._played.append(
-            PlayedPicture(
+            PlayedImage(
                 self.topic.name,
                 self.node.faces,
                 asked.stamp,
@@ -183,7 +183,7 @@ class Camera:
 
 
 class BagPlayer:
-    """Publishes the messages of a bag: each picture when the one before is answered, or by time."""
+    """Publishes the messages of a bag: each image when the one before is answered, or by time."""
 
     def __init__(
         self,
@@ -201,7 +201,7 @@ class BagPlayer:
         Args:
             node: publishes and listens.
             topics: the bag's topics that are to be played.
-            cameras: those of them whose pictures are answered, and by whom.
+            cameras: those of them whose images are answered, and by whom.
             rate: how many seconds of the bag are played in one; None: as fast as the nodes answer.
             clock_rate: how often to publish the bag's time on /clock; None: not.
             timeout: seconds to wait for one answer.
@@ -215,7 +215,7 @@ class BagPlayer:
         self._executor.add_node(node)
         self._reports = NodeReports(node)
         self.cameras = [Camera(node, topic, answering) for topic, answering in cameras.items()]
-        # Who is to wait before a message: a calibration is for the pictures after it.
+        # Who is to wait before a message: a calibration is for the images after it.
         self._waiting: dict[str, list[Camera]] = {
             topic.name: [
                 camera
@@ -225,7 +225,7 @@ class BagPlayer:
             ]
             for topic in topics
         }
-        #: Topics of pictures that are answered, and of their calibration.
+        #: Topics of images that are answered, and of their calibration.
         self.needed_topics = [name for name, waiting in self._waiting.items() if waiting]
         self.topics = RecordedTopics(node, topics, reliable=self.needed_topics)
         for camera in self.cameras:
@@ -266,7 +266,7 @@ class BagPlayer:
             self._spin(LOOK)
             if time.monotonic() - begin > self._timeout:
                 raise ReplayError(
-                    f"{camera.node.name} has not connected to {camera.node.pictures} and "
+                    f"{camera.node.name} has not connected to {camera.node.images} and "
                     f"{camera.node.faces} within {self._timeout:.0f} s: see its log, and compare "
                     "the quality of service with ros2 topic info -v"
                 )
@@ -283,7 +283,7 @@ class BagPlayer:
             return False
         calibrations = {self._node.resolve_topic_name(name) for name in topics}
         expected = {
-            IMAGE_PUBLISHERS: self._node.count_publishers(camera.node.pictures),
+            IMAGE_PUBLISHERS: self._node.count_publishers(camera.node.images),
             CALIBRATION_PUBLISHERS: sum(map(self._node.count_publishers, calibrations)),
             FACES_SUBSCRIBERS: self._node.count_subscribers(camera.node.faces),
         }
@@ -301,8 +301,8 @@ class BagPlayer:
             )
         )
 
-    def play(self, messages: Iterable[BagMessage]) -> Iterator[PlayedPicture]:
-        """Publish messages; gives the pictures among them as their answers come.
+    def play(self, messages: Iterable[BagMessage]) -> Iterator[PlayedImage]:
+        """Publish messages; gives the images among them as their answers come.
 
         Raises:
             ReplayError: a node has gone.
@@ -328,7 +328,7 @@ class BagPlayer:
         for camera in self.cameras:
             yield from self._wait_for_answers(camera)
 
-    def _wait_until(self, due: float, log_time: int) -> Iterator[PlayedPicture]:
+    def _wait_until(self, due: float, log_time: int) -> Iterator[PlayedImage]:
         """Take what comes until a moment of `time.monotonic`; it is `log_time` in the bag."""
         assert self._rate is not None
         while True:
@@ -345,8 +345,8 @@ class BagPlayer:
             if time.monotonic() >= due:
                 return
 
-    def _wait_for_answers(self, camera: Camera) -> Iterator[PlayedPicture]:
-        """Take what comes until the camera has an answer, or will have none, to every picture."""
+    def _wait_for_answers(self, camera: Camera) -> Iterator[PlayedImage]:
+        """Take what comes until the camera has an answer, or will have none, to every image."""
         while (asked := camera.waits_for) is not None:
             self._spin(LOOK)
             if camera.waits_for is asked:
@@ -355,14 +355,14 @@ class BagPlayer:
         yield from camera.played()
 
     def _look_after(self, camera: Camera, asked: _Asked) -> None:
-        """Find out what has become of a picture whose answer takes long."""
+        """Find out what has become of an image whose answer takes long."""
         reports = self._reports.of(camera.node.name)
         is_refused = bool(reports) and reports[-1].not_answered > camera.refused
         if time.monotonic() - asked.sent_at > self._timeout:
             camera.give_up(f"no answer within {self._timeout:.0f} s")
         elif camera.publisher is not None and not camera.publisher.get_subscription_count():
             raise ReplayError(
-                f"{camera.node.name} has gone: nobody subscribes to {camera.node.pictures} any more"
+                f"{camera.node.name} has gone: nobody subscribes to {camera.node.images} any more"
             )
         elif not _tell_that_idle(reports, asked.sent_at) and not (
             # No other image is on its way that could be the refused one.

@@ -1,6 +1,6 @@
-"""`facemesh_view`: the faces in a browser, over the pictures that they were found in.
+"""`facemesh_view`: the faces in a browser, over the images that they were found in.
 
-One frame's way: `_on_faces` and `_on_picture` take the serialized messages → `StampMatcher` puts
+One frame's way: `_on_faces` and `_on_image` take the serialized messages → `StampMatcher` puts
 together what belongs together → the server asks `_pack` for the bytes of the latest, once a browser
 is ready for one. While no browser is there, nothing is subscribed to.
 """
@@ -23,7 +23,7 @@ from maix_facemesh_ros.browser.access import Access, AccessError, check_token, t
 from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
 from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
-from maix_facemesh_ros.face import PictureError
+from maix_facemesh_ros.face import ImageError
 from maix_facemesh_ros.messages.faces import check_faces
 from maix_facemesh_ros.messages.image import (
     ImageMessage,
@@ -57,21 +57,21 @@ REPEAT_AFTER = 60.0
 LONGEST_DELAY = 60.0
 
 
-class PictureTopic(NamedTuple):
+class ImageTopic(NamedTuple):
     """A topic that images may come on."""
 
     #: Compressed images come on the topic that belongs to it.
     base: str
     message_type: type
-    #: The faces are drawn into its pictures.
+    #: The faces are drawn into its images.
     drawn: bool
 
 
 #: By the values of `pictures`; `auto` takes the first that somebody publishes.
-PICTURE_TOPICS = {
-    "compressed": PictureTopic("image_raw", CompressedImage, False),
-    "raw": PictureTopic("image_raw", Image, False),
-    "annotated": PictureTopic("facemesh/image_annotated", CompressedImage, True),
+IMAGE_TOPICS = {
+    "compressed": ImageTopic("image_raw", CompressedImage, False),
+    "raw": ImageTopic("image_raw", Image, False),
+    "annotated": ImageTopic("facemesh/image_annotated", CompressedImage, True),
 }
 
 
@@ -85,11 +85,11 @@ class FaceMeshView(ParameterNode):
         self._in_force = parameters = self.declare_table(ViewParameters)
         self._audience = 0
         self._watched: dict[str, WatchedTopic] = {}
-        self._pictures = PICTURE_TOPICS["raw"]
+        self._images = IMAGE_TOPICS["raw"]
         # With `pictures` auto: those from which nothing has come.
-        self._silent_pictures: set[PictureTopic] = set()
+        self._silent_images: set[ImageTopic] = set()
         self._matcher = StampMatcher()
-        self._picture_error = ""
+        self._image_error = ""
         self._logged_at: dict[str, float] = {}
         self._audience_guard = self.create_guard_condition(self._follow_audience)
         # Not the node's clock: with use_sim_time it may be the clock that is missing. It is always
@@ -125,11 +125,11 @@ class FaceMeshView(ParameterNode):
         """Subscribe for the first browser, and stop with the last."""
         if self._audience and not self._watched:
             self._watch("faces", "faces", FaceArray, self._on_faces)
-            self._watch_pictures()
+            self._watch_images()
         elif not self._audience and self._watched:
             for role in tuple(self._watched):
                 self._stop_watching(role)
-            self._picture_error = ""
+            self._image_error = ""
             self._logged_at.clear()
 
     def _watch(
@@ -151,51 +151,51 @@ class FaceMeshView(ParameterNode):
     def _stop_watching(self, role: str) -> None:
         self._watched.pop(role).subscription.destroy()
 
-    def _watch_pictures(self) -> None:
-        """Subscribe to the pictures that are wanted, or to others where none of those come."""
-        watched = self._watched.get("pictures")
-        chosen = self._choose_pictures(watched)
+    def _watch_images(self) -> None:
+        """Subscribe to the images that are wanted, or to others where none of those come."""
+        watched = self._watched.get("images")
+        chosen = self._choose_images(watched)
         if watched is not None:
-            if chosen is self._pictures:
+            if chosen is self._images:
                 return
-            self._stop_watching("pictures")
-        self._pictures = chosen
+            self._stop_watching("images")
+        self._images = chosen
         # What waits for its faces is of the other topic.
         self._matcher = StampMatcher()
         self._watch(
-            "pictures",
+            "images",
             self._name_of(chosen),
             chosen.message_type,
-            self._on_picture,
+            self._on_image,
             silent_since=None if watched is None else watched.silent_since,
         )
 
-    def _name_of(self, choice: PictureTopic) -> str:
+    def _name_of(self, choice: ImageTopic) -> str:
         if choice.message_type is CompressedImage:
             return compressed_topic(self, choice.base)
         return choice.base
 
-    def _choose_pictures(self, watched: WatchedTopic | None) -> PictureTopic:
+    def _choose_images(self, watched: WatchedTopic | None) -> ImageTopic:
         """Return the first that somebody publishes, and that has not been waited for in vain."""
         if self._in_force.pictures != "auto":
-            return PICTURE_TOPICS[self._in_force.pictures]
+            return IMAGE_TOPICS[self._in_force.pictures]
         if watched is None:
-            self._pictures = PICTURE_TOPICS["raw"]
-            self._silent_pictures.clear()
+            self._images = IMAGE_TOPICS["raw"]
+            self._silent_images.clear()
         elif watched.is_silent and time.monotonic() - watched.watched_since > SILENCE:
-            self._silent_pictures.add(self._pictures)
-        # The node has a picture for its faces: where none come, it is not the node's to give one.
+            self._silent_images.add(self._images)
+        # The node has an image for its faces: where none come, it is not the node's to give one.
         faces_come = not self._watched["faces"].is_silent
-        choices = [choice for choice in PICTURE_TOPICS.values() if faces_come or not choice.drawn]
+        choices = [choice for choice in IMAGE_TOPICS.values() if faces_come or not choice.drawn]
         published = {
             choice
             for choice in choices
             if self.count_publishers(self.resolve_topic_name(self._name_of(choice)))
         }
-        if published <= self._silent_pictures:
-            self._silent_pictures = {self._pictures}
-        promising = published - self._silent_pictures
-        return next((choice for choice in choices if choice in promising), self._pictures)
+        if published <= self._silent_images:
+            self._silent_images = {self._images}
+        promising = published - self._silent_images
+        return next((choice for choice in choices if choice in promising), self._images)
 
     # ---- What arrives ----------------------------------------------------------------------------
 
@@ -203,29 +203,29 @@ class FaceMeshView(ParameterNode):
         if (stamp := self._stamp_of(message)) is not None:
             self._show(self._matcher.add_faces(stamp, message))
 
-    def _on_picture(self, message: bytes) -> None:
+    def _on_image(self, message: bytes) -> None:
         if (stamp := self._stamp_of(message)) is not None:
-            self._show(self._matcher.add_picture(stamp, message))
+            self._show(self._matcher.add_image(stamp, message))
 
     def _stamp_of(self, message: bytes) -> Stamp | None:
         try:
             return read_stamp(message)
-        except PictureError as error:
-            self._picture_error = str(error)
+        except ImageError as error:
+            self._image_error = str(error)
             return None
 
     def _show(self, match: Match | None) -> None:
         if match is not None:
-            source = self._pictures
+            source = self._images
             self._server.show(lambda: self._pack(match, source))
 
-    def _pack(self, match: Match, source: PictureTopic) -> bytes:
-        """Return a frame's bytes, on the server's thread; empty if its picture is damaged."""
+    def _pack(self, match: Match, source: ImageTopic) -> bytes:
+        """Return a frame's bytes, on the server's thread; empty if its image is damaged."""
         try:
             if match.faces:
                 check_faces(match.faces)
             faces = deserialize_message(match.faces, FaceArray) if match.faces else None
-            jpeg, size = self._jpeg_of(match.picture, source) if match.picture else (b"", (0, 0))
+            jpeg, size = self._jpeg_of(match.image, source) if match.image else (b"", (0, 0))
             packed = pack_frame(
                 stamp=match.stamp,
                 delay=self._delay_of(match.stamp),
@@ -234,18 +234,18 @@ class FaceMeshView(ParameterNode):
                 jpeg=jpeg,
                 drawn=source.drawn,
             )
-        except PictureError as error:
-            self._picture_error = str(error)
+        except ImageError as error:
+            self._image_error = str(error)
             return b""
         except Exception as error:
             # The middleware's, for a message that is not what its topic says.
-            self._picture_error = f"{type(error).__name__}: {error}"
+            self._image_error = f"{type(error).__name__}: {error}"
             return b""
-        self._picture_error = "" if match.picture else self._picture_error
+        self._image_error = "" if match.image else self._image_error
         return packed
 
-    def _jpeg_of(self, message: bytes, source: PictureTopic) -> tuple[bytes, tuple[int, int]]:
-        """Return a picture as JPEG, not wider than wanted, and its size as it came."""
+    def _jpeg_of(self, message: bytes, source: ImageTopic) -> tuple[bytes, tuple[int, int]]:
+        """Return an image as JPEG, not wider than wanted, and its size as it came."""
         if source.message_type is Image:
             return self._encoded(read_image_of_any_encoding(message))
         file = read_encoded_image(message).file
@@ -256,14 +256,14 @@ class FaceMeshView(ParameterNode):
         return self._encoded(read_compressed_image(message))
 
     def _encoded(self, image: ImageMessage) -> tuple[bytes, tuple[int, int]]:
-        height, width = image.picture.shape[:2]
-        picture: Any = image.picture if image.bgr else image.picture[:, :, ::-1]
+        height, width = image.pixels.shape[:2]
+        pixels: Any = image.pixels if image.bgr else image.pixels[:, :, ::-1]
         scale = self._in_force.largest_width / width
         if scale < 1:
             smaller = (self._in_force.largest_width, max(1, round(height * scale)))
-            picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
+            pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
         quality = [cv2.IMWRITE_JPEG_QUALITY, self._in_force.jpeg_quality]
-        _, data = cv2.imencode(".jpg", picture, quality)
+        _, data = cv2.imencode(".jpg", pixels, quality)
         return data.tobytes(), (width, height)
 
     def _delay_of(self, stamp: Stamp) -> float | None:
@@ -278,20 +278,20 @@ class FaceMeshView(ParameterNode):
         """Tell the browsers, once a second, what arrives and what does not."""
         if not self._watched:
             return
-        self._watch_pictures()
+        self._watch_images()
         for watched in self._watched.values():
             watched.publishers = self.get_publishers_info_by_topic(watched.name)
             watched.subscription.follow(watched.publishers)
         trouble = [
             *trouble_with(self._watched["faces"], "faces", "is facemesh_node running?"),
-            *trouble_with(self._watched["pictures"], "pictures", self._advice_on_pictures()),
+            *trouble_with(self._watched["images"], "images", self._advice_on_images()),
         ]
-        if self._picture_error:
-            name = self._watched["pictures"].name
-            trouble.append(f"a picture on {name} cannot be shown: {self._picture_error}")
+        if self._image_error:
+            name = self._watched["images"].name
+            trouble.append(f"an image on {name} cannot be shown: {self._image_error}")
         if self._matcher.never_fit:
             trouble.append(
-                "no faces have the stamp of a picture: are both of the same camera, and does the "
+                "no faces have the stamp of an image: are both of the same camera, and does the "
                 "node keep up?"
             )
         self._log(trouble)
@@ -309,12 +309,10 @@ class FaceMeshView(ParameterNode):
                 self._logged_at[line] = now
                 self.get_logger().warning(line)
 
-    def _advice_on_pictures(self) -> str:
+    def _advice_on_images(self) -> str:
         if self._in_force.pictures != "auto":
             return f"pictures is {self._in_force.pictures}; auto finds others"
-        names = [
-            self.resolve_topic_name(self._name_of(choice)) for choice in PICTURE_TOPICS.values()
-        ]
+        names = [self.resolve_topic_name(self._name_of(choice)) for choice in IMAGE_TOPICS.values()]
         return f"nor on {names[0]} or {names[2]}"
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.blazeface import ShortRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection, sigmoid
-from maix_facemesh_ros.backends.onnx.network import Network, picture_bytes
+from maix_facemesh_ros.backends.onnx.network import Network, image_bytes
 from maix_facemesh_ros.model_files import find_model
 
 from . import _knobs
@@ -36,16 +36,16 @@ class FoundFace(NamedTuple):
     #: Left, top, width, height.
     box: tuple[float, float, float, float]
     score: float
-    #: (5, 2): the eyes, the nose, the corners of the mouth; left in the picture first.
+    #: (5, 2): the eyes, the nose, the corners of the mouth; left in the image first.
     keypoints: Floats
     #: How sure the detector is of each key point.
     keypoint_score: float
 
 
-def find_faces(picture: Pixels, conf_th: float, iou_th: float) -> list[FoundFace]:
-    """Return the faces of an RGB picture, the most certain first."""
+def find_faces(image: Pixels, conf_th: float, iou_th: float) -> list[FoundFace]:
+    """Return the faces of an RGB image, the most certain first."""
     detections = _detector().detect(
-        picture,
+        image,
         bgr=False,
         score_threshold=min(max(conf_th, 0.0), 1.0),
         overlap_threshold=iou_th,
@@ -57,7 +57,7 @@ def find_faces(picture: Pixels, conf_th: float, iou_th: float) -> list[FoundFace
 
 def find_landmarks(crop: Pixels) -> tuple[Floats, float]:
     """Return (478, 3) landmarks in pixels of an RGB crop, z smaller = closer, and their score."""
-    output, presence = _landmarks().run(picture_bytes(crop, bgr=False))
+    output, presence = _landmarks().run(image_bytes(crop, bgr=False))
     _hold_lock()
     return output.reshape(-1, 3), float(sigmoid(presence).reshape(-1)[0])
 
@@ -94,6 +94,6 @@ def _landmarks() -> Network:
 
 
 def load_networks() -> None:
-    """Load them now and not with the first picture."""
+    """Load them now and not with the first image."""
     _detector()
     _landmarks()

@@ -1,4 +1,4 @@
-"""A camera that shows pictures from files at a steady pace."""
+"""A camera that shows images from files at a steady pace."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from itertools import count
 import numpy as np
 
 from . import _knobs
+from ._images import Pixels, read_images, scale_to_fit
 from ._native import wait_with_lock, whole
-from ._pictures import Pixels, read_pictures, scale_to_fit
 from .err import Err, failure
 from .image import Format, Image, cv2image
 
@@ -19,12 +19,12 @@ _FORMATS = (
     *(Format.FMT_RGB888, Format.FMT_BGR888, Format.FMT_RGBA8888, Format.FMT_BGRA8888),
     *(Format.FMT_GRAYSCALE, Format.FMT_YVU420SP),
 )
-#: Pictures after which the real one gives up waiting for the next.
+#: Images after which the real one gives up waiting for the next.
 _PATIENCE = 3
 
-#: Pictures are counted over all cameras that a process opens.
+#: Images are counted over all cameras that a process opens.
 _numbers = count()
-#: Numbers and times of pictures that the log does not have yet.
+#: Numbers and times of images that the log does not have yet.
 _unwritten: list[tuple[int, int]] = []
 
 
@@ -69,13 +69,13 @@ class Camera:
         fps: float = -1,
         buff_num: int = -1,  # noqa: ARG002
     ) -> Err:
-        """Start to take pictures; the first is there one picture later."""
+        """Start to take images; the first is there one image later."""
         self._width = self._width if width == -1 else width
         self._height = self._height if height == -1 else height
         self._format = self._format if format == Format.FMT_INVALID else format
         asked_for = self._fps if fps == -1 else fps
         self._fps = _knobs.number("FPS", 30.0) if asked_for == -1 else asked_for
-        self._pictures = read_pictures(_knobs.path("PICTURES"))
+        self._images = read_images(_knobs.path("IMAGES"))
         self._scaled: dict[int, Pixels] = {}
         self._fails_at = _knobs.numbers("CAMERA_FAILS_AT")
         self._holds_lock = _knobs.text("CAMERA_HOLDS_LOCK", "1") != "0"
@@ -85,16 +85,16 @@ class Camera:
         return Err.ERR_NONE
 
     def read(self, block: bool = True, block_ms: int = -1) -> Image | None:
-        """Return the newest picture that was not read yet, or wait for the next.
+        """Return the newest image that was not read yet, or wait for the next.
 
         Args:
             block: False: return None instead of waiting.
-            block_ms: the longest wait; -1: three pictures.
+            block_ms: the longest wait; -1: three images.
         """
         if not self._is_opened:
             self.open()
         _write_log()
-        # Pictures that nobody read in time are lost, all but the newest.
+        # Images that nobody read in time are lost, all but the newest.
         due = max(self._taken + 1, math.floor((time.monotonic() - self._opened_at) * self._fps))
         wait = self._opened_at + due / self._fps - time.monotonic()
         if wait > 0 and not block:
@@ -109,10 +109,10 @@ class Camera:
             raise _timeout()
         self._wait(wait)
         self._taken = due
-        picture = self._picture(number % len(self._pictures))
+        image = self._image(number % len(self._images))
         # Written later, because other threads run while a file is written.
         _unwritten.append((number, time.monotonic_ns()))
-        return picture
+        return image
 
     def close(self) -> None:
         """Stop; the next `read` opens it again."""
@@ -120,11 +120,11 @@ class Camera:
         self._is_opened = False
 
     def is_opened(self) -> bool:
-        """Tell if it takes pictures."""
+        """Tell if it takes images."""
         return self._is_opened
 
     def is_closed(self) -> bool:
-        """Tell if it takes no pictures."""
+        """Tell if it takes no images."""
         return not self._is_opened
 
     def width(self) -> int:
@@ -136,11 +136,11 @@ class Camera:
         return self._height
 
     def fps(self) -> float:
-        """Return pictures a second."""
+        """Return images a second."""
         return self._fps
 
     def format(self) -> Format:
-        """Return the format of the pictures."""
+        """Return the format of the images."""
         return self._format
 
     def buff_num(self) -> int:
@@ -148,12 +148,12 @@ class Camera:
         return self._buff_num
 
     def hmirror(self, value: int = -1) -> int:
-        """Mirror the pictures that follow, or not; returns whether they are."""
+        """Mirror the images that follow, or not; returns whether they are."""
         self._mirrored = self._mirrored if whole(value) == -1 else value
         return self._mirrored
 
     def vflip(self, value: int = -1) -> int:
-        """Turn the pictures that follow upside down, or not; returns whether they are."""
+        """Turn the images that follow upside down, or not; returns whether they are."""
         self._flipped = self._flipped if whole(value) == -1 else value
         return self._flipped
 
@@ -165,16 +165,16 @@ class Camera:
         else:
             time.sleep(seconds)
 
-    def _picture(self, index: int) -> Image:
+    def _image(self, index: int) -> Image:
         pixels = self._scaled.get(index)
         if pixels is None:
-            pixels = scale_to_fit(self._pictures[index], self._width, self._height)
+            pixels = scale_to_fit(self._images[index], self._width, self._height)
             if len(self._scaled) < 32:  # A film is not kept as a whole.
                 self._scaled[index] = pixels
         pixels = pixels[:: -1 if self._flipped else 1, :: -1 if self._mirrored else 1]
         # A copy, because apps draw into what they get.
-        picture = cv2image(np.ascontiguousarray(pixels), bgr=False, copy=True)
-        return picture if self._format == Format.FMT_RGB888 else picture.to_format(self._format)
+        image = cv2image(np.ascontiguousarray(pixels), bgr=False, copy=True)
+        return image if self._format == Format.FMT_RGB888 else image.to_format(self._format)
 
 
 def _timeout() -> RuntimeError:

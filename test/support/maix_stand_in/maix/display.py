@@ -1,4 +1,4 @@
-"""A screen that nobody sees; a log and a picture file show what is on it."""
+"""A screen that nobody sees; a log and an image file show what is on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import _knobs
 from .err import Err
 from .image import Fit, Format, Image, image2cv
 
-#: Seconds between two picture files.
+#: Seconds between two image files.
 _PERIOD = 0.5
 
 
@@ -34,14 +34,14 @@ class Display:
         self._written_at = -_PERIOD
 
     def show(self, img: Image, fit: Fit = Fit.FIT_CONTAIN) -> Err:  # noqa: ARG002
-        """Show a picture; the file has its own size."""
+        """Show an image; the file has its own size."""
         _knobs.append_line("SCREEN_LOG", str(self._shown))
         self._shown += 1
         log = _knobs.path("SCREEN_LOG")
         now = time.monotonic()
         if log is not None and now >= self._written_at + _PERIOD:
             self._written_at = now
-            # Put in place as a whole, so that nobody reads half a picture.
+            # Put in place as a whole, so that nobody reads half an image.
             unfinished = log.with_suffix(".unfinished.png")
             cv2.imwrite(str(unfinished), image2cv(img.to_format(Format.FMT_BGR888)))
             os.replace(unfinished, log.with_suffix(".png"))  # noqa: PTH105

@@ -1,4 +1,4 @@
-"""Pictures, and what can be done with them."""
+"""Images, and what can be done with them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Format(NativeEnum):
-    """How a picture's pixels lie in memory."""
+    """How an image's pixels lie in memory."""
 
     FMT_RGB888 = 0
     FMT_BGR888 = 1
@@ -55,7 +55,7 @@ class Format(NativeEnum):
 
 
 class Fit(NativeEnum):
-    """What becomes of a picture that is brought to a size of another aspect."""
+    """What becomes of an image that is brought to a size of another aspect."""
 
     FIT_NONE = -1
     FIT_FILL = 0
@@ -226,7 +226,7 @@ COLOR_INVALID = Color(0, 0, 0, 0, Format.FMT_INVALID)
 
 
 class Image:
-    """A picture in memory."""
+    """An image in memory."""
 
     def __init__(
         self,
@@ -269,7 +269,7 @@ class Image:
         return _in_format(_rgb(self), format)
 
     def to_jpeg(self, quality: int = 95, buff: Any = None, buff_size: int = 0) -> Image:
-        """Return a picture of `FMT_JPEG`; a MaixCAM takes any quality as 51 to 99."""
+        """Return an image of `FMT_JPEG`; a MaixCAM takes any quality as 51 to 99."""
         if buff is not None or buff_size:
             raise NotImplementedError("the stand-in has no buffers")
         quality = min(max(whole(quality), 51), 99)
@@ -282,7 +282,7 @@ class Image:
         fit: Fit = Fit.FIT_FILL,
         method: ResizeMethod = ResizeMethod.NEAREST,
     ) -> Image:
-        """Return the picture in another size; one of the sides may be -1, to keep the aspect."""
+        """Return the image in another size; one of the sides may be -1, to keep the aspect."""
         if self._format not in _CHANNELS:
             raise RuntimeError("image resize: not support format")
         if width == -1:
@@ -352,7 +352,7 @@ def image2cv(img: Image, ensure_bgr: bool = True, copy: bool = True) -> Pixels:
     Args:
         img: of YVU420SP, only the luma is given.
         ensure_bgr: convert to BGR; only with `copy`.
-        copy: False: the pixels of the picture itself, which live as long as the result.
+        copy: False: the pixels of the image itself, which live as long as the result.
     """
     is_bgr = img.format() in (Format.FMT_BGR888, Format.FMT_BGRA8888)
     if copy and ensure_bgr and not is_bgr:
@@ -362,19 +362,19 @@ def image2cv(img: Image, ensure_bgr: bool = True, copy: bool = True) -> Pixels:
         source = img.to_format(img.format())
     else:
         source = img
-    # The real one takes the channels from before the conversion: a grey picture comes out wrong.
+    # The real one takes the channels from before the conversion: a grey image comes out wrong.
     channels = _CHANNELS.get(img.format(), 1)
     size = img.height() * img.width() * channels
     return source._data[:size].reshape(img.height(), img.width(), channels)
 
 
 def cv2image(array: Pixels, bgr: bool = True, copy: bool = True) -> Image:
-    """Return a picture of uint8 pixels (height, width) or (height, width, 1, 3 or 4).
+    """Return an image of uint8 pixels (height, width) or (height, width, 1, 3 or 4).
 
     Args:
         array: the pixels.
         bgr: what their order is called; nothing is converted.
-        copy: False: the picture has its pixels in this array, which must live as long as it does.
+        copy: False: the image has its pixels in this array, which must live as long as it does.
     """
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
         raise TypeError("incompatible function arguments: array is no numpy array of uint8")
@@ -401,7 +401,7 @@ def from_bytes(
     data: bytes,
     copy: bool = True,  # noqa: ARG001
 ) -> Image:
-    """Return a picture of what lay in another one's memory."""
+    """Return an image of what lay in another one's memory."""
     if type(data) is not bytes:
         raise TypeError("incompatible function arguments: data is no bytes")
     if format not in _COMPRESSED and len(data) != _size(whole(width), whole(height), format):
@@ -410,7 +410,7 @@ def from_bytes(
 
 
 def load(path: str, format: Format = Format.FMT_RGB888) -> Image | None:  # noqa: A002
-    """Return the picture of a file, or None if it cannot be read."""
+    """Return the image of a file, or None if it cannot be read."""
     pixels = cv2.imread(path)
     if pixels is None:
         return None
@@ -429,7 +429,7 @@ def _size(width: int, height: int, format: Format) -> int:  # noqa: A002
     if format in _COMPRESSED or width * height == 0:
         return 0
     if format not in _CHANNELS:
-        raise NotImplementedError(f"the stand-in has no pictures of {format}")
+        raise NotImplementedError(f"the stand-in has no images of {format}")
     return width * height * _CHANNELS[format]
 
 
@@ -453,7 +453,7 @@ def _middles(target: int, source: int) -> tuple[slice, slice]:
 
 
 def _scalar(img: Image, color: Color) -> tuple[float, ...]:
-    """Return the colour in the order of the picture's channels."""
+    """Return the colour in the order of the image's channels."""
     alpha = color.alpha * 255
     scalars: dict[Format, tuple[float, ...]] = {
         Format.FMT_RGB888: (color.r, color.g, color.b),
@@ -468,7 +468,7 @@ def _scalar(img: Image, color: Color) -> tuple[float, ...]:
 
 
 def _rgb(img: Image) -> Pixels:
-    """Return a picture of any format as RGB pixels (height, width, 3)."""
+    """Return an image of any format as RGB pixels (height, width, 3)."""
     if img.format() in _COMPRESSED:
         decoded = cv2.imdecode(img._data, cv2.IMREAD_COLOR)
         if decoded is None:
@@ -484,7 +484,7 @@ def _rgb(img: Image) -> Pixels:
 
 
 def _in_format(rgb: Pixels, format: Format) -> Image:  # noqa: A002
-    """Return a picture in an uncompressed format."""
+    """Return an image in an uncompressed format."""
     height, width = rgb.shape[:2]
     if format == Format.FMT_RGB888:
         return _image(width, height, format, np.ascontiguousarray(rgb).reshape(-1).copy())
@@ -494,7 +494,7 @@ def _in_format(rgb: Pixels, format: Format) -> Image:  # noqa: A002
         # NV21: V and U of each pixel side by side.
         return _image(width, height, format, np.concatenate([luma, chroma.T.reshape(-1)]))
     if format not in _FROM_RGB:
-        raise NotImplementedError(f"the stand-in has no pictures of {format}")
+        raise NotImplementedError(f"the stand-in has no images of {format}")
     converted = np.asarray(cv2.cvtColor(rgb, _FROM_RGB[format]), np.uint8)
     return _image(width, height, format, converted.reshape(-1))
 

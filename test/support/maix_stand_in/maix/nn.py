@@ -56,7 +56,7 @@ class Object:
 
 
 class Objects:
-    """The faces of one picture."""
+    """The faces of one image."""
 
     def __init__(self) -> None:
         self._objects: list[Object] = []
@@ -138,7 +138,7 @@ class YOLO11:
             img: RGB, of any size.
             conf_th: the least score.
             iou_th: boxes that overlap more are one face.
-            fit: how a picture of another size is brought into the network's.
+            fit: how an image of another size is brought into the network's.
             keypoint_th: key points less certain are (-1, -1) in the network's input.
             sort: 1: the largest first; -1: the smallest; 0: the most certain.
         """
@@ -147,20 +147,20 @@ class YOLO11:
         if img.format() != Format.FMT_RGB888:
             raise _wrong_format(img)
         same_size = (img.width(), img.height()) == self._size
-        picture = image2cv(img if same_size else img.resize(*self._size, fit), False)
+        image = image2cv(img if same_size else img.resize(*self._size, fit), False)
         if self._dual_buff:
-            # While one picture is with the network, the result of the one before is there.
-            before, self._waiting = self._waiting, picture
+            # While one image is with the network, the result of the one before is there.
+            before, self._waiting = self._waiting, image
             if before is None:
                 return Objects()
-            picture = before
-        found = self._find(picture, conf_th, iou_th, keypoint_th)
+            image = before
+        found = self._find(image, conf_th, iou_th, keypoint_th)
         if sort:
             found.sort(key=lambda face: -math.copysign(1, sort) * face.w * face.h)
         objects = Objects()
         for face in found:
             if not same_size:
-                _move_into_picture(face, self._size, (img.width(), img.height()), fit)
+                _move_into_image(face, self._size, (img.width(), img.height()), fit)
             if _knobs.text("UNSEEN_EYE") == "1":
                 face.points = [_NOT_SEEN, _NOT_SEEN, *face.points[2:]]
             objects._objects.append(face)
@@ -183,14 +183,14 @@ class YOLO11:
         return Format.FMT_RGB888
 
     def _find(
-        self, picture: npt.NDArray[np.uint8], conf_th: float, iou_th: float, keypoint_th: float
+        self, image: npt.NDArray[np.uint8], conf_th: float, iou_th: float, keypoint_th: float
     ) -> list[Object]:
         """Return faces in whole pixels of the network's input, cut off at its edge."""
         # Here and not above: an app may test that it can be imported where no onnxruntime is.
         from ._networks import find_faces
 
         faces = []
-        for found in find_faces(picture, conf_th, iou_th):
+        for found in find_faces(image, conf_th, iou_th):
             x, y, width, height = (int(number) for number in found.box)
             face = Object(x, y, width, height, score=found.score)
             _cut_off(face, self._size)
@@ -245,8 +245,8 @@ class FaceLandmarks:
 
     def __init__(self, model: str = "") -> None:
         self._side = 0
-        #: From the last crop back into the picture; used up by `detect`.
-        self._to_picture: _Matrix | None = None
+        #: From the last crop back into the image; used up by `detect`.
+        self._to_image: _Matrix | None = None
         self.landmarks_num = 0
         self.mean: list[float] = []
         self.scale: list[float] = []
@@ -274,12 +274,12 @@ class FaceLandmarks:
         new_height: int = -1,
         scale: float = 1.2,
     ) -> Image:
-        """Cut out a face, upright by its eyes, and keep the way back into the picture.
+        """Cut out a face, upright by its eyes, and keep the way back into the image.
 
         Args:
-            img: the whole picture.
+            img: the whole image.
             x, y, w, h: the face's box.
-            points: the eye on the picture's left, the other eye; what follows is not used.
+            points: the eye on the image's left, the other eye; what follows is not used.
             new_width, new_height: size of the crop; -1: that of the network's input.
             scale: the crop's side, as a multiple of the longer side of the box.
         """
@@ -296,7 +296,7 @@ class FaceLandmarks:
             pixels = cv2.warpAffine(
                 image2cv(img, False, False), to_crop, (width, height), flags=cv2.INTER_NEAREST
             )
-            self._to_picture = np.asarray(cv2.invertAffineTransform(to_crop), np.float64)
+            self._to_image = np.asarray(cv2.invertAffineTransform(to_crop), np.float64)
         return cv2image(np.asarray(pixels, np.uint8), False)
 
     def detect(
@@ -311,7 +311,7 @@ class FaceLandmarks:
         Args:
             img: the last crop.
             conf_th: the least score; below it, all landmarks are 0.
-            landmarks_abs: give them in pixels of the picture.
+            landmarks_abs: give them in pixels of the image.
             landmarks_rel: give them in pixels of the crop, after the others.
         """
         if not self._side:
@@ -333,9 +333,9 @@ class FaceLandmarks:
         if result.valid:
             result.points_z = _rounded(-landmarks[:, 2])
             # Without a new crop only those in the crop are there, and take the place of the others.
-            absolute = landmarks_abs and self._to_picture is not None
+            absolute = landmarks_abs and self._to_image is not None
             if absolute:
-                points += self._into_picture(landmarks)
+                points += self._into_image(landmarks)
             if landmarks_rel or not absolute:
                 points += _truncated(landmarks[:, :2])
         else:
@@ -380,12 +380,12 @@ class FaceLandmarks:
         """Return the only format that `detect` takes."""
         return Format.FMT_RGB888
 
-    def _into_picture(self, landmarks: npt.NDArray[np.float32]) -> list[int]:
-        assert self._to_picture is not None
+    def _into_image(self, landmarks: npt.NDArray[np.float32]) -> list[int]:
+        assert self._to_image is not None
         places = np.ones((len(landmarks), 3))
         places[:, :2] = landmarks[:, :2]
-        moved = places @ self._to_picture.T
-        self._to_picture = None
+        moved = places @ self._to_image.T
+        self._to_image = None
         return _truncated(moved)
 
 
@@ -423,7 +423,7 @@ def _wrong_format(img: Image) -> RuntimeError:
 
 
 def _cut_off(face: Object, size: tuple[int, int]) -> None:
-    """Leave of a box what is in the picture, which may be nothing."""
+    """Leave of a box what is in the image, which may be nothing."""
     if face.x < 0:
         face.w, face.x = face.w + face.x, 0
     if face.y < 0:
@@ -432,23 +432,23 @@ def _cut_off(face: Object, size: tuple[int, int]) -> None:
     face.h = min(face.h, size[1] - face.y)
 
 
-def _move_into_picture(
-    face: Object, source: tuple[int, int], picture: tuple[int, int], fit: Fit
+def _move_into_image(
+    face: Object, source: tuple[int, int], image: tuple[int, int], fit: Fit
 ) -> None:
-    """Bring a face from the network's input into the picture, truncated to whole pixels once more.
+    """Bring a face from the network's input into the image, truncated to whole pixels once more.
 
     Key points that are not seen are moved as well. With `FIT_COVER` the real one shifts key points
     to the wrong side.
     """
-    scales = [_Float(source[axis]) / _Float(picture[axis]) for axis in (0, 1)]
+    scales = [_Float(source[axis]) / _Float(image[axis]) for axis in (0, 1)]
     if fit == Fit.FIT_FILL:
-        steps = [_Float(picture[axis]) / _Float(source[axis]) for axis in (0, 1)]
+        steps = [_Float(image[axis]) / _Float(source[axis]) for axis in (0, 1)]
         box_shifts = point_shifts = [_Float(0), _Float(0)]
     else:
         scale = min(scales) if fit == Fit.FIT_CONTAIN else max(scales)
         steps = [_Float(1.0 / float(scale))] * 2
         point_shifts = [
-            _Float(abs(source[axis] - _Float(picture[axis]) * scale) / 2) for axis in (0, 1)
+            _Float(abs(source[axis] - _Float(image[axis]) * scale) / 2) for axis in (0, 1)
         ]
         covers = fit == Fit.FIT_COVER
         box_shifts = [-shift if covers else shift for shift in point_shifts]
@@ -461,7 +461,7 @@ def _move_into_picture(
         int((_Float(place) - point_shifts[at % 2]) * steps[at % 2])
         for at, place in enumerate(face.points)
     ]
-    _cut_off(face, picture)
+    _cut_off(face, image)
 
 
 def _crop_corners(

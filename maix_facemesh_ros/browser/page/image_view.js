@@ -1,4 +1,4 @@
-// The picture, and over it what was found in it: mesh, box, label and gaze.
+// The image, and over it what was found in it: mesh, box, label and gaze.
 
 import { IRISES, isThere } from "./frame.js";
 
@@ -20,11 +20,11 @@ const MESH_OPACITY = 0.55;
 const GAZE_LENGTH = 0.7;
 const ARROW_HEAD = 0.08;
 
-export class PictureView {
-  constructor(picture, overlay, mesh) {
+export class ImageView {
+  constructor(image, overlay, mesh) {
     // Drawn by the processor, also where there is a graphics card: the mesh is many short lines, and
     // a robot's computer without a card would have to act as one.
-    this.picture = picture.getContext("2d", { willReadFrequently: true });
+    this.image = image.getContext("2d", { willReadFrequently: true });
     this.overlay = overlay.getContext("2d", { willReadFrequently: true });
     this.mesh = mesh;
     this.frame = null;
@@ -32,11 +32,11 @@ export class PictureView {
     new ResizeObserver(() => this.drawOverlay()).observe(overlay);
   }
 
-  /** Show a frame: its picture and its faces at the same time. Notes in it if there is a picture. */
+  /** Show a frame: its image and its faces at the same time. Notes in it if there is an image. */
   async show(frame) {
     const bitmap = frame.jpeg.length ? await decode(frame.jpeg) : null;
-    frame.hasPicture = bitmap !== null;
-    const { canvas } = this.picture;
+    frame.hasImage = bitmap !== null;
+    const { canvas } = this.image;
     const [width, height] = bitmap ? [bitmap.width, bitmap.height] : [frame.width, frame.height];
     if (canvas.width !== width || canvas.height !== height) {
       canvas.width = width;
@@ -44,10 +44,10 @@ export class PictureView {
       canvas.parentElement.style.setProperty("--aspect", width / height);
     }
     if (bitmap) {
-      this.picture.drawImage(bitmap, 0, 0);
+      this.image.drawImage(bitmap, 0, 0);
       bitmap.close();
     } else {
-      this.picture.clearRect(0, 0, width, height);
+      this.image.clearRect(0, 0, width, height);
     }
     this.frame = frame;
     this.drawOverlay();
@@ -63,7 +63,7 @@ export class PictureView {
     canvas.width = Math.round(canvas.clientWidth * devicePixelRatio);
     canvas.height = Math.round(canvas.clientHeight * devicePixelRatio);
     if (!this.frame) return;
-    // From here on in pixels of the picture; lines are as thin on any screen.
+    // From here on in pixels of the image; lines are as thin on any screen.
     this.scale = canvas.width / this.frame.width;
     this.overlay.setTransform(this.scale, 0, 0, this.scale, 0, 0);
     this.thin = devicePixelRatio / this.scale;
@@ -181,7 +181,7 @@ export class PictureView {
 
 /**
  * Give the pixels; null if they are damaged. A camera's orientation tag is not followed: landmarks are
- * places in the picture as it was sent.
+ * places in the image as it was sent.
  */
 function decode(jpeg) {
   const file = new Blob([jpeg], { type: "image/jpeg" });

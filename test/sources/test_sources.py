@@ -1,4 +1,4 @@
-"""Pictures from files, folders, cameras and URLs, each with its time."""
+"""Images from files, folders, cameras and URLs, each with its time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.sources import base, live
-from maix_facemesh_ros.sources.base import SourceError, SourceNotice, SourcePicture
+from maix_facemesh_ros.sources.base import SourceError, SourceImage, SourceNotice
 from maix_facemesh_ros.sources.files import ASSUMED_RATE
 from maix_facemesh_ros.sources.names import public_name
 from maix_facemesh_ros.sources.open import open_source
@@ -26,7 +26,7 @@ SIZE = (64, 48)
 TIMEOUT = 20.0
 
 
-def picture() -> Picture:
+def image() -> Pixels:
     """Blue, green and red differ, left and right differ."""
     bgr = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     bgr[:, :] = (200, 100, 50)
@@ -37,7 +37,7 @@ def picture() -> Picture:
 @pytest.fixture
 def still(tmp_path: Path) -> Path:
     path = tmp_path / "face.png"
-    assert cv2.imwrite(str(path), picture())
+    assert cv2.imwrite(str(path), image())
     return path
 
 
@@ -53,31 +53,31 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-def first(path: Path, count: int, loop: bool = False) -> list[SourcePicture]:
-    """Read up to `count` pictures."""
+def first(path: Path, count: int, loop: bool = False) -> list[SourceImage]:
+    """Read up to `count` images."""
     source = open_source(str(path), loop=loop)
-    pictures = list(islice(source.pictures(), count))
+    images = list(islice(source.images(), count))
     source.close()
-    return pictures
+    return images
 
 
-def brightness(pictures: list[SourcePicture]) -> list[int]:
-    return [round(float(picture.bgr.mean()) / 40) for picture in pictures]
+def brightness(images: list[SourceImage]) -> list[int]:
+    return [round(float(image.bgr.mean()) / 40) for image in images]
 
 
-def test_picture_file_gives_its_picture_once(still: Path) -> None:
+def test_image_file_gives_its_image_once(still: Path) -> None:
     (only,) = first(still, count=3)
     assert only.bgr.dtype == np.uint8
-    np.testing.assert_array_equal(only.bgr, picture())
+    np.testing.assert_array_equal(only.bgr, image())
 
 
-def test_picture_file_in_a_loop_gives_it_at_30_hertz(still: Path) -> None:
-    pictures = first(still, count=4, loop=True)
-    assert len(pictures) == 4
-    np.testing.assert_allclose(np.diff([p.taken_at for p in pictures]), 1 / 30, atol=1e-9)
+def test_image_file_in_a_loop_gives_it_at_30_hertz(still: Path) -> None:
+    images = first(still, count=4, loop=True)
+    assert len(images) == 4
+    np.testing.assert_allclose(np.diff([p.taken_at for p in images]), 1 / 30, atol=1e-9)
 
 
-def test_picture_file_that_is_grey_has_three_channels(tmp_path: Path) -> None:
+def test_image_file_that_is_grey_has_three_channels(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     cv2.imwrite(str(path), np.full((8, 9), 77, np.uint8))
     assert first(path, count=1)[0].bgr.shape == (8, 9, 3)
@@ -88,23 +88,23 @@ def test_video_file_gives_its_frames_in_order_and_ends(video: Path) -> None:
 
 
 def test_video_file_in_a_loop_starts_again(video: Path) -> None:
-    pictures = first(video, count=2 * FRAMES + 2, loop=True)
-    assert brightness(pictures) == [*range(FRAMES), *range(FRAMES), 0, 1]
-    np.testing.assert_allclose(np.diff([p.taken_at for p in pictures]), 1 / RATE, atol=1e-9)
+    images = first(video, count=2 * FRAMES + 2, loop=True)
+    assert brightness(images) == [*range(FRAMES), *range(FRAMES), 0, 1]
+    np.testing.assert_allclose(np.diff([p.taken_at for p in images]), 1 / RATE, atol=1e-9)
 
 
 def test_video_file_plays_at_its_own_rate(video: Path) -> None:
     start = time.monotonic()
-    pictures = first(video, count=FRAMES)
+    images = first(video, count=FRAMES)
     took = time.monotonic() - start
-    np.testing.assert_allclose(np.diff([p.taken_at for p in pictures]), 1 / RATE, atol=1e-9)
-    assert start <= pictures[0].taken_at <= start + took
+    np.testing.assert_allclose(np.diff([p.taken_at for p in images]), 1 / RATE, atol=1e-9)
+    assert start <= images[0].taken_at <= start + took
     assert took >= (FRAMES - 1) / RATE
 
 
-def test_picture_is_given_when_it_is_due(video: Path) -> None:
+def test_image_is_given_when_it_is_due(video: Path) -> None:
     source = open_source(str(video))
-    for item in source.pictures():
+    for item in source.images():
         assert time.monotonic() >= item.taken_at
     source.close()
 
@@ -113,14 +113,14 @@ def test_file_stops_at_once_when_it_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "slow.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 0.02, SIZE)
     for _ in range(2):
-        writer.write(picture())
+        writer.write(image())
     writer.release()
     source = open_source(str(path))
-    pictures = source.pictures()
-    next(pictures)
+    images = source.images()
+    next(images)
     threading.Timer(0.2, source.close).start()
     start = time.monotonic()
-    assert list(pictures) == []
+    assert list(images) == []
     assert time.monotonic() - start < TIMEOUT < 1 / 0.02
 
 
@@ -133,7 +133,7 @@ def test_file_that_is_not_there() -> None:
         open_source("nowhere.mp4")
 
 
-def test_file_that_is_no_picture_and_no_video(tmp_path: Path) -> None:
+def test_file_that_is_no_image_and_no_video(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_text("no pixels here\n" * 100)
     with pytest.raises(SourceError, match=r"notes\.json.* no image and no video"):
@@ -148,30 +148,30 @@ def test_camera_that_is_not_there() -> None:
 def test_camera_number_that_is_not_there_beside_a_file_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "987").write_bytes(cv2.imencode(".png", picture())[1].tobytes())
+    (tmp_path / "987").write_bytes(cv2.imencode(".png", image())[1].tobytes())
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=r"'987' cannot be opened: is the camera there"):
         open_source("987")
 
 
 @pytest.mark.parametrize("kept", [20, 60, 100])
-def test_picture_file_that_is_cut_short(still: Path, kept: int) -> None:
+def test_image_file_that_is_cut_short(still: Path, kept: int) -> None:
     still.write_bytes(still.read_bytes()[:kept])
     with pytest.raises(SourceError, match=r"face\.png"):
         open_source(str(still))
 
 
-def grey(brightness: int, size: tuple[int, int] = SIZE) -> Picture:
+def grey(brightness: int, size: tuple[int, int] = SIZE) -> Pixels:
     return np.full((size[1], size[0], 3), 40 * brightness, np.uint8)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four pictures, brightness 1 to 4 in natural order, each of its own size; a note and a mess.
+    """Four images, brightness 1 to 4 in natural order, each of its own size; a note and a mess.
 
-    face3 is cut short, and the notes are no picture; the subfolder is not looked into.
+    face3 is cut short, and the notes are no image; the subfolder is not looked into.
     """
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     (folder / "old").mkdir(parents=True)
     names = ("Face1.png", "face2.jpg", "face10.png", "face11.bmp")
     for number, name in enumerate(names, start=1):
@@ -182,20 +182,20 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_folder_gives_its_pictures_in_natural_order_at_30_hertz(folder: Path) -> None:
-    pictures = first(folder, count=100)
-    assert brightness(pictures) == [1, 2, 3, 4]
-    assert [p.bgr.shape[1] for p in pictures] == [61, 62, 63, 64]
+def test_folder_gives_its_images_in_natural_order_at_30_hertz(folder: Path) -> None:
+    images = first(folder, count=100)
+    assert brightness(images) == [1, 2, 3, 4]
+    assert [p.bgr.shape[1] for p in images] == [61, 62, 63, 64]
     # The damaged one keeps its place, as in `facemesh_bag`.
-    intervals = np.diff([p.taken_at for p in pictures]) * ASSUMED_RATE
+    intervals = np.diff([p.taken_at for p in images]) * ASSUMED_RATE
     np.testing.assert_allclose(intervals, [1, 2, 1])
 
 
-def test_folder_names_what_is_no_picture_once(folder: Path) -> None:
+def test_folder_names_what_is_no_image_once(folder: Path) -> None:
     notices: list[SourceNotice] = []
     source = open_source(str(folder), loop=True, report=notices.append)
-    pictures = list(islice(source.pictures(), 9))
-    assert brightness(pictures) == [1, 2, 3, 4, 1, 2, 3, 4, 1]
+    images = list(islice(source.images(), 9))
+    assert brightness(images) == [1, 2, 3, 4, 1, 2, 3, 4, 1]
     assert [notice.warning for notice in notices] == [True, True]
     for notice, name in zip(notices, ("notes.txt", "face3.png"), strict=True):
         assert name in notice.text
@@ -203,20 +203,20 @@ def test_folder_names_what_is_no_picture_once(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [{}, {"notes.txt": b"nothing to see"}])
-def test_folder_without_a_picture(tmp_path: Path, content: dict[str, bytes]) -> None:
+def test_folder_without_a_image(tmp_path: Path, content: dict[str, bytes]) -> None:
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
     with pytest.raises(SourceError, match="is a folder without an image in it"):
         open_source(str(tmp_path))
 
 
-def test_folder_with_damaged_pictures_only(tmp_path: Path, still: Path) -> None:
+def test_folder_with_damaged_images_only(tmp_path: Path, still: Path) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "a.png").write_bytes(still.read_bytes()[:60])
     source = open_source(str(damaged))
-    with pytest.raises(SourceError, match="holds no picture that can be read"):
-        next(source.pictures())
+    with pytest.raises(SourceError, match="holds no image that can be read"):
+        next(source.images())
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ class Reading:
 
     def __init__(self, source: str) -> None:
         self.notices: list[SourceNotice] = []
-        self.latest: SourcePicture | None = None
+        self.latest: SourceImage | None = None
         self.count = 0
         self._source = open_source(source, report=self.notices.append)
         assert self._source.is_live
@@ -267,7 +267,7 @@ class Reading:
         self.thread.start()
 
     def _read(self) -> None:
-        for item in self._source.pictures():
+        for item in self._source.images():
             self.latest = item
             self.count += 1
 
@@ -279,10 +279,10 @@ class Reading:
         ], self.notices
         return [notice.text for notice in self.notices]
 
-    def wait_for_pictures(self, count: int = 3) -> SourcePicture:
-        """Wait for so many more pictures, and return the latest."""
+    def wait_for_images(self, count: int = 3) -> SourceImage:
+        """Wait for so many more images, and return the latest."""
         enough = self.count + count
-        wait_until(lambda: self.count >= enough, "pictures")
+        wait_until(lambda: self.count >= enough, "images")
         assert self.latest is not None
         return self.latest
 
@@ -302,7 +302,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 @pytest.fixture
 def camera() -> Iterator[MjpegServer]:
     """A network camera that is switched on."""
-    camera = MjpegServer(picture())
+    camera = MjpegServer(image())
     camera.start()
     yield camera
     camera.switch_off()
@@ -318,44 +318,44 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "LONGEST_WAIT", 0.4)
 
 
-def test_url_gives_pictures_under_the_time_they_were_read(camera: MjpegServer) -> None:
+def test_url_gives_images_under_the_time_they_were_read(camera: MjpegServer) -> None:
     source = open_source(camera.url)
     before = time.monotonic()
-    for item in islice(source.pictures(), 5):
+    for item in islice(source.images(), 5):
         assert before < item.taken_at <= time.monotonic()
         before = item.taken_at
-        np.testing.assert_allclose(item.bgr[:, 30:], picture()[:, 30:], atol=8)
+        np.testing.assert_allclose(item.bgr[:, 30:], image()[:, 30:], atol=8)
     source.close()
-    assert list(source.pictures()) == []
+    assert list(source.images()) == []
 
 
-def test_url_whose_pictures_change_their_size_goes_on(camera: MjpegServer) -> None:
+def test_url_whose_images_change_their_size_goes_on(camera: MjpegServer) -> None:
     reading = Reading(camera.url)
-    reading.wait_for_pictures()
+    reading.wait_for_images()
     camera.show(grey(5, (80, 60)))
-    wait_until(lambda: brightness([reading.wait_for_pictures(1)]) == [5], "other picture")
-    assert reading.wait_for_pictures().bgr.shape == (SIZE[1], SIZE[0], 3)
+    wait_until(lambda: brightness([reading.wait_for_images(1)]) == [5], "other image")
+    assert reading.wait_for_images().bgr.shape == (SIZE[1], SIZE[0], 3)
     assert reading.notices == []
     reading.stop()
 
 
 @pytest.mark.usefixtures("impatience")
 def test_url_that_ends_and_comes_back() -> None:
-    camera = MjpegServer(picture())
+    camera = MjpegServer(image())
     camera.start()
     reading = Reading(camera.url)
-    reading.wait_for_pictures()
+    reading.wait_for_images()
 
     camera.switch_off()
     (ended,) = reading.wait_for_notices(1)
-    assert ended.startswith(f"source '{camera.url}' has ended after {reading.count} pictures; ")
+    assert ended.startswith(f"source '{camera.url}' has ended after {reading.count} images; ")
     assert "trying again" in ended
 
-    again = MjpegServer(picture(), port=camera.server_port)
+    again = MjpegServer(image(), port=camera.server_port)
     again.start()
-    reading.wait_for_pictures()
+    reading.wait_for_images()
     _, back = reading.wait_for_notices(2)
-    assert back.startswith(f"source '{camera.url}' gives pictures again, after ")
+    assert back.startswith(f"source '{camera.url}' gives images again, after ")
     reading.stop()
     again.switch_off()
     assert len(reading.notices) == 2
@@ -364,16 +364,16 @@ def test_url_that_ends_and_comes_back() -> None:
 @pytest.mark.usefixtures("impatience")
 def test_url_that_stalls_and_goes_on(camera: MjpegServer) -> None:
     reading = Reading(camera.url)
-    reading.wait_for_pictures()
+    reading.wait_for_images()
 
     camera.streaming.clear()
     (stalled,) = reading.wait_for_notices(1)
-    assert stalled.startswith(f"source '{camera.url}' has given no picture for 0.")
+    assert stalled.startswith(f"source '{camera.url}' has given no image for 0.")
 
     # Long enough for the connection to be given up: the camera is asked once more.
     wait_until(lambda: camera.connections >= 2, "second connection")
     camera.streaming.set()
-    reading.wait_for_pictures()
+    reading.wait_for_images()
     reading.wait_for_notices(2)
     reading.stop()
     assert len(reading.notices) == 2
@@ -381,15 +381,15 @@ def test_url_that_stalls_and_goes_on(camera: MjpegServer) -> None:
 
 @pytest.mark.usefixtures("impatience")
 def test_url_of_a_camera_that_is_switched_on_later() -> None:
-    camera = MjpegServer(picture())
+    camera = MjpegServer(image())
     camera.server_close()
     reading = Reading(camera.url)
     (missing,) = reading.wait_for_notices(1)
     assert missing.startswith(f"source '{camera.url}' cannot be opened; trying again")
 
-    later = MjpegServer(picture(), port=camera.server_port)
+    later = MjpegServer(image(), port=camera.server_port)
     later.start()
-    reading.wait_for_pictures()
+    reading.wait_for_images()
     reading.wait_for_notices(2)
     reading.stop()
     later.switch_off()
@@ -397,10 +397,10 @@ def test_url_of_a_camera_that_is_switched_on_later() -> None:
 
 @pytest.mark.usefixtures("impatience")
 def test_url_with_a_password_that_is_needed_and_not_shown() -> None:
-    camera = MjpegServer(picture(), password="secret")
+    camera = MjpegServer(image(), password="secret")
     camera.start()
     reading = Reading(camera.url.replace("://", "://robot:secret@"))
-    reading.wait_for_pictures()
+    reading.wait_for_images()
     camera.switch_off()
     (ended,) = reading.wait_for_notices(1)
     assert "secret" not in ended
@@ -410,7 +410,7 @@ def test_url_with_a_password_that_is_needed_and_not_shown() -> None:
 
 def test_url_is_closed_at_once_while_it_waits_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "FIRST_WAIT", 10 * TIMEOUT)
-    camera = MjpegServer(picture())
+    camera = MjpegServer(image())
     camera.server_close()
     reading = Reading(camera.url)
     reading.wait_for_notices(1)
@@ -419,7 +419,7 @@ def test_url_is_closed_at_once_while_it_waits_to_try_again(monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("impatience")
 def test_waits_get_longer_and_short_again_once_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A camera whose pictures last for no time three times, a moment, long, a moment.
+    """A camera whose images last for no time three times, a moment, long, a moment.
 
     It stands in for a USB camera that is pulled out and put back, which no test can do.
     """
@@ -430,7 +430,7 @@ def test_waits_get_longer_and_short_again_once_it_lasts(monkeypatch: pytest.Monk
     class Camera:
         def __init__(self, _source: str) -> None:
             openings.append(time.monotonic())
-            # The first is opened before anyone asks for pictures.
+            # The first is opened before anyone asks for images.
             self.end = openings[-1] + dict(enumerate(lives, start=1)).get(len(openings), 0.0)
 
         def isOpened(self) -> bool:  # noqa: N802
@@ -439,9 +439,9 @@ def test_waits_get_longer_and_short_again_once_it_lasts(monkeypatch: pytest.Monk
         def set(self, _key: int, _value: float) -> bool:
             return False
 
-        def read(self) -> tuple[bool, Picture | None]:
+        def read(self) -> tuple[bool, Pixels | None]:
             time.sleep(0.01)
-            return (True, picture()) if time.monotonic() < self.end else (False, None)
+            return (True, image()) if time.monotonic() < self.end else (False, None)
 
         def release(self) -> None:
             ends.append(time.monotonic())
@@ -455,5 +455,5 @@ def test_waits_get_longer_and_short_again_once_it_lasts(monkeypatch: pytest.Monk
     assert (waits >= np.subtract(expected, 0.01)).all(), waits
     # A busy machine may wait longer, but not so much that it is another wait.
     assert waits[4] < waits[3]
-    assert "has ended after 0 pictures" in reading.notices[0].text
+    assert "has ended after 0 images" in reading.notices[0].text
     assert [notice.warning for notice in reading.notices[:5]] == [True, False, True, False, True]

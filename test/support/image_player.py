@@ -1,4 +1,4 @@
-"""A camera and a robot in one: sends pictures to a node one by one, and waits for each answer."""
+"""A camera and a robot in one: sends images to a node one by one, and waits for each answer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from replay_bags import image_message
 TIMEOUT = 60.0
 
 
-class PicturePlayer(Node):
-    """Publishes pictures on one topic, and collects the faces that come back."""
+class ImagePlayer(Node):
+    """Publishes images on one topic, and collects the faces that come back."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class PicturePlayer(Node):
     ) -> None:
         super().__init__("player")
         self._is_jpeg = message_type is CompressedImage
-        self._pictures = self.create_publisher(message_type, topic, QoSProfile(depth=10))
+        self._images = self.create_publisher(message_type, topic, QoSProfile(depth=10))
         #: Serialized answers that have come since `wait_for_node`.
         self.serialized: list[bytes] = []
         self.create_subscription(
@@ -51,7 +51,7 @@ class PicturePlayer(Node):
             rclpy.spin_once(self, timeout_sec=0.1)
 
     def wait_for_node(self) -> None:
-        """Send black pictures until node and player have found each other, both ways.
+        """Send black images until node and player have found each other, both ways.
 
         They leave no trace in the node: there is no face in them, and a stamp close to zero.
         """
@@ -62,17 +62,17 @@ class PicturePlayer(Node):
             number += 1
             self._send_black(number)
             rclpy.spin_once(self, timeout_sec=0.5)
-        # Answers keep their order: after the one to this picture comes no other.
+        # Answers keep their order: after the one to this image comes no other.
         self._send_black(number + 1)
         self.wait_until(lambda: stamp_of(self.answers[-1]) == number + 1, "last black answer")
         self.serialized.clear()
 
-    def ask(self, picture: bytes) -> None:
-        """Publish a serialized picture and wait for its answer, so that none is dropped."""
+    def ask(self, image: bytes) -> None:
+        """Publish a serialized image and wait for its answer, so that none is dropped."""
         expected = len(self.serialized) + 1
-        self._pictures.publish(picture)
-        self.wait_until(lambda: len(self.serialized) >= expected, f"answer to picture {expected}")
+        self._images.publish(image)
+        self.wait_until(lambda: len(self.serialized) >= expected, f"answer to image {expected}")
 
     def _send_black(self, stamp: int) -> None:
         black = np.zeros((8, 8, 3), np.uint8)
-        self._pictures.publish(image_message(black, stamp, jpeg=self._is_jpeg))
+        self._images.publish(image_message(black, stamp, jpeg=self._is_jpeg))

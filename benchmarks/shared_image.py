@@ -1,4 +1,4 @@
-"""One picture in memory that one process changes and others see."""
+"""One image in memory that one process changes and others see."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
-#: Pictures per second of all videos.
+#: Images per second of all videos.
 RATE = 30
 
-#: Gives the picture of a number, uint8 (height, width, 3) RGB.
-Clip = Callable[[int], Picture]
+#: Gives the image of a number, uint8 (height, width, 3) RGB.
+Clip = Callable[[int], Pixels]
 
 
-class SharedPicture:
-    """A picture that this process changes and others see: a file in memory that all map."""
+class SharedImage:
+    """An image that this process changes and others see: a file in memory that all map."""
 
     def __init__(self, clip: Clip) -> None:
-        """Make the file and show the first picture of a clip."""
+        """Make the file and show the first image of a clip."""
         memory = Path("/dev/shm")
         first = clip(0)
         self._clip = clip
@@ -35,7 +35,7 @@ class SharedPicture:
         self._pixels[:] = first
 
     def show(self, number: int) -> None:
-        """Show the picture of this number."""
+        """Show the image of this number."""
         self._pixels[:] = self._clip(number)
 
     def close(self) -> None:
@@ -43,6 +43,6 @@ class SharedPicture:
         self._file.close()
 
 
-def map_picture(path: str, shape: tuple[int, ...]) -> Picture:
-    """Return what another process shows as a `SharedPicture`, uint8 (height, width, 3) RGB."""
+def map_image(path: str, shape: tuple[int, ...]) -> Pixels:
+    """Return what another process shows as a `SharedImage`, uint8 (height, width, 3) RGB."""
     return np.asarray(np.memmap(path, np.uint8, "r+", shape=tuple(shape)))

@@ -1,6 +1,6 @@
-"""Makes the pictures of the views in docs/images, from what a real node publishes.
+"""Makes the images of the views in docs/images, from what a real node publishes.
 
-    AMENT_PREFIX_PATH=$PWD/.venv .venv/bin/python test/support/view_pictures.py docs/images
+    AMENT_PREFIX_PATH=$PWD/.venv .venv/bin/python test/support/view_images.py docs/images
 
 The face is NASA's public-domain portrait of Eileen Collins, from scikit-image. Foxglove's
 annotations are drawn as its image panel does. rviz.jpg is not made here: it is a screenshot of
@@ -25,7 +25,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from skimage import data
 
-from maix_facemesh_ros.face import Picture
+from maix_facemesh_ros.face import Pixels
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from message_packages import build_message_package
 from running_node import NodeProcess, Robot, image_message, new_robot
@@ -51,15 +51,15 @@ OVERSAMPLING = 3
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def camera_picture() -> Picture:
+def camera_image() -> Pixels:
     """Return what the camera sees: the portrait, larger, 640x480."""
     scale = 1.9
     x, y = ASTRONAUT_POINTS.mean(axis=0)
     move = np.array([[scale, 0, 320 - scale * x], [0, scale, 230 - scale * y]])
-    picture = cv2.warpAffine(
+    image = cv2.warpAffine(
         data.astronaut(), move, (640, 480), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(picture, np.uint8)
+    return np.asarray(image, np.uint8)
 
 
 # ---- As others show it --------------------------------------------------------------------------
@@ -70,9 +70,9 @@ def _rgb(colour: Any) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def draw_annotations(picture: Picture, annotations: Any) -> Picture:
-    """Draw a foxglove_msgs/ImageAnnotations into a copy of a picture, as Foxglove's panel does."""
-    canvas = cv2.resize(picture, None, fx=OVERSAMPLING, fy=OVERSAMPLING)
+def draw_annotations(image: Pixels, annotations: Any) -> Pixels:
+    """Draw a foxglove_msgs/ImageAnnotations into a copy of an image, as Foxglove's panel does."""
+    canvas = cv2.resize(image, None, fx=OVERSAMPLING, fy=OVERSAMPLING)
     for part in annotations.points:
         places = np.array([[point.x, point.y] for point in part.points]) * OVERSAMPLING
         pixels = places.round().astype(np.int32)
@@ -96,13 +96,13 @@ def draw_annotations(picture: Picture, annotations: Any) -> Picture:
         cv2.rectangle(canvas, (x, y - height - below), (x + width, y), behind, cv2.FILLED)
         place = (x, y - below // 2)
         cv2.putText(canvas, text.text, place, FONT, scale, colour, 3, cv2.LINE_AA)
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     shrunk = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(shrunk, np.uint8)
 
 
-def draw_hri_face(cropped: Image, landmarks: Any, detections: Any) -> Picture:
-    """Draw the 70 landmarks into the cropped picture; the detection's box tells where it is."""
+def draw_hri_face(cropped: Image, landmarks: Any, detections: Any) -> Pixels:
+    """Draw the 70 landmarks into the cropped image; the detection's box tells where it is."""
     size = 3 * cropped.width
     pixels = np.frombuffer(cropped.data, np.uint8).reshape(cropped.height, cropped.width, 3)
     drawn = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -120,8 +120,8 @@ def draw_hri_face(cropped: Image, landmarks: Any, detections: Any) -> Picture:
 # ---- From a real node ---------------------------------------------------------------------------
 
 
-def ask(robot: Robot, picture: Picture) -> dict[str, Any]:
-    """Send a picture until all topics have answered; returns what came last."""
+def ask(robot: Robot, image: Pixels) -> dict[str, Any]:
+    """Send an image until all topics have answered; returns what came last."""
     received: dict[str, Any] = {}
     for topic, message_type in TOPICS.items():
         package, name = message_type.split()
@@ -137,7 +137,7 @@ def ask(robot: Robot, picture: Picture) -> dict[str, Any]:
     while len(received) < len(TOPICS) or second < 40:
         second += 1
         next_one = time.monotonic() + 1 / 30
-        robot.ask(image_message(picture, stamp=(second // 30, second % 30 * 33_333_333)))
+        robot.ask(image_message(image, stamp=(second // 30, second % 30 * 33_333_333)))
         robot.spin_for(next_one - time.monotonic())
         if second > 300:
             raise SystemExit(f"nothing came on {sorted(TOPICS.keys() - received.keys())}")
@@ -145,19 +145,19 @@ def ask(robot: Robot, picture: Picture) -> dict[str, Any]:
     return received
 
 
-def write(path: Path, rgb: Picture) -> None:
+def write(path: Path, rgb: Pixels) -> None:
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
     print(path, path.stat().st_size // 1000, "kB")
 
 
-def make_pictures(received: dict[str, Any], picture: Picture, folder: Path) -> None:
+def make_images(received: dict[str, Any], image: Pixels, folder: Path) -> None:
     annotated: CompressedImage = received["facemesh/image_annotated/compressed"]
-    path = folder / "annotated_picture.jpg"
+    path = folder / "annotated_image.jpg"
     path.write_bytes(bytes(annotated.data))
     print(path, path.stat().st_size // 1000, "kB")
 
-    foxglove = draw_annotations(picture, received["facemesh/image_annotations"])
+    foxglove = draw_annotations(image, received["facemesh/image_annotations"])
     hri = draw_hri_face(
         received["/humans/faces/f1/cropped"],
         received["/humans/faces/f1/landmarks"],
@@ -168,7 +168,7 @@ def make_pictures(received: dict[str, Any], picture: Picture, folder: Path) -> N
 
 
 def main() -> None:
-    """Build the message packages, start again with them, and make the pictures."""
+    """Build the message packages, start again with them, and make the images."""
     folder = Path(sys.argv[1])
     if "WITH_MESSAGE_PACKAGES" not in os.environ:
         with tempfile.TemporaryDirectory() as built:
@@ -184,12 +184,12 @@ def main() -> None:
                 [sys.executable, *sys.argv], env={**os.environ, **environment}, check=True
             )
         return
-    picture = camera_picture()
+    image = camera_image()
     rclpy.init()
     with tempfile.TemporaryDirectory() as logs, new_robot() as robot:
         node = NodeProcess(Path(logs, "node.log"), *PARAMETERS)
         try:
-            make_pictures(ask(robot, picture), picture, folder)
+            make_images(ask(robot, image), image, folder)
         finally:
             node.stop()
     rclpy.try_shutdown()
