@@ -33,7 +33,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from skimage import data
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test/support"))

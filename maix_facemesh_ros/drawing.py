@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import Box, Face, Pixels
+from maix_facemesh_ros.face import Box, Face
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.connections import (
     FACEMESH_FACE_OVAL,
     FACEMESH_LEFT_EYE,

@@ -9,13 +9,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
-Pixels = npt.NDArray[np.uint8]
 #: x, y, width, height.
 Box = tuple[float, float, float, float]
-
-
-class ImageError(ValueError):
-    """An image that cannot be used; the message says why."""
 
 
 def _no_points() -> FloatArray:

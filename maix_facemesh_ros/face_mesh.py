@@ -12,7 +12,8 @@ from maix_facemesh_ros.analysis.stream_stamps import StreamClock
 from maix_facemesh_ros.backends.base import OpenedBackend
 from maix_facemesh_ros.backends.registry import open_backend, open_blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.face import Face, ImageError, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Image, ImageError, Pixels, Stamp
 from maix_facemesh_ros.parameters import (
     FaceMeshParameters,
     ParameterError,
@@ -94,42 +95,45 @@ class FaceMesh:
         self._parameters = self._parameters.changed(**changes)
 
     def process(
-        self, image: Pixels, stamp: float | None = None, *, bgr: bool = False
+        self, image: Pixels | Image, stamp: float | None = None, *, bgr: bool = False
     ) -> list[Face]:
         """Find the faces of one image.
 
         Args:
-            image: uint8 (H, W, 3), RGB; it is only read.
-            stamp: time of the image in seconds, used for ids and smoothing. Without it images
+            image: uint8 (H, W, 3), RGB; or an `Image`, which brings its channel order and stamp.
+                It is only read.
+            stamp: time of the image in seconds, used for ids and smoothing. Without it, arrays
                 count as 1/30 s apart. A stamp that goes back by less than `id_timeout`, as when a
                 clock is corrected or two images are swapped, continues the stream. One that goes
                 back further, or advances by more than a second and `id_timeout`, starts a new
                 stream: nothing of the previous images counts then, and their ids are not used
                 again.
-            bgr: the image's channels are blue, green, red.
+            bgr: the channels of the array are blue, green, red.
 
         Returns:
             The faces, largest first, at most `max_face_num`.
 
         Raises:
-            TypeError: the image is no uint8 array.
+            TypeError: the image is not a uint8 array.
             ImageError: it is not (H, W, 3), has no pixels, or too many in a row.
             ValueError: the stamp is not finite.
             RuntimeError: the object is closed.
         """
         if self._closed:
             raise RuntimeError("this FaceMesh is closed: make a new one")
-        check_image(image)
+        pixels = image.pixels if isinstance(image, Image) else image
+        check_image(pixels)
         parameters = self._parameters
-        time = self._clock.advance(
-            self._clock.next_stamp if stamp is None else stamp, parameters.id_timeout
-        )
+        if stamp is None:
+            stamp = image.stamp.seconds if isinstance(image, Image) else self._clock.next_stamp
+        time = self._clock.advance(stamp, parameters.id_timeout)
         if time.is_new_stream:
             self._backend.forget()
             self._enrichment.forget()
-        faces = self._backend.detect(image, parameters, bgr=bgr)
-        height, width = image.shape[:2]
-        self._enrichment.enrich(faces, time.seconds, (width, height), self.camera, parameters)
+        if not isinstance(image, Image):
+            image = Image(pixels, "bgr" if bgr else "rgb", Stamp.from_seconds(time.seconds))
+        faces = self._backend.detect(image, parameters)
+        self._enrichment.enrich(faces, time.seconds, image.size, self.camera, parameters)
         return faces
 
     def close(self) -> None:

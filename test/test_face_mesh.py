@@ -26,7 +26,8 @@ from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.network import Network
 from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Image, Pixels, Stamp
 from scenes import ASTRONAUT_POINTS, distance, paste_head, plain, scene
 
 SMALL, MIDDLE, LARGE = (90, 100, 60.0), (270, 180, 90.0), (490, 180, 130.0)
@@ -188,15 +189,14 @@ def test_detector_is_given_the_parameters(
 ) -> None:
     given: dict[str, Any] = {}
 
-    def detect(_: FullRangeDetector, image: Pixels, **options: Any) -> list[Detection]:
-        assert image is astronaut
+    def detect(_: FullRangeDetector, image: Image, **options: Any) -> list[Detection]:
+        assert image.pixels is astronaut
         given.update(options)
         return []
 
     monkeypatch.setattr(FullRangeDetector, "detect", detect)
     find(astronaut, detect_conf_th=0.6, detect_iou_th=0.3, min_face_size=0.1)
     assert given == {
-        "bgr": False,
         "score_threshold": 0.6,
         "overlap_threshold": 0.3,
         "min_face_size": 0.1,
@@ -206,8 +206,7 @@ def test_detector_is_given_the_parameters(
 def test_detect_iou_th_says_when_boxes_are_one_face(astronaut: Pixels) -> None:
     def boxes(threshold: float) -> int:
         detections = FullRangeDetector().detect(
-            astronaut,
-            bgr=False,
+            Image(astronaut, "rgb", Stamp(0, 0)),
             score_threshold=0.5,
             overlap_threshold=threshold,
             min_face_size=0.1,
@@ -483,7 +482,7 @@ def test_detector_sees_black_beside_the_image(inputs: list[Pixels]) -> None:
 
 def test_landmark_network_sees_the_edge_repeated(inputs: list[Pixels]) -> None:
     roi = Roi(center_x=0, center_y=0, width=100, height=100, rotation=0.3)
-    FaceLandmarksNetwork().find(plain(grey=255), roi, bgr=False)
+    FaceLandmarksNetwork().find(Image(plain(grey=255), "rgb", Stamp(0, 0)), roi)
     (seen,) = inputs
     assert (seen == 255).all()
 

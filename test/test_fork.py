@@ -7,7 +7,7 @@ import multiprocessing
 import numpy as np
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 
 TIMEOUT = 60.0  # seconds
 

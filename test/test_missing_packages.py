@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.missing_packages import PIP_PACKAGES, SYSTEM_PACKAGES, pip_install
 from maix_facemesh_ros.start import PROGRAMS
 

@@ -22,7 +22,8 @@ from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.network import Network
 from maix_facemesh_ros.backends.onnx.tracker import IMAGES_UNTIL_REST
 from maix_facemesh_ros.backends.onnx.variants import model_file
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.model_files import find_model
 
 IS_GLIBC = platform.libc_ver()[0] == "glibc"

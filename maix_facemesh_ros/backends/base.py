@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame, Pixels
+from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame
+from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
 
 
@@ -24,8 +25,8 @@ class FaceDetector(Protocol):
         """What runs where, by name, for people to read."""
         ...
 
-    def detect(self, image: Pixels, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
-        """Return the faces of a uint8 (H, W, 3) image, largest first, with all their landmarks.
+    def detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
+        """Return the faces of an image, largest first, with all their landmarks.
 
         With `parameters.tracking` the image follows the one of the last call, and each face
         carries its id.

@@ -19,15 +19,15 @@ import numpy.typing as npt
 from maix_facemesh_ros.bags.message_types import deserialize
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagTopic
-from maix_facemesh_ros.face import ImageError
+from maix_facemesh_ros.image import Image, ImageError
 from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_unchanged
-from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image
+from maix_facemesh_ros.messages.image import read_compressed_image, read_image
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 
 #: What reads an image, by the type of its topic.
-READERS: dict[str, Callable[[bytes], ImageMessage]] = {
+READERS: dict[str, Callable[[bytes], Image]] = {
     IMAGE: read_image,
     COMPRESSED_IMAGE: read_compressed_image,
 }

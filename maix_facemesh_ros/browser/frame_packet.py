@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
+from maix_facemesh_ros.image import Stamp
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
 from maix_facemesh_ros.mesh.connections import (
     FACEMESH_FACE_OVAL,
@@ -38,7 +39,6 @@ from maix_facemesh_ros.mesh.connections import (
     IndexArray,
     each_line_once,
 )
-from maix_facemesh_ros.messages.image import Stamp
 
 #: The last so many connections of the lips are the inner edge.
 INNER_LIPS = 20

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from maix_facemesh_ros.messages.image import Stamp
+from maix_facemesh_ros.image import Stamp
 
 #: Bytes of images that may wait for their faces, and how many of each kind may wait.
 WAITING_BYTES = 100_000_000

@@ -7,21 +7,9 @@ order, then each field aligned to its own size, counted from after that header.
 from __future__ import annotations
 
 import struct
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from maix_facemesh_ros.face import ImageError
-
-
-class Stamp(NamedTuple):
-    """When an image was taken: builtin_interfaces/Time."""
-
-    sec: int
-    nanosec: int
-
-    @property
-    def seconds(self) -> float:
-        """Both together, as `FaceMesh.process` takes it."""
-        return self.sec + self.nanosec * 1e-9
+from maix_facemesh_ros.image import ImageError, Stamp
 
 
 class CdrReader:

@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import ImageError, Pixels
-from maix_facemesh_ros.messages.levels import Levels, levels_of, to_8_bits
+from maix_facemesh_ros.image import ImageError, Levels, Pixels
+from maix_facemesh_ros.messages.levels import levels_of, to_8_bits
 
 #: Pixels of a compressed image at most: more than any camera has, and 200 MB when decoded.
 LARGEST_COMPRESSED = 64_000_000

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import ImageError, Pixels
-from maix_facemesh_ros.messages.levels import Levels, levels_of, to_8_bits
+from maix_facemesh_ros.image import ChannelOrder, ImageError, Levels, Pixels
+from maix_facemesh_ros.messages.levels import levels_of, to_8_bits
 
 
 class Encoding(NamedTuple):
@@ -25,8 +25,8 @@ class Encoding(NamedTuple):
     channels: int
     #: `cv2.COLOR_...` to three channels, or None when these are three channels already.
     conversion: int | None
-    #: The image's channels are blue, green, red.
-    bgr: bool = False
+    #: Of the image that comes out.
+    order: ChannelOrder = "rgb"
     #: 16 bits a channel, of which `image_levels` makes 8.
     is_16_bit: bool = False
     #: Rows of data for two rows of pixels: 3 where a half-size colour plane follows the grey one.
@@ -49,8 +49,8 @@ _BAYER = {
 
 ENCODINGS: dict[str, Encoding] = {
     "rgb8": Encoding(3, None),
-    "bgr8": Encoding(3, None, bgr=True),
-    "8UC3": Encoding(3, None, bgr=True),
+    "bgr8": Encoding(3, None, order="bgr"),
+    "8UC3": Encoding(3, None, order="bgr"),
     "rgba8": Encoding(4, cv2.COLOR_RGBA2RGB),
     "bgra8": Encoding(4, cv2.COLOR_BGRA2RGB),
     "mono8": Encoding(1, cv2.COLOR_GRAY2RGB),

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import DoubleArray, Face, ImageError
-from maix_facemesh_ros.messages.cdr import CdrReader, Stamp
+from maix_facemesh_ros.face import DoubleArray, Face
+from maix_facemesh_ros.image import ImageError, Stamp
+from maix_facemesh_ros.messages.cdr import CdrReader
 
 #: The encapsulation header of plain CDR, little endian.
 LITTLE_ENDIAN = b"\x00\x01\x00\x00"

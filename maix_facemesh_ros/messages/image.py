@@ -14,29 +14,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import ImageError, Pixels
+from maix_facemesh_ros.image import Image, ImageError, Levels, Pixels, Stamp
 from maix_facemesh_ros.messages.cdr import CdrReader
-from maix_facemesh_ros.messages.cdr import Stamp as Stamp
 from maix_facemesh_ros.messages.compressed_image import (
     CompressedFile,
     check_compressed,
     decode_compressed,
 )
 from maix_facemesh_ros.messages.encodings import ENCODINGS, to_image, unknown_encoding
-from maix_facemesh_ros.messages.levels import Levels
-
-
-class ImageMessage(NamedTuple):
-    """An image with its header, as it came from a topic."""
-
-    stamp: Stamp
-    frame_id: str
-    #: uint8 (height, width, 3), a view of the message's bytes where nothing had to be converted.
-    pixels: Pixels
-    #: The image's channels are blue, green, red.
-    bgr: bool
-    #: Of a 16-bit image: which of its values have become black and white.
-    levels: Levels | None = None
 
 
 class EncodedImage(NamedTuple):
@@ -71,7 +56,7 @@ def _no_other_encoding(name: str) -> OtherEncoding:
 
 def read_image(
     message: bytes, find_other: Callable[[str], OtherEncoding] = _no_other_encoding
-) -> ImageMessage:
+) -> Image:
     """Read a serialized sensor_msgs/Image.
 
     Args:
@@ -97,11 +82,11 @@ def read_image(
         other = find_other(name)
         rows = _rows(data, height, width, step, other.bytes_per_pixel)
         image, levels = other.to_bgr(rows, width, bool(bigendian))
-        return ImageMessage(stamp, frame_id, image, bgr=True, levels=levels)
+        return Image(image, "bgr", stamp, frame_id, levels)
     row_count = height * encoding.rows_per_two // 2
     rows = _rows(data, row_count, width, step, encoding.bytes_per_pixel)
     image, levels = to_image(rows, width, encoding, bool(bigendian))
-    return ImageMessage(stamp, frame_id, image, encoding.bgr, levels)
+    return Image(image, encoding.order, stamp, frame_id, levels)
 
 
 def _rows(
@@ -122,7 +107,7 @@ def _rows(
     return np.ndarray((count, row_bytes), np.uint8, data, strides=(step, 1))
 
 
-def read_compressed_image(message: bytes) -> ImageMessage:
+def read_compressed_image(message: bytes) -> Image:
     """Read a serialized sensor_msgs/CompressedImage: JPEG or PNG.
 
     A camera's orientation tag is not followed: landmarks are places in the image as it was sent.
@@ -135,7 +120,7 @@ def read_compressed_image(message: bytes) -> ImageMessage:
         image, levels = decode_compressed(file)
     except ImageError as error:
         raise _cannot_be_decoded(name, file.data, error) from error
-    return ImageMessage(stamp, frame_id, image, bgr=True, levels=levels)
+    return Image(image, "bgr", stamp, frame_id, levels)
 
 
 def read_encoded_image(message: bytes) -> EncodedImage:

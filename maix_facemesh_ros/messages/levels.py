@@ -10,11 +10,13 @@ give the same as the live node. They change as little as the image does: nothing
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from maix_facemesh_ros.image import Levels
 
 #: Percent of the values that may be darker and brighter than the range that the image fills: dead
 #: pixels, reflections, lamps.
@@ -31,16 +33,6 @@ LEAST_RANGE = 64
 SAMPLE = 40_000
 
 LARGEST = 0xFFFF
-
-
-class Levels(NamedTuple):
-    """The values of an image that become black and white."""
-
-    black: int
-    white: int
-
-    def __str__(self) -> str:
-        return f"{self.black} to {self.white}"
 
 
 #: All 16 bits: the upper 8 of them are used as they are.

@@ -24,8 +24,8 @@ from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
 from maix_facemesh_ros.backends.onnx.roi import Roi
 from maix_facemesh_ros.backends.onnx.tracker import LandmarkFinder, Networks
 from maix_facemesh_ros.bags.storage import BagError, Damage
-from maix_facemesh_ros.face import FloatArray, Pixels
-from maix_facemesh_ros.messages.image import ImageMessage, Stamp
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Image, Pixels, Stamp
 
 NO_STAMP = Stamp(0, 0)
 
@@ -48,9 +48,9 @@ class ImageResults:
     landmarks: dict[Roi, FaceLandmarks] = field(default_factory=dict)
 
     @property
-    def stand_in(self) -> Pixels:
-        """An array of the image's shape, which takes no memory."""
-        return _black(*self.size)
+    def stand_in(self) -> Image:
+        """An image of the same size, which takes no memory."""
+        return Image(_black(*self.size), "rgb", self.stamp, self.frame_id)
 
 
 @dataclass(slots=True)
@@ -115,14 +115,14 @@ class KnownNetworks:
         self.provider = networks.landmarks.provider
         self.file_name = networks.landmarks.file_name
         self._results = ImageResults(0)
-        self._read: Callable[[], ImageMessage] | None = None
-        self._image: ImageMessage | None = None
+        self._read: Callable[[], Image] | None = None
+        self._image: Image | None = None
         #: Runs of the networks, because their answer was not known.
         self.runs = 0
         #: Whether the detector was asked for the image in hand.
         self.looked = False
 
-    def take(self, results: ImageResults, read: Callable[[], ImageMessage]) -> None:
+    def take(self, results: ImageResults, read: Callable[[], Image]) -> None:
         """Turn to the next image.
 
         Args:
@@ -138,9 +138,8 @@ class KnownNetworks:
 
     def detect(
         self,
-        pixels: Pixels,  # noqa: ARG002
+        image: Image,  # noqa: ARG002
         *,
-        bgr: bool,  # noqa: ARG002
         score_threshold: float,
         overlap_threshold: float,
         min_face_size: float,
@@ -148,29 +147,26 @@ class KnownNetworks:
         """See `BoxDetector`; the pixels is that of `take`."""
         self.looked = True
         if self._results.detections is None:
-            image = self._decoded()
             self._results.detections = self._detector.detect(
-                image.pixels,
-                bgr=image.bgr,
+                self._decoded(),
                 score_threshold=score_threshold,
                 overlap_threshold=overlap_threshold,
                 min_face_size=min_face_size,
             )
         return self._results.detections
 
-    def find(self, pixels: Pixels, roi: Roi, *, bgr: bool) -> FaceLandmarks:  # noqa: ARG002
+    def find(self, image: Image, roi: Roi) -> FaceLandmarks:  # noqa: ARG002
         """See `LandmarkFinder`; the pixels is that of `take`."""
         known = self._results.landmarks.get(roi)
         if known is None:
-            image = self._decoded()
-            known = self._finder.find(image.pixels, roi, bgr=image.bgr)
+            known = self._finder.find(self._decoded(), roi)
             self._results.landmarks[roi] = known
         return known
 
     def give_back_memory(self) -> None:
         """See `LandmarkFinder`; a worker's detector soon looks at another recording's start."""
 
-    def _decoded(self) -> ImageMessage:
+    def _decoded(self) -> Image:
         self.runs += 1
         if self._image is None:
             assert self._read is not None

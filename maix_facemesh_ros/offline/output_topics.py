@@ -20,7 +20,8 @@ from maix_facemesh_ros.bags.message_types import (
 )
 from maix_facemesh_ros.bags.storage import BagError, BagTopic
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import Face, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.messages.faces import serialized_faces
 from maix_facemesh_ros.offline.network_results import ImageResults
@@ -150,9 +151,9 @@ def draw_in_stretch(task: StretchTask, faces: Sequence[Sequence[Face] | None]) -
 
 def _drawn(cursor: Cursor, number: int, faces: Iterable[Face]) -> bytes:
     image = cursor.image(number)
-    # In place: a large pixels takes 200 MB.
+    # In place: a large image takes 200 MB.
     pixels = np.require(image.pixels, np.uint8, ["C", "W"])
-    if image.bgr:
+    if image.order == "bgr":
         _swap_red_and_blue(pixels)
     for face in faces:
         draw_face(pixels, face, mesh=True, box=True, label=True)

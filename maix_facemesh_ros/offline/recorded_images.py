@@ -18,8 +18,7 @@ from maix_facemesh_ros.bags.storage import (
     Damage,
     MetadataRecord,
 )
-from maix_facemesh_ros.face import ImageError
-from maix_facemesh_ros.messages.image import ImageMessage, Stamp
+from maix_facemesh_ros.image import Image, ImageError, Stamp
 from maix_facemesh_ros.offline.recordings import (
     SECOND,
     Camera,
@@ -114,7 +113,7 @@ class RecordedStills(_Files):
     def _due(self, number: int) -> int:
         return round(number * self._stills.interval * SECOND)
 
-    def _read(self, number: int) -> ImageMessage:
+    def _read(self, number: int) -> Image:
         return _message(self._stills.image(number))
 
 
@@ -178,9 +177,7 @@ def open_recorded_file(path: Path) -> Recording:
     return RecordedVideo(path, file)
 
 
-def _message(image: FileImage) -> ImageMessage:
+def _message(image: FileImage) -> Image:
     if image.image is None:
         raise ImageError(image.error)
-    nanoseconds = round(image.seconds * SECOND)
-    stamp = Stamp(nanoseconds // SECOND, nanoseconds % SECOND)
-    return ImageMessage(stamp, FRAME, image.image, bgr=True, levels=image.levels)
+    return Image(image.image, "bgr", Stamp.from_seconds(image.seconds), FRAME, image.levels)

@@ -18,7 +18,7 @@ from maix_facemesh_ros.bags.storage import (
     Damage,
     MetadataRecord,
 )
-from maix_facemesh_ros.messages.image import ImageMessage
+from maix_facemesh_ros.image import Image
 
 SECOND = 10**9
 
@@ -43,7 +43,7 @@ class RecordedImage(NamedTuple):
     #: Nanoseconds.
     log_time: int
     #: Decodes it; raises ImageError where it cannot be used.
-    read: Callable[[], ImageMessage]
+    read: Callable[[], Image]
 
 
 class RecordedCalibration(NamedTuple):

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.tracker import Networks, OnnxFaceDetector, open_networks
 from maix_facemesh_ros.bags.storage import UnpackLimits
-from maix_facemesh_ros.face import Face, ImageError, Pixels
+from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import check_image
-from maix_facemesh_ros.messages.image import ImageMessage
+from maix_facemesh_ros.image import Image, ImageError
 from maix_facemesh_ros.offline.network_results import ImageResults, KnownNetworks, StretchResults
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.recordings import (
@@ -100,9 +100,7 @@ def cut(log_times: npt.NDArray[np.int64], length: int | None = None) -> list[Str
 class FaceFinder:
     """Finds the faces of one camera, and keeps what the networks have said."""
 
-    def __init__(
-        self, networks: KnownNetworks, find: Callable[[Pixels, float], list[Face]]
-    ) -> None:
+    def __init__(self, networks: KnownNetworks, find: Callable[[Image, float], list[Face]]) -> None:
         """Start a stream.
 
         Args:
@@ -118,10 +116,9 @@ class FaceFinder:
             image = recorded.read()
         except ImageError as error:
             return ImageResults(recorded.log_time, str(error)), []
-        height, width = image.pixels.shape[:2]
-        results = ImageResults(recorded.log_time, "", image.stamp, image.frame_id, (width, height))
+        results = ImageResults(recorded.log_time, "", image.stamp, image.frame_id, image.size)
         try:
-            check_image(results.stand_in)
+            check_image(image.pixels)
             self.networks.take(results, lambda: image)
             return results, self._find(results.stand_in, results.stamp.seconds)
         except ImageError as error:
@@ -152,7 +149,7 @@ class Cursor:
         self._number = -1
         self._image: RecordedImage | None = None
 
-    def image(self, number: int) -> ImageMessage:
+    def image(self, number: int) -> Image:
         """Return an image; it does not come before one that was returned already."""
         while self._number < number:
             self._image = next(self._images)
@@ -201,7 +198,7 @@ def find_in_stretch(task: StretchTask) -> bytes:
     networks = KnownNetworks(_networks(task.parameters))
     parameters = dataclasses.replace(task.parameters, threads=1)
     detector = OnnxFaceDetector(parameters, Networks(networks, networks))
-    finder = FaceFinder(networks, lambda image, _: detector.detect(image, parameters, bgr=False))
+    finder = FaceFinder(networks, lambda image, _: detector.detect(image, parameters))
     recording = _recording(task.path, task.camera.topic, task.unpacked, task.limits)
     stretch = task.stretch
     if task.begin is not None and stretch.start is not None and task.begin < stretch.start:

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image as ImageMessage
 
-from maix_facemesh_ros.face import ImageError, Pixels
+from maix_facemesh_ros.image import Image, ImageError, Levels, Pixels
 from maix_facemesh_ros.messages.encodings import unknown_encoding
-from maix_facemesh_ros.messages.image import ImageMessage, read_image
-from maix_facemesh_ros.messages.levels import Levels, levels_of, to_8_bits
+from maix_facemesh_ros.messages.image import read_image
+from maix_facemesh_ros.messages.levels import levels_of, to_8_bits
 
 #: OpenCV's types name no colors, so cv_bridge does not convert them. Their channels are in OpenCV's
 #: order, as those of 8UC3 (cv_bridge/src/cv_bridge.cpp, cvtColorForDisplay).
@@ -77,7 +77,7 @@ class CvBridgeEncoding(NamedTuple):
         channels = np.ascontiguousarray(rows).view(self.dtype)
         if bigendian != (sys.byteorder == "big"):
             channels = channels.byteswap()
-        message = Image(
+        message = ImageMessage(
             height=len(rows),
             width=width,
             encoding=self.name,
@@ -98,7 +98,7 @@ class CvBridgeEncoding(NamedTuple):
         return to_8_bits(image, levels), levels
 
 
-def read_image_of_any_encoding(message: bytes) -> ImageMessage:
+def read_image_of_any_encoding(message: bytes) -> Image:
     """Read a serialized sensor_msgs/Image, where need be with cv_bridge.
 
     Raises:

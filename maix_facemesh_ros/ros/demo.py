@@ -28,7 +28,7 @@ from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from maix_facemesh_ros.ros.messages import faces_of

@@ -14,6 +14,7 @@ import time
 import traceback
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from builtin_interfaces.msg import Time
@@ -22,7 +23,8 @@ from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.analysis.enrichment import camera_of_images
@@ -30,13 +32,13 @@ from maix_facemesh_ros.analysis.stream_stamps import StampCheck
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.registry import FACE_SOURCES, open_image_source
 from maix_facemesh_ros.camera.calibration import is_rectified
-from maix_facemesh_ros.face import Face, FaceFrame, ImageError, JpegFrame, Pixels
+from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.face_stream import FaceStream
+from maix_facemesh_ros.image import Image, ImageError, Levels, Stamp
 from maix_facemesh_ros.messages.compressed_image import check_jpeg, decode_compressed
 from maix_facemesh_ros.messages.faces import serialized_faces
-from maix_facemesh_ros.messages.image import ImageMessage, Stamp, read_compressed_image
-from maix_facemesh_ros.messages.levels import Levels
+from maix_facemesh_ros.messages.image import read_compressed_image
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError, parameters_of
@@ -89,12 +91,12 @@ class Transport(NamedTuple):
 
     message_type: type
     #: Reads a serialized message.
-    read: Callable[[bytes], ImageMessage]
+    read: Callable[[bytes], Image]
 
 
 #: By the values of `image_transport`.
 TRANSPORTS = {
-    "raw": Transport(Image, read_image_of_any_encoding),
+    "raw": Transport(ImageMessage, read_image_of_any_encoding),
     "compressed": Transport(CompressedImage, read_compressed_image),
 }
 
@@ -117,7 +119,7 @@ class FaceMeshNode(ParameterNode):
         self._frame_id = parameters.frame_id
         self._stamps = OwnStamps(self, parameters.camera_delay)
         self._stamp_check = StampCheck()
-        self._slot: LatestSlot[bytes | ImageMessage] = LatestSlot()
+        self._slot: LatestSlot[bytes | Image] = LatestSlot()
         self._diagnostics = Diagnostics(
             self,
             lambda: {
@@ -243,7 +245,7 @@ class FaceMeshNode(ParameterNode):
             # A source has ended (or the node is on its way out): let the executor return.
             self.context.try_shutdown()
 
-    def _items(self) -> Iterator[bytes | ImageMessage | FaceFrame | JpegFrame]:
+    def _items(self) -> Iterator[bytes | Image | FaceFrame | JpegFrame]:
         """Give what is to be answered: all of a file, the latest of anything live."""
         if isinstance(self._mesh, FaceStream):
             self._mesh.camera = self._calibration.camera
@@ -263,7 +265,7 @@ class FaceMeshNode(ParameterNode):
         while (item := self._slot.take()) is not None:
             yield item
 
-    def _handle(self, item: bytes | ImageMessage | FaceFrame | JpegFrame) -> None:
+    def _handle(self, item: bytes | Image | FaceFrame | JpegFrame) -> None:
         """Answer one item; a bad one is named and passed over."""
         try:
             if isinstance(item, FaceFrame):
@@ -287,7 +289,7 @@ class FaceMeshNode(ParameterNode):
                     throttle_duration_sec=WARNING_INTERVAL,
                 )
 
-    def _answer(self, item: bytes | ImageMessage) -> None:
+    def _answer(self, item: bytes | Image) -> None:
         """Find the faces of one image and publish them."""
         assert isinstance(self._mesh, FaceMesh)
         started = time.perf_counter()
@@ -297,14 +299,13 @@ class FaceMeshNode(ParameterNode):
             self.get_logger().warning(f"{self._origin}: {notice}")
         self._levels = image.levels
         self._mesh.camera = self._calibration.camera
-        faces = self._mesh.process(image.pixels, image.stamp.seconds, bgr=image.bgr)
+        faces = self._mesh.process(image)
         found = time.perf_counter()
-        height, width = image.pixels.shape[:2]
         stamp = Time(sec=image.stamp.sec, nanosec=image.stamp.nanosec)
         header = Header(stamp=stamp, frame_id=image.frame_id)
-        self._publish(header, (width, height), faces)
+        self._publish(header, image.size, faces)
         self._diagnostics.took({"read the message": read - started, "find faces": found - read})
-        self._show(header, (width, height), faces, image)
+        self._show(header, image.size, faces, image)
 
     def _pass_on(self, frame: FaceFrame) -> None:
         """Publish the faces that a MaixCAM has found in one image."""
@@ -335,7 +336,7 @@ class FaceMeshNode(ParameterNode):
         header: Header,
         size: tuple[int, int],
         faces: Sequence[Face],
-        image: ImageMessage | None = None,
+        image: Image | None = None,
     ) -> None:
         """Make of the faces what somebody has asked for, when they are out.
 
@@ -360,9 +361,9 @@ class FaceMeshNode(ParameterNode):
             camera = camera_of_images(size, self._mesh.camera, self._in_force)
             self._markers.publish(header, size, faces, camera, self._in_force)
             for package in self._other_packages:
-                package.publish(header, size, faces, None if image is None else _rgb(image))
+                package.publish(header, size, faces, None if image is None else image.rgb)
             if image is not None:
-                self._annotated.publish(header, image.pixels, faces, bgr=image.bgr)
+                self._annotated.publish(header, image, faces)
         except Exception:
             # The image has been answered, whatever is wrong here.
             if not self._stopping():
@@ -444,8 +445,9 @@ class FaceMeshNode(ParameterNode):
             if found is None or not self._annotated.is_wanted:
                 return
             started = time.perf_counter()
-            image = decode_compressed(file).pixels
-            self._annotated.publish(header, image, found.faces, bgr=True)
+            stamp = Stamp(header.stamp.sec, header.stamp.nanosec)
+            image = Image(decode_compressed(file).pixels, "bgr", stamp)
+            self._annotated.publish(header, image, found.faces)
             self._diagnostics.took({"views of JPEGs": time.perf_counter() - started})
         except ImageError as error:
             # Its faces have been answered, so the image is not counted as lost.
@@ -454,18 +456,12 @@ class FaceMeshNode(ParameterNode):
                 throttle_duration_sec=WARNING_INTERVAL,
             )
 
-    def _source_images(self, source: ImageSource) -> Iterator[ImageMessage]:
+    def _source_images(self, source: ImageSource) -> Iterator[Image]:
         for image in source.images():
             if self._stopping():
                 return
-            stamp = self._stamps.at(image.taken_at)
-            yield ImageMessage(
-                Stamp(stamp.sec, stamp.nanosec),
-                self._frame_id,
-                image.pixels,
-                bgr=image.is_bgr,
-                levels=image.levels,
-            )
+            stamp = self._stamps.at(image.stamp.seconds)
+            yield replace(image, stamp=Stamp(stamp.sec, stamp.nanosec), frame_id=self._frame_id)
 
     def _say_ended(self) -> None:
         """Say that the source has ended, and let its last faces arrive before the node goes."""
@@ -527,11 +523,6 @@ class FaceMeshNode(ParameterNode):
     def source_blocks(self) -> bool:
         """Whether, after `stop`, an image is still being decoded, or a camera or URL read."""
         return self._worker.is_alive() or (self._reader is not None and self._reader.is_alive())
-
-
-def _rgb(image: ImageMessage) -> Pixels:
-    """The image in RGB order, not copied."""
-    return image.pixels[:, :, ::-1] if image.bgr else image.pixels
 
 
 def main(arguments: list[str] | None = None) -> int:

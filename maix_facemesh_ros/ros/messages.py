@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import Point, Pose, Quaternion
 
-from maix_facemesh_ros.face import Face, FloatArray, Gaze, ImageError
+from maix_facemesh_ros.face import Face, FloatArray, Gaze
+from maix_facemesh_ros.image import ImageError
 from maix_facemesh_ros.messages.faces import quaternion_of
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from maix_facemesh_ros.face import Pixels
-from maix_facemesh_ros.messages.levels import Levels
+from maix_facemesh_ros.image import Image
 
 #: Seconds without an image after which a live source counts as stalled.
 STALL = 3.0
@@ -17,26 +16,6 @@ STALL = 3.0
 
 class SourceError(RuntimeError):
     """A source cannot be opened or gives no images; the message names it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceImage:
-    """One image of a source."""
-
-    #: uint8 (H, W, 3).
-    pixels: Pixels
-    #: Seconds on `time.monotonic`'s clock: when a live source's image was read, when a file's is
-    #: due.
-    taken_at: float
-    #: Channels are blue, green, red; otherwise red, green, blue.
-    is_bgr: bool = True
-    #: Of a 16-bit image: which of its values have become black and white.
-    levels: Levels | None = None
-
-    @property
-    def bgr(self) -> Pixels:
-        """The image with its channels as blue, green, red."""
-        return self.pixels if self.is_bgr else self.pixels[:, :, ::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +38,7 @@ class ImageSource(Protocol):
     #: Images come when they come and not when they are asked for, so one that waits gets old.
     is_live: bool
 
-    def images(self) -> Iterator[SourceImage]:
+    def images(self) -> Iterator[Image]:
         """Give the images until the source ends or is closed; to be iterated once, in one thread.
 
         Raises:

@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from maix_facemesh_ros.face import Pixels
-from maix_facemesh_ros.messages.levels import Levels
-from maix_facemesh_ros.sources.base import Report, SourceError, SourceImage, SourceNotice
+from maix_facemesh_ros.image import Image, Levels, Pixels, Stamp
+from maix_facemesh_ros.sources.base import Report, SourceError, SourceNotice
 from maix_facemesh_ros.sources.files import ImageFile, ImageFolder
 
 
@@ -25,7 +24,7 @@ class FileSource:
         self._named: set[str] = set()
         self._closing = threading.Event()
 
-    def images(self) -> Iterator[SourceImage]:
+    def images(self) -> Iterator[Image]:
         """Give the images at the times of the file until it ends or is closed.
 
         Raises:
@@ -36,7 +35,7 @@ class FileSource:
             due = start + seconds
             if self._closing.wait(max(0.0, due - time.monotonic())):
                 return
-            yield SourceImage(image, due, levels=levels)
+            yield Image(image, "bgr", Stamp.from_seconds(due), levels=levels)
         if not self._closing.is_set():
             self._file.close()
 

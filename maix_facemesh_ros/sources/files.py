@@ -15,13 +15,12 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.face import ImageError, Pixels
+from maix_facemesh_ros.image import ImageError, Levels, Pixels
 from maix_facemesh_ros.messages.compressed_image import (
     LARGEST_COMPRESSED,
     DecodedImage,
     read_image_file,
 )
-from maix_facemesh_ros.messages.levels import Levels
 
 #: Images of a folder, and one image in a loop, are this number a second, and so are those of a
 #: video that does not tell its times.

@@ -8,7 +8,8 @@ from collections.abc import Generator, Iterator
 
 import cv2
 
-from maix_facemesh_ros.sources.base import Report, SourceError, SourceImage, Watchdog
+from maix_facemesh_ros.image import Image, Stamp
+from maix_facemesh_ros.sources.base import Report, SourceError, Watchdog
 from maix_facemesh_ros.sources.files import next_frame
 from maix_facemesh_ros.sources.names import URL, public_name
 
@@ -56,7 +57,7 @@ class LiveSource:
                     "read it (group 'video')?"
                 )
 
-    def images(self) -> Iterator[SourceImage]:
+    def images(self) -> Iterator[Image]:
         """Give the images as they come, until the source is closed; a read can block meanwhile.
 
         Only this thread touches the camera or connection: OpenCV has no way to end a read from
@@ -76,7 +77,7 @@ class LiveSource:
         """Give no more images, from any thread; a read that blocks is not interrupted."""
         self._closing.set()
 
-    def _images_until_lost(self) -> Generator[SourceImage, None, float]:
+    def _images_until_lost(self) -> Generator[Image, None, float]:
         """Give images until there are no more; returns for how many seconds there were any."""
         video, self._opened = self._opened or self._open(), None
         if video is None:
@@ -93,7 +94,7 @@ class LiveSource:
                 number += 1
                 taken_at = time.monotonic()
                 self._watchdog.image_came(taken_at)
-                yield SourceImage(image, taken_at)
+                yield Image(image, "bgr", Stamp.from_seconds(taken_at))
         finally:
             video.release()
         return taken_at - opened_at

@@ -18,7 +18,8 @@ from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator, Method
 from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother
 from maix_facemesh_ros.backends.onnx import blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.face import DoubleArray, Pixels
+from maix_facemesh_ros.face import DoubleArray
+from maix_facemesh_ros.image import Pixels
 from posed_faces import degrees_between
 from scenes import paste_head, plain, scene
 

@@ -23,7 +23,8 @@ from face_sequences import (
 )
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.analysis.identity import FaceIds
-from maix_facemesh_ros.face import Face, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Pixels
 from scenes import stand_behind_each_other
 
 SEEDS = range(5)

@@ -9,7 +9,8 @@ import pytest
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.analysis.stream_stamps import StampCheck, StreamClock, StreamTime
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Pixels
 
 INTERVAL = 0.04
 

@@ -32,7 +32,7 @@ from skimage.data import astronaut
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.maix.detector import MaixFaceDetector
-from maix_facemesh_ros.face import ImageError
+from maix_facemesh_ros.image import Image, ImageError, Stamp
 from maix_facemesh_ros.parameters import FaceMeshParameters
 from maix_facemesh_ros.sources.base import SourceError
 from maix_facemesh_ros.backends.maix.camera import MaixCamera
@@ -41,7 +41,8 @@ answer = {}
 
 def detect(image, detector=None, bgr=False, **values):
     parameters = FaceMeshParameters(backend="maix", **values)
-    return (detector or MaixFaceDetector(parameters)).detect(image, parameters, bgr=bgr)
+    image = Image(image, "bgr" if bgr else "rgb", Stamp(0, 0))
+    return (detector or MaixFaceDetector(parameters)).detect(image, parameters)
 
 def scene(size=(640, 480), middle=(320, 240), scale=2.0, degrees=0.0):
     move = cv2.getRotationMatrix2D((225, 130), degrees, scale)
@@ -89,7 +90,7 @@ for values in SCENES:
     image = scene(**values)
     (face,) = detect(image, maix_detector)
     roi = roi_from_detection(face.box, face.box_keypoints, RoiRule(1.2, square=True))
-    onnx = network.find(image, roi, bgr=False)
+    onnx = network.find(Image(image, "rgb", Stamp(0, 0)), roi)
     # MediaPipe measures z along the crop's x axis in an image as if it were square.
     height, width = image.shape[:2]
     onnx_z = onnx.points_z / np.hypot(np.cos(roi.rotation), np.sin(roi.rotation) * width / height)
@@ -522,8 +523,8 @@ def test_the_camera_gives_rgb_images_with_the_time_they_were_taken(tmp_path: Pat
         # All are kept until here: none lies in memory that is another's by now.
         answer["pixels"] = [item.pixels[240, 320].tolist() for item in taken]
         answer["bgr"] = taken[0].bgr[240, 320].tolist()
-        answer["is bgr"] = taken[0].is_bgr
-        answer["taken at"] = [item.taken_at for item in taken]
+        answer["is bgr"] = taken[0].order == "bgr"
+        answer["taken at"] = [item.stamp.seconds for item in taken]
         answer["source"] = [source.name, source.is_live]
         source.close()
         answer["notices"] = notices
@@ -675,7 +676,7 @@ def test_camera_and_backend_together() -> None:
         """
         with FaceMesh(backend="maix") as mesh:
             answer = [
-                len(mesh.process(item.pixels, item.taken_at, bgr=item.is_bgr))
+                len(mesh.process(item))
                 for item in islice(source.images(), 5)
             ]
         """

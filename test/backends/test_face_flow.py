@@ -9,7 +9,8 @@ import pytest
 from maix_facemesh_ros import Face, FaceMesh
 from maix_facemesh_ros.backends.onnx import flow as face_flow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Pixels
 
 #: A camera's noise, in grey levels.
 NOISE = 2.0

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros.backends.onnx.network import Network, image_bytes
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.model_files import find_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -342,7 +342,7 @@ def test_landmarks_are_those_of_the_packages_network(
     crop = crop_of_golden(landmarks, image_of(maix, astronaut), GOLDEN["crop"][1])
     pixels = maix.image.image2cv(crop, False, False)
     network = Network(find_model("face_landmarks.onnx"), kind="face_landmarks")
-    raw = network.run(image_bytes(pixels, bgr=False))[0].reshape(478, 3)
+    raw = network.run(image_bytes(pixels, "rgb"))[0].reshape(478, 3)
     found = landmarks.detect(crop, 0.5, True, True)
     assert all(type(number) is int for number in found.points + found.points_z)
     assert len(found.points) == 4 * 478

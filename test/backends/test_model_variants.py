@@ -14,7 +14,7 @@ from maix_facemesh_ros import BackendError, FaceMesh
 from maix_facemesh_ros.backends.onnx import variants as model_variants
 from maix_facemesh_ros.backends.onnx.network import PROVIDERS, writes_blocks
 from maix_facemesh_ros.backends.onnx.variants import VARIANTS, channels_in_group, model_file
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.model_files import find_model
 from maix_facemesh_ros.parameters import FaceMeshParameters, parameters_of
 

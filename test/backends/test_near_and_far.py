@@ -10,7 +10,8 @@ import pytest
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Pixels
 from scenes import (
     ASTRONAUT_CENTER,
     ASTRONAUT_POINTS,

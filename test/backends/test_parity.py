@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pytest
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from scenes import MEDIAPIPE
 
 IMAGES = ("astronaut", "single_face", "multi_face")

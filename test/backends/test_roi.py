@@ -18,7 +18,8 @@ from maix_facemesh_ros.backends.onnx.roi import (
     roi_from_detection,
     roi_from_landmarks,
 )
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Pixels
 
 LEVEL_EYES = np.array([[30, 40], [50, 40]], np.float32)
 BOX = (20.0, 30.0, 40.0, 60.0)

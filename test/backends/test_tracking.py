@@ -13,7 +13,7 @@ from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Image, Pixels
 from scenes import distance, paste_head, plain, scene
 
 LEFT, RIGHT = (150, 180, 90.0), (480, 180, 100.0)
@@ -26,7 +26,7 @@ class Looks:
         self.count = 0
         detect = FullRangeDetector.detect
 
-        def counting(detector: FullRangeDetector, image: Pixels, **options: Any) -> list[Detection]:
+        def counting(detector: FullRangeDetector, image: Image, **options: Any) -> list[Detection]:
             self.count += 1
             return detect(detector, image, **options)
 
@@ -136,11 +136,9 @@ def test_two_tracks_that_end_in_one_face_become_one(
     find_landmarks = FaceLandmarksNetwork.find
     regions: list[Roi] = []
 
-    def find_the_first(
-        network: FaceLandmarksNetwork, image: Pixels, roi: Roi, *, bgr: bool
-    ) -> FaceLandmarks:
+    def find_the_first(network: FaceLandmarksNetwork, image: Image, roi: Roi) -> FaceLandmarks:
         regions.append(roi)
-        return find_landmarks(network, image, regions[0], bgr=bgr)
+        return find_landmarks(network, image, regions[0])
 
     assert ids(mesh.process(two_faces)) == [1, 2]
     monkeypatch.setattr(FaceLandmarksNetwork, "find", find_the_first)
@@ -209,11 +207,9 @@ def test_look_brings_score_and_key_points_up_to_date(
     regions = []
     find_landmarks = FaceLandmarksNetwork.find
 
-    def counting(
-        network: FaceLandmarksNetwork, image: Pixels, roi: Roi, *, bgr: bool
-    ) -> FaceLandmarks:
+    def counting(network: FaceLandmarksNetwork, image: Image, roi: Roi) -> FaceLandmarks:
         regions.append(roi)
-        return find_landmarks(network, image, roi, bgr=bgr)
+        return find_landmarks(network, image, roi)
 
     monkeypatch.setattr(FaceLandmarksNetwork, "find", counting)
     with FaceMesh(tracking=True, detect_interval=1) as mesh:

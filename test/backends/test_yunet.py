@@ -26,7 +26,7 @@ from blob_networks import (
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.roi import roi_from_detection
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Image, Pixels, Stamp
 from maix_facemesh_ros.model_files import ModelError
 
 KINDS = ("cls", "obj", "bbox", "kps")
@@ -100,8 +100,7 @@ def detect(
     min_face_size: float = 0.05,
 ) -> list[Detection]:
     return detector.detect(
-        image,
-        bgr=bgr,
+        Image(image, "bgr" if bgr else "rgb", Stamp(0, 0)),
         score_threshold=score_threshold,
         overlap_threshold=overlap_threshold,
         min_face_size=min_face_size,

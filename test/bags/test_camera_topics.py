@@ -12,7 +12,7 @@ import pytest
 
 from maix_facemesh_ros.bags.camera_topics import CameraTopics, find_camera_topics
 from maix_facemesh_ros.bags.reader import Bag
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.offline.main import main
 from recorded_bags import (
     INTERVAL,

@@ -17,7 +17,7 @@ from maix_facemesh_ros.browser.frame_packet import (
     pack_frame,
 )
 from maix_facemesh_ros.face import Face, FloatArray, Gaze
-from maix_facemesh_ros.messages.image import Stamp
+from maix_facemesh_ros.image import Stamp
 
 
 def take_apart(packet: bytes) -> tuple[dict[str, Any], list[dict[str, FloatArray]], bytes]:

@@ -11,7 +11,7 @@ from maix_facemesh_ros.browser.stamp_matcher import (
     Match,
     StampMatcher,
 )
-from maix_facemesh_ros.messages.image import Stamp
+from maix_facemesh_ros.image import Stamp
 
 
 class Clock:

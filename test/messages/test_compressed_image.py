@@ -25,7 +25,7 @@ from crafted_images import (
     unpacking_profile,
     unpacking_text,
 )
-from maix_facemesh_ros.face import ImageError, Pixels
+from maix_facemesh_ros.image import ImageError, Pixels
 from maix_facemesh_ros.messages.compressed_image import (
     MOST_SCANS,
     check_compressed,
@@ -184,7 +184,7 @@ import json, sys
 from pathlib import Path
 import cv2
 from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_compressed
-from maix_facemesh_ros.face import ImageError
+from maix_facemesh_ros.image import ImageError
 
 def status(field):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -252,7 +252,7 @@ import json, sys, zlib
 from pathlib import Path
 import cv2
 from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_compressed
-from maix_facemesh_ros.face import ImageError
+from maix_facemesh_ros.image import ImageError
 
 found = {"OpenCV": cv2.__version__}
 for file in sorted(Path(sys.argv[1]).iterdir()):

@@ -15,16 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
 
-from maix_facemesh_ros.face import ImageError
+from maix_facemesh_ros.image import Image, ImageError
 from maix_facemesh_ros.messages.compressed_image import check_compressed
 from maix_facemesh_ros.messages.encodings import ENCODINGS
-from maix_facemesh_ros.messages.image import (
-    ImageMessage,
-    read_compressed_image,
-    read_image,
-)
+from maix_facemesh_ros.messages.image import read_compressed_image, read_image
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -109,18 +106,18 @@ SENT_16_BIT = {
 }
 
 
-def image(rows: Bytes, encoding: str, padding: int = 0, bigendian: bool = False) -> Image:
+def image(rows: Bytes, encoding: str, padding: int = 0, bigendian: bool = False) -> ImageMessage:
     height, width = CHART.shape[:2]
     padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
-    message = Image(height=height, width=width, encoding=encoding, step=padded.shape[1])
+    message = ImageMessage(height=height, width=width, encoding=encoding, step=padded.shape[1])
     message.is_bigendian = int(bigendian)
     message.data = array("B", padded.tobytes())
     return message
 
 
-def assert_shows(seen: ImageMessage, colours: Bytes) -> None:
+def assert_shows(seen: Image, colours: Bytes) -> None:
     """The middle of each patch has its colour; at their borders demosaicing may do as it likes."""
-    rgb = seen.pixels[:, :, ::-1] if seen.bgr else seen.pixels
+    rgb = seen.rgb
     assert rgb.shape == CHART.shape
     middle = slice(PATCH // 2, None, PATCH)
     np.testing.assert_allclose(

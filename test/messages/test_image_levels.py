@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import ImageError, Pixels
-from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image
+from maix_facemesh_ros.image import Image, ImageError, Pixels
+from maix_facemesh_ros.messages.image import read_compressed_image, read_image
 from maix_facemesh_ros.messages.levels import FULL, LEAST_RANGE, levels_of, to_8_bits
 
 Values = npt.NDArray[np.uint16]
@@ -38,14 +39,14 @@ def mosaic(astronaut: Pixels) -> Pixels:
     return rows
 
 
-def raw(values: Values, encoding: str) -> ImageMessage:
+def raw(values: Values, encoding: str) -> Image:
     height, width = values.shape
-    message = Image(height=height, width=width, encoding=encoding, step=width * 2)
+    message = ImageMessage(height=height, width=width, encoding=encoding, step=width * 2)
     message.data = array("B", values.astype("<u2").tobytes())
     return read_image(bytes(serialize_message(message)))
 
 
-def png(values: Values) -> ImageMessage:
+def png(values: Values) -> Image:
     data = cv2.imencode(".png", values)[1].tobytes()
     message = CompressedImage(format="16UC1; png compressed", data=array("B", data))
     return read_compressed_image(bytes(serialize_message(message)))
@@ -74,7 +75,7 @@ def test_a_face_is_found_in_whatever_part_of_16_bits_is_filled(
     images["png"] = png(values)
     images["bayer"] = raw(fill(mosaic(astronaut).astype(np.uint16)), "bayer_rggb16")
     for name, image in images.items():
-        (face,) = mesh.process(image.pixels, bgr=image.bgr)
+        (face,) = mesh.process(image)
         off = np.linalg.norm(face.points - expected.points, axis=1).mean()
         assert off < 2.0, (name, image.levels, off)
         assert image.levels is not None
@@ -88,7 +89,7 @@ def test_an_image_that_fills_16_bits_is_as_its_upper_8_bits(gray: Pixels) -> Non
 
 def test_an_8_bit_image_has_no_levels(gray: Pixels) -> None:
     height, width = gray.shape
-    message = Image(height=height, width=width, encoding="mono8", step=width)
+    message = ImageMessage(height=height, width=width, encoding="mono8", step=width)
     message.data = array("B", gray.tobytes())
     assert read_image(bytes(serialize_message(message))).levels is None
 
@@ -128,6 +129,8 @@ def test_one_value_everywhere_is_an_image_too(value: int) -> None:
 
 @pytest.mark.parametrize("encoding", ["32FC1", "64FC3", "16SC1"])
 def test_numbers_without_a_range_are_refused_by_name(encoding: str) -> None:
-    message = Image(height=4, width=4, encoding=encoding, step=32, data=array("B", bytes(128)))
+    message = ImageMessage(
+        height=4, width=4, encoding=encoding, step=32, data=array("B", bytes(128))
+    )
     with pytest.raises(ImageError, match=f"the encoding is '{encoding}', .* known are rgb8"):
         read_image(bytes(serialize_message(message)))

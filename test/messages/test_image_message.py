@@ -11,7 +11,7 @@ from rclpy.serialization import serialize_message
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import ImageError
+from maix_facemesh_ros.image import ImageError
 from maix_facemesh_ros.messages.image import read_image
 
 PIXELS: npt.NDArray[np.uint8] = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
@@ -41,11 +41,11 @@ def test_header_and_pixels_are_those_of_the_message(frame_id: str, padding: int)
     image = read_image(serialized(frame_id=frame_id, padding=padding))
     assert (image.stamp.sec, image.stamp.nanosec, image.frame_id) == (-5, 999_999_999, frame_id)
     np.testing.assert_array_equal(image.pixels, PIXELS)
-    assert not image.bgr
+    assert image.order == "rgb"
 
 
 def test_bgr8_is_told_apart() -> None:
-    assert read_image(serialized(encoding="bgr8")).bgr
+    assert read_image(serialized(encoding="bgr8")).order == "bgr"
 
 
 def test_the_pixels_are_a_view_of_the_message() -> None:

@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from maix_facemesh_ros import Face
 from maix_facemesh_ros.face import Gaze
+from maix_facemesh_ros.image import Stamp
 from maix_facemesh_ros.messages.faces import serialized_faces
-from maix_facemesh_ros.messages.image import Stamp
 from maix_facemesh_ros.ros.messages import faces_of, pose_message
 from posed_faces import FACING, head_at, rotation
 

@@ -20,8 +20,7 @@ from sensor_msgs.msg import CameraInfo
 from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.camera.calibration import camera_of, check_camera_info
 from maix_facemesh_ros.camera.model import CalibrationError
-from maix_facemesh_ros.face import ImageError, Pixels
-from maix_facemesh_ros.messages.cdr import Stamp
+from maix_facemesh_ros.image import ImageError, Pixels, Stamp
 from maix_facemesh_ros.messages.faces import check_faces
 from maix_facemesh_ros.messages.image import read_compressed_image, read_image
 from maix_facemesh_ros.ros.messages import faces_of

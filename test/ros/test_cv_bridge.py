@@ -19,7 +19,7 @@ import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import ImageError, Pixels
+from maix_facemesh_ros.image import ImageError, Pixels
 from maix_facemesh_ros.ros import cv_bridge_encodings
 from maix_facemesh_ros.ros.cv_bridge_encodings import (
     CONVERTED,
@@ -98,7 +98,7 @@ def test_colors_are_those_of_the_camera(padding: int, bigendian: bool) -> None:
     for encoding in CONVERTED:
         message = serialize_message(encoded(image, encoding, padding, bigendian))
         seen = read_image_of_any_encoding(message)
-        assert seen.bgr
+        assert seen.order == "bgr"
         assert seen.pixels.dtype == np.uint8
         np.testing.assert_array_equal(seen.pixels[:, :, ::-1], image, err_msg=encoding)
 

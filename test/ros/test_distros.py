@@ -10,7 +10,7 @@ from pathlib import Path
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from running_node import Robot, StartNode, image_message
 from view_client import frame_with_faces
 

@@ -29,8 +29,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.backends.onnx.tracker import IMAGES_UNTIL_REST
-from maix_facemesh_ros.face import Face, Pixels
+from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from running_node import HELLO, TIMEOUT, NodeProcess, Robot, StartNode, image_message, stamp_of
 from scenes import paste_head

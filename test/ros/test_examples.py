@@ -19,9 +19,8 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import UInt32
 
 from maix_facemesh_ros import BLENDSHAPE_NAMES, Face
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels, Stamp
 from maix_facemesh_ros.messages.faces import serialized_faces
-from maix_facemesh_ros.messages.image import Stamp
 from running_node import Robot, StartNode, image_message
 from scenes import close_eyes, paste_head, plain, scene
 

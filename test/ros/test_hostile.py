@@ -26,12 +26,13 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue, SetPara
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import ImageError, Pixels
+from maix_facemesh_ros.image import Image, ImageError, Pixels
 from maix_facemesh_ros.messages.encodings import ENCODINGS
-from maix_facemesh_ros.messages.image import ImageMessage, read_compressed_image, read_image
+from maix_facemesh_ros.messages.image import read_compressed_image, read_image
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 from running_node import NodeProcess, Robot, StartNode, double, image_message, integer, stamp_of
 
@@ -76,7 +77,7 @@ def _bytes(random: Random, most: int) -> bytes:
 
 def _image(**fields: Any) -> bytes:
     """Return a serialized image of 96x64 pixels with some fields changed."""
-    message = Image(height=64, width=96, encoding="rgb8", step=96 * 3)
+    message = ImageMessage(height=64, width=96, encoding="rgb8", step=96 * 3)
     message.header.frame_id = "hostile"
     message.data = array("B", _PIXELS)
     for name, value in fields.items():
@@ -258,7 +259,7 @@ _COMPRESSED_KINDS: dict[str, Callable[[Random], bytes]] = {
 )
 def test_every_hostile_message_is_refused_with_a_reason_or_is_a_image(
     hostile: Callable[[Random], tuple[str, bytes]],
-    read: Callable[[bytes], ImageMessage],
+    read: Callable[[bytes], Image],
     count: int,
 ) -> None:
     random = np.random.default_rng(3)
@@ -268,7 +269,7 @@ def test_every_hostile_message_is_refused_with_a_reason_or_is_a_image(
             kind, message = hostile(random)
             try:
                 image = read(message)
-                mesh.process(image.pixels, 0.0, bgr=image.bgr)
+                mesh.process(image, 0.0)
                 used[kind] += 1
             except ImageError as error:
                 assert 0 < len(str(error)) < LONGEST_REASON, kind
@@ -298,7 +299,7 @@ def test_a_node_under_hostile_messages_lives_and_answers_the_next_good_image(
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", str(2**20))
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", str(2**20))
     topic, message_type = {
-        "raw": ("image_raw", Image),
+        "raw": ("image_raw", ImageMessage),
         "compressed": ("image_raw/compressed", CompressedImage),
     }[transport]
     overrides = f"qos_overrides./{topic}.subscription"
@@ -369,7 +370,7 @@ def _check_what_the_node_says(
     assert max(len(warning) for warning in warnings) < LONGEST_REASON
 
 
-def message_of(image: Pixels, transport: str) -> Image | CompressedImage:
+def message_of(image: Pixels, transport: str) -> ImageMessage | CompressedImage:
     """Return a good image as a message, with the stamp (7, 8)."""
     raw = image_message(image)
     if transport == "raw":

@@ -10,7 +10,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from test_node_pose import calibration
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.image_topics import camera_info_topic, compressed_topic
 from replay_bags import image_message
 from running_node import Robot, StartNode

@@ -28,7 +28,7 @@ from test_smoke import complaints
 
 from image_player import TIMEOUT, ImagePlayer
 from maix_facemesh_ros.bags.reader import Bag
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 from maix_facemesh_ros.ros.launch_files import (
     LaunchError,

@@ -19,13 +19,15 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from maix_facemesh_ros.msg import FaceArray
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import RoiRule, roi_from_detection
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Image, Pixels, Stamp
 from maix_facemesh_ros.ros.messages import faces_of
 from maixcam_process import HEIGHT, TOKEN, WIDTH, MaixCamApp
 from running_node import NodeProcess, Robot, StartNode, double, integer
@@ -192,7 +194,7 @@ def test_faces_are_those_of_the_onnx_backend_within_maixpys_rounding(
         face = faces_of(answer)[0]
         image = images[place_of(answer)]
         roi = roi_from_detection(face.box, face.box_keypoints, RoiRule(1.2, square=True))
-        onnx = network.find(image, roi, bgr=False)
+        onnx = network.find(Image(image, "rgb", Stamp(0, 0)), roi)
         pixel = roi.width / network.SIZE
         off = np.abs(face.points - onnx.points) / pixel
         # MediaPipe measures z along the crop's x axis in an image as if it were square.
@@ -257,15 +259,15 @@ def test_its_images_are_drawn_into_and_its_faces_have_markers(
     start: StartNode, robot: Robot, watcher: Watcher, app: StartApp, film: Path, tmp_path: Path
 ) -> None:
     """Each image with the faces that were found in it, not with those of another."""
-    drawn: list[Image] = []
+    drawn: list[ImageMessage] = []
     arrays: list[MarkerArray] = []
     depth = QoSProfile(depth=100)
-    robot.create_subscription(Image, "facemesh/image_annotated", drawn.append, depth)
+    robot.create_subscription(ImageMessage, "facemesh/image_annotated", drawn.append, depth)
     robot.create_subscription(MarkerArray, "facemesh/markers", arrays.append, depth)
     device = app(IMAGES=film)
     start(*parameters_for(device.port, tmp_path, maixcam_jpeg="true", frame_id="left_eye"))
 
-    def complete() -> list[Image]:
+    def complete() -> list[ImageMessage]:
         faces = {stamp(answer): answer for answer in robot.answers}
         jpegs = {stamp(image): image for image in watcher.images}
         return [image for image in drawn if stamp(image) in faces.keys() & jpegs.keys()]

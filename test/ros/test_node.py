@@ -17,7 +17,7 @@ from maix_facemesh_ros.msg import FaceArray
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.messages import faces_of
 from running_node import TIMEOUT, Robot, StartNode, double, image_message, integer
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
-from maix_facemesh_ros.face import Face, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.publishers.interop import OTHER_PACKAGES, _crop

@@ -15,7 +15,7 @@ from rcl_interfaces.msg import ParameterType, ParameterValue
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.messages import faces_of
 from message_packages import build_message_package
 from running_node import Robot, StartNode, boolean, double, image_message

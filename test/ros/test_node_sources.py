@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.sources.live import OPEN_TIMEOUT
 from mjpeg_server import MjpegServer
 from running_node import NodeProcess, Robot, StartNode

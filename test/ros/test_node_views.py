@@ -20,7 +20,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import Face, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.connections import FACEMESH_CONTOURS
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.messages import faces_of

@@ -23,7 +23,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from image_player import TIMEOUT, ImagePlayer
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from replay_bags import image_message
 from running_node import StartNode
 

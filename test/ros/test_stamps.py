@@ -15,7 +15,7 @@ from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from running_node import (
     TIMEOUT,
     Robot,

@@ -10,7 +10,7 @@ import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.dds_profile import PROFILE_VARIABLES, advice_on_receive_buffer
 from running_node import NodeProcess, Robot, StartNode, image_message
 

@@ -22,7 +22,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 
 from chromium import Browser, a_browser
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from running_node import (
     NodeProcess,
     Robot,

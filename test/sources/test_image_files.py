@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.face import ImageError, Pixels
+from maix_facemesh_ros.image import ImageError, Pixels
 from maix_facemesh_ros.offline.main import main
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.recordings import RecordedImage, Recording
@@ -126,7 +126,7 @@ def test_an_animation_is_a_video_for_the_node_and_for_the_tools(kind: str, tmp_p
     np.testing.assert_allclose(times, expected, atol=1e-6)
     source = open_source(str(path))
     taken = list(source.images())
-    due = np.array([image.taken_at for image in taken])
+    due = np.array([image.stamp.seconds for image in taken])
     np.testing.assert_allclose(due - due[0], expected, atol=1e-6)
     for image, of_tool, of_node in zip(images, of_tools, taken, strict=True):
         np.testing.assert_array_equal(of_tool.read().pixels, image.image)
@@ -186,7 +186,7 @@ def test_a_video_without_times_counts_by_its_rate(
 def test_the_node_names_damaged_frames_once_and_loops_at_the_times_of_the_container() -> None:
     notices: list[SourceNotice] = []
     source = open_source(str(VIDEOS / "g10_bad.mp4"), loop=True, report=notices.append)
-    taken = [image.taken_at for _, image in zip(range(62), source.images(), strict=False)]
+    taken = [image.stamp.seconds for _, image in zip(range(62), source.images(), strict=False)]
     source.close()
     assert [notice.text for notice in notices] == [
         f"source {str(VIDEOS / 'g10_bad.mp4')!r}: 1 frames that cannot be decoded; skipped"

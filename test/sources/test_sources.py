@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.sources import base, live
-from maix_facemesh_ros.sources.base import SourceError, SourceImage, SourceNotice
+from maix_facemesh_ros.sources.base import SourceError, SourceNotice
 from maix_facemesh_ros.sources.files import ASSUMED_RATE
 from maix_facemesh_ros.sources.names import public_name
 from maix_facemesh_ros.sources.open import open_source
@@ -53,7 +53,7 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-def first(path: Path, count: int, loop: bool = False) -> list[SourceImage]:
+def first(path: Path, count: int, loop: bool = False) -> list[Image]:
     """Read up to `count` images."""
     source = open_source(str(path), loop=loop)
     images = list(islice(source.images(), count))
@@ -61,7 +61,7 @@ def first(path: Path, count: int, loop: bool = False) -> list[SourceImage]:
     return images
 
 
-def brightness(images: list[SourceImage]) -> list[int]:
+def brightness(images: list[Image]) -> list[int]:
     return [round(float(image.bgr.mean()) / 40) for image in images]
 
 
@@ -74,7 +74,7 @@ def test_image_file_gives_its_image_once(still: Path) -> None:
 def test_image_file_in_a_loop_gives_it_at_30_hertz(still: Path) -> None:
     images = first(still, count=4, loop=True)
     assert len(images) == 4
-    np.testing.assert_allclose(np.diff([p.taken_at for p in images]), 1 / 30, atol=1e-9)
+    np.testing.assert_allclose(np.diff([p.stamp.seconds for p in images]), 1 / 30, atol=1e-9)
 
 
 def test_image_file_that_is_grey_has_three_channels(tmp_path: Path) -> None:
@@ -90,22 +90,22 @@ def test_video_file_gives_its_frames_in_order_and_ends(video: Path) -> None:
 def test_video_file_in_a_loop_starts_again(video: Path) -> None:
     images = first(video, count=2 * FRAMES + 2, loop=True)
     assert brightness(images) == [*range(FRAMES), *range(FRAMES), 0, 1]
-    np.testing.assert_allclose(np.diff([p.taken_at for p in images]), 1 / RATE, atol=1e-9)
+    np.testing.assert_allclose(np.diff([p.stamp.seconds for p in images]), 1 / RATE, atol=1e-9)
 
 
 def test_video_file_plays_at_its_own_rate(video: Path) -> None:
     start = time.monotonic()
     images = first(video, count=FRAMES)
     took = time.monotonic() - start
-    np.testing.assert_allclose(np.diff([p.taken_at for p in images]), 1 / RATE, atol=1e-9)
-    assert start <= images[0].taken_at <= start + took
+    np.testing.assert_allclose(np.diff([p.stamp.seconds for p in images]), 1 / RATE, atol=1e-9)
+    assert start <= images[0].stamp.seconds <= start + took
     assert took >= (FRAMES - 1) / RATE
 
 
 def test_image_is_given_when_it_is_due(video: Path) -> None:
     source = open_source(str(video))
     for item in source.images():
-        assert time.monotonic() >= item.taken_at
+        assert time.monotonic() >= item.stamp.seconds
     source.close()
 
 
@@ -187,7 +187,7 @@ def test_folder_gives_its_images_in_natural_order_at_30_hertz(folder: Path) -> N
     assert brightness(images) == [1, 2, 3, 4]
     assert [p.bgr.shape[1] for p in images] == [61, 62, 63, 64]
     # The damaged one keeps its place, as in `facemesh_bag`.
-    intervals = np.diff([p.taken_at for p in images]) * ASSUMED_RATE
+    intervals = np.diff([p.stamp.seconds for p in images]) * ASSUMED_RATE
     np.testing.assert_allclose(intervals, [1, 2, 1])
 
 
@@ -259,7 +259,7 @@ class Reading:
 
     def __init__(self, source: str) -> None:
         self.notices: list[SourceNotice] = []
-        self.latest: SourceImage | None = None
+        self.latest: Image | None = None
         self.count = 0
         self._source = open_source(source, report=self.notices.append)
         assert self._source.is_live
@@ -279,7 +279,7 @@ class Reading:
         ], self.notices
         return [notice.text for notice in self.notices]
 
-    def wait_for_images(self, count: int = 3) -> SourceImage:
+    def wait_for_images(self, count: int = 3) -> Image:
         """Wait for so many more images, and return the latest."""
         enough = self.count + count
         wait_until(lambda: self.count >= enough, "images")
@@ -322,8 +322,8 @@ def test_url_gives_images_under_the_time_they_were_read(camera: MjpegServer) -> 
     source = open_source(camera.url)
     before = time.monotonic()
     for item in islice(source.images(), 5):
-        assert before < item.taken_at <= time.monotonic()
-        before = item.taken_at
+        assert before < item.stamp.seconds <= time.monotonic()
+        before = item.stamp.seconds
         np.testing.assert_allclose(item.bgr[:, 30:], image()[:, 30:], atol=8)
     source.close()
     assert list(source.images()) == []

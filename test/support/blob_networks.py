@@ -24,7 +24,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 
 STRIDES = (8, 16, 32)
 #: Left, top, right, bottom of the box: distances from the blob's centre.

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 
 #: Seconds that a page may take on a busy machine.
 PATIENCE = 60.0

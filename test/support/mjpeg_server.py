@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 
 #: Images a second.
 RATE = 20.0

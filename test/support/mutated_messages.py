@@ -12,8 +12,8 @@ from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from maix_facemesh_ros.face import Face, FloatArray, Pixels
-from maix_facemesh_ros.messages.cdr import Stamp
+from maix_facemesh_ros.face import Face, FloatArray
+from maix_facemesh_ros.image import Pixels, Stamp
 from maix_facemesh_ros.messages.faces import serialized_faces
 from running_node import image_message
 

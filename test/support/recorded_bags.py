@@ -14,8 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 from skimage import data
 
 from maix_facemesh_ros.bags.reader import Bag
-from maix_facemesh_ros.face import Pixels
-from maix_facemesh_ros.messages.image import Stamp
+from maix_facemesh_ros.image import Pixels, Stamp
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND

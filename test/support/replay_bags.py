@@ -18,7 +18,7 @@ from skimage import data
 
 from maix_facemesh_ros.bags.message_types import topic_of_type
 from maix_facemesh_ros.bags.writer import BagWriter
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 
 SECOND = 10**9
 

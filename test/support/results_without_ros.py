@@ -34,7 +34,7 @@ from maix_facemesh_ros.browser.access import Access
 from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.browser.server import READY, FrameServer
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.messages.image import Stamp
+from maix_facemesh_ros.image import Stamp
 from maix_facemesh_ros.model_files import find_model
 from maix_facemesh_ros.offline import main as facemesh_bag
 

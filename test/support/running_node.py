@@ -29,7 +29,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 #: Seconds for what takes a moment: a machine that is busy with something else may take long.

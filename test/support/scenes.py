@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Pixels
 
 MEDIAPIPE = Path(__file__).parents[1] / "data/mediapipe"
 

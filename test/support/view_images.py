@@ -25,7 +25,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from skimage import data
 
-from maix_facemesh_ros.face import Pixels
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from message_packages import build_message_package
 from running_node import NodeProcess, Robot, image_message, new_robot

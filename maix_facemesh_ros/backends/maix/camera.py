@@ -11,7 +11,8 @@ import numpy as np
 
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.maix.import_maix import import_maix, words_of
-from maix_facemesh_ros.sources.base import Report, SourceError, SourceImage, Watchdog
+from maix_facemesh_ros.image import Image, Stamp
+from maix_facemesh_ros.sources.base import Report, SourceError, Watchdog
 
 #: Width and height of the images. It is MaixCDK's default and the input size of MaixCAM2's
 #: detectors (docs/doc/en/vision/yolov5.md of MaixPy), so that nothing is scaled for them. MaixCDK
@@ -60,7 +61,7 @@ class MaixCamera:
         self._closing = threading.Event()
         self._watchdog = Watchdog(self.name, report)
 
-    def images(self) -> Iterator[SourceImage]:
+    def images(self) -> Iterator[Image]:
         """Give the images as they come, until the source is closed."""
         self._watchdog.start(self._closing)
         came_at = time.monotonic()
@@ -79,7 +80,7 @@ class MaixCamera:
             self._watchdog.image_came(came_at)
             # The array keeps the image alive, whose bytes it shows.
             pixels = self._maix.image.image2cv(image, ensure_bgr=False, copy=False)
-            yield SourceImage(np.asarray(pixels, np.uint8), came_at, is_bgr=False)
+            yield Image(np.asarray(pixels, np.uint8), "rgb", Stamp.from_seconds(came_at))
 
     def close(self) -> None:
         """Give no more images and free the camera, from any thread."""

@@ -9,7 +9,8 @@ import numpy as np
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.maix.import_maix import import_maix, words_of
 from maix_facemesh_ros.backends.maix_faces import face_of
-from maix_facemesh_ros.face import Face, ImageError, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Image, ImageError, Pixels
 from maix_facemesh_ros.maixcam_shared.maix_face import Thresholds
 from maix_facemesh_ros.maixcam_shared.npu_faces import NpuError, NpuFaces
 from maix_facemesh_ros.parameters import FaceMeshParameters
@@ -48,7 +49,7 @@ class MaixFaceDetector:
         # MaixPy frees a network with the last reference to it.
         self._npu = None
 
-    def detect(self, image: Pixels, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
+    def detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
         """See `backends.FaceDetector`.
 
         Raises:
@@ -59,14 +60,15 @@ class MaixFaceDetector:
             raise RuntimeError("the maix backend is closed")
         # MaixPy works in these very bytes, and would take a copy of its own, gone too early, if
         # they did not lie side by side.
-        pixels = np.ascontiguousarray(image)
+        pixels = np.ascontiguousarray(image.pixels)
         try:
-            found = self._npu.find(self._image(pixels, self._npu, bgr), _thresholds(parameters))
+            maix_image = self._image(pixels, self._npu, bgr=image.order == "bgr")
+            found = self._npu.find(maix_image, _thresholds(parameters))
         except RuntimeError as error:
             raise ImageError(f"MaixPy has failed on it: {words_of(error)}") from error
         return [face_of(face, self._npu.crop_size) for face in found]
 
-    def _image(self, pixels: Pixels, npu: NpuFaces, bgr: bool) -> Any:
+    def _image(self, pixels: Pixels, npu: NpuFaces, *, bgr: bool) -> Any:
         """Return a `maix.image.Image` as the networks take it; `pixels` must outlive it."""
         image = self._maix.image.cv2image(pixels, bgr=bgr, copy=False)
         # Asked for its own format, `to_format` raises.

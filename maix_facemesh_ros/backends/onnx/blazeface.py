@@ -20,7 +20,8 @@ from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid,
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_bytes
 from maix_facemesh_ros.backends.onnx.roi import Roi, RoiRule, crop, overlap
 from maix_facemesh_ros.backends.onnx.variants import model_file
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import ChannelOrder, Image, Pixels
 
 #: MediaPipe blends at an overlap of 0.3 where MaixPy's default `detect_iou_th` is 0.45: the
 #: parameter keeps its meaning (more = fewer boxes count as one face) and its default keeps
@@ -54,19 +55,24 @@ class ShortRangeDetector:
 
     def detect(
         self,
-        image: Pixels,
+        image: Image,
         *,
-        bgr: bool,
         score_threshold: float,
         overlap_threshold: float,
         min_face_size: float,  # noqa: ARG002  the input is fixed
     ) -> list[Detection]:
         """See `detection.BoxDetector`."""
         size = (self.SIZE, self.SIZE)
-        roi = _letterbox_roi(image, size)
-        level = crop(image, roi, size, cv2.BORDER_CONSTANT)
+        roi = _letterbox_roi(image.pixels, size)
+        level = crop(image.pixels, roi, size, cv2.BORDER_CONSTANT)
         return _find_faces(
-            self._network, self._anchors, level, roi, bgr, score_threshold, overlap_threshold
+            self._network,
+            self._anchors,
+            level,
+            roi,
+            image.order,
+            score_threshold,
+            overlap_threshold,
         )
 
 
@@ -103,17 +109,16 @@ class FullRangeDetector:
 
     def detect(
         self,
-        image: Pixels,
+        image: Image,
         *,
-        bgr: bool,
         score_threshold: float,
         overlap_threshold: float,
         min_face_size: float,
     ) -> list[Detection]:
         """See `detection.BoxDetector`."""
         found: list[Detection] = []
-        source, pixel = image, 1.0
-        image_height, image_width = image.shape[:2]
+        source, pixel = image.pixels, 1.0
+        image_width, image_height = image.size
         for size in self.level_sizes(image_width, image_height, min_face_size):
             # Each level is made from the one before, blurred, so that no pixel of a large image
             # is skipped: a face seen at a twentieth of its size would drown in the camera's noise.
@@ -125,7 +130,7 @@ class FullRangeDetector:
             network, anchors = self._sized_network(*size)
             seen = Roi(image_width / 2, image_height / 2, size[0] * pixel, size[1] * pixel, 0.0)
             faces = _find_faces(
-                network, anchors, level, seen, bgr, score_threshold, overlap_threshold
+                network, anchors, level, seen, image.order, score_threshold, overlap_threshold
             )
             is_last = size == (self.LAST_LEVEL, self.LAST_LEVEL)
             found += [
@@ -199,7 +204,7 @@ def _find_faces(
     anchors: FloatArray,
     level: Pixels,
     roi: Roi,
-    bgr: bool,
+    order: ChannelOrder,
     score_threshold: float,
     overlap_threshold: float,
 ) -> list[Detection]:
@@ -212,7 +217,7 @@ def _find_faces(
         level: uint8 (h, w, 3), the network's input.
         roi: what `level` shows of the source image, not rotated.
     """
-    regressors, logits = network.run(image_bytes(level, bgr=bgr))
+    regressors, logits = network.run(image_bytes(level, order))
     confident = np.flatnonzero(logits[0, :, 0] >= logit(score_threshold))
     if not len(confident):
         return []

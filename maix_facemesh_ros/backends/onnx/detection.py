@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
-from maix_facemesh_ros.face import Box, FloatArray, Pixels
+from maix_facemesh_ros.face import Box, FloatArray
+from maix_facemesh_ros.image import Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,18 +38,15 @@ class BoxDetector(Protocol):
 
     def detect(
         self,
-        image: Pixels,
+        image: Image,
         *,
-        bgr: bool,
         score_threshold: float,
         overlap_threshold: float,
         min_face_size: float,
     ) -> list[Detection]:
-        """Return the faces in a uint8 (H, W, 3) image, most confident first.
+        """Return the faces in an image, most confident first.
 
         Args:
-            image: RGB, or BGR with `bgr`.
-            bgr: the image's channel order.
             score_threshold: least confidence, 0..1.
             overlap_threshold: boxes that overlap more than this (intersection over union) are one
                 face.

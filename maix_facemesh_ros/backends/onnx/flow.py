@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
 from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box, roi_from_landmarks
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
 
 #: Landmarks that are followed: on the outline, the brows, the nose, the eyelids and the lips.
@@ -49,6 +50,8 @@ LARGEST_TURN = 0.2
 #: radians. The first ones of a face come nearer step by step, and so do its landmarks.
 SETTLED = 0.03
 
+_TO_GRAY = {"rgb": cv2.COLOR_RGB2GRAY, "bgr": cv2.COLOR_BGR2GRAY}
+
 
 class _Motion(NamedTuple):
     """A shift, turn and growth of the plane; places are complex numbers, x + iy."""
@@ -66,22 +69,21 @@ class _Motion(NamedTuple):
 class FaceFlow:
     """A face as it looked when the network found its landmarks."""
 
-    def __init__(self, image: Pixels, roi: Roi, landmarks: FaceLandmarks, *, bgr: bool) -> None:
+    def __init__(self, image: Image, roi: Roi, landmarks: FaceLandmarks) -> None:
         """Remember it.
 
         Args:
-            image: uint8 (H, W, 3).
-            roi: where the network looked.
+            image: in which the network looked.
+            roi: where it looked.
             landmarks: what it found.
-            bgr: the image's channel order.
         """
         self._landmarks = landmarks
-        self._image_shape = image.shape
+        self._image_size = image.size
         self._images = 0
         x, y, width, height = bounding_box(landmarks.points)
         reach = REACH * max(width, height) / 2
-        left, right = _reach(x + width / 2, reach, image.shape[1])
-        top, bottom = _reach(y + height / 2, reach, image.shape[0])
+        left, right = _reach(x + width / 2, reach, image.size[0])
+        top, bottom = _reach(y + height / 2, reach, image.size[1])
         shown = (right - left, bottom - top)
         pixel = max(math.ceil(max(shown) / LARGEST_SIDE), 1)
         self._can_be_followed = min(shown) >= WINDOW[0] * pixel and _has_settled(roi, landmarks)
@@ -92,24 +94,23 @@ class FaceFlow:
         self._shown = (shown[0] // pixel, shown[1] // pixel)
         self._left_top = (left, top)
         self._size = max(width, height) / pixel
-        self._look = self._look_at(image, bgr)
+        self._look = self._look_at(image)
         places = (landmarks.points - np.array((left, top), np.float32)) / np.float32(pixel)
         self._places = np.ascontiguousarray(places).view(np.complex64).ravel()
         self._last_places: npt.NDArray[np.complex64] = self._places
 
-    def landmarks_in(self, image: Pixels, interval: int, *, bgr: bool) -> FaceLandmarks | None:
+    def landmarks_in(self, image: Image, interval: int) -> FaceLandmarks | None:
         """Return the landmarks in the next image; None: the network has to look.
 
         Args:
-            image: uint8 (H, W, 3).
-            interval: the network looks at every so-manieth image at least.
-            bgr: the image's channel order.
+            image: the next one.
+            interval: the network runs in every n-th image at least.
         """
         self._images += 1
-        comparable = self._can_be_followed and image.shape == self._image_shape
+        comparable = self._can_be_followed and image.size == self._image_size
         if not comparable or self._images >= interval:
             return None
-        motion = self._follow(self._look_at(image, bgr))
+        motion = self._follow(self._look_at(image))
         if motion is None:
             return None
         self._last_places = motion.of(self._places)
@@ -150,11 +151,11 @@ class FaceFlow:
         )
         return motion if moved_as_one else None
 
-    def _look_at(self, image: Pixels, bgr: bool) -> Pixels:
+    def _look_at(self, image: Image) -> Pixels:
         """Return the part of the image in grey, and small."""
         (left, top), (width, height) = self._left_top, self._shown
-        part = image[top : top + height * self._pixel, left : left + width * self._pixel]
-        grey = cv2.cvtColor(part, cv2.COLOR_BGR2GRAY if bgr else cv2.COLOR_RGB2GRAY)
+        part = image.pixels[top : top + height * self._pixel, left : left + width * self._pixel]
+        grey = cv2.cvtColor(part, _TO_GRAY[image.order])
         if self._pixel > 1:
             # By a whole number: OpenCV takes four times as long for any other.
             grey = cv2.resize(grey, self._shown, interpolation=cv2.INTER_AREA)

@@ -11,7 +11,8 @@ import numpy as np
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_bytes
 from maix_facemesh_ros.backends.onnx.roi import Roi, crop, project_landmarks
 from maix_facemesh_ros.backends.onnx.variants import model_file
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,16 +45,14 @@ class FaceLandmarksNetwork:
         # From here on the networks' memory grows in pieces that can be given back.
         self.give_back_memory()
 
-    def find(self, image: Pixels, roi: Roi, *, bgr: bool) -> FaceLandmarks:
-        """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) image."""
+    def find(self, image: Image, roi: Roi) -> FaceLandmarks:
+        """Find the landmarks of the face in a ROI of an image."""
         # A face at the image's edge keeps its landmarks only with the edge's pixels repeated
         # outwards.
-        face_crop = crop(image, roi, (self.SIZE, self.SIZE), cv2.BORDER_REPLICATE)
-        output, presence = self._network.run(image_bytes(face_crop, bgr=bgr))
+        face_crop = crop(image.pixels, roi, (self.SIZE, self.SIZE), cv2.BORDER_REPLICATE)
+        output, presence = self._network.run(image_bytes(face_crop, image.order))
         landmarks = output.reshape(-1, 3)
-        points, points_z = project_landmarks(
-            landmarks, self.SIZE, roi, (image.shape[1], image.shape[0])
-        )
+        points, points_z = project_landmarks(landmarks, self.SIZE, roi, image.size)
         return FaceLandmarks(
             presence=_probability(float(presence[0, 0])),
             points=points,

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from maix_facemesh_ros.backends.onnx.network import Network
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.model_files import ModelError
 
 #: A free side of an input becomes a multiple of this, the coarsest stride of YOLOv8 and of YuNet.

@@ -14,7 +14,8 @@ import numpy as np
 import onnxruntime
 
 from maix_facemesh_ros.backends.base import BackendError
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import ChannelOrder, Pixels
 from maix_facemesh_ros.model_files import ModelError
 
 #: Metadata key by which the package's own model files say what they are (models/make_models.py).
@@ -223,33 +224,36 @@ def writes_blocks(path: Path, folder: Path) -> bool:
     return b"ReorderOutput" in (folder / "optimized.onnx").read_bytes()
 
 
-def image_bytes(image: Pixels, *, bgr: bool) -> Pixels:
+def image_bytes(pixels: Pixels, order: ChannelOrder) -> Pixels:
     """Return the image as an input of the package's own networks (models/README.md): RGB bytes.
 
     Args:
-        image: uint8 (H, W, 3).
-        bgr: the image's channel order.
+        pixels: uint8 (H, W, 3).
+        order: of the channels.
 
     Returns:
         uint8 (1, H, W, 3).
     """
-    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8) if bgr else image
-    return rgb[np.newaxis]
+    if order == "bgr":
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    return pixels[np.newaxis]
 
 
-def image_planes(image: Pixels, *, bgr: bool, scale: float) -> FloatArray:
+def image_planes(pixels: Pixels, order: ChannelOrder, *, scale: float) -> FloatArray:
     """Return the image as an input of other people's networks: RGB planes, value * scale.
 
     Args:
-        image: uint8 (H, W, 3).
-        bgr: the image's channel order.
+        pixels: uint8 (H, W, 3).
+        order: of the channels.
 
     Returns:
         float32 (1, 3, H, W).
     """
-    height, width = image.shape[:2]
+    height, width = pixels.shape[:2]
     tensor = np.empty((1, 3, height, width), np.float32)
-    planes = cv2.split(image)
-    for channel, plane in zip(tensor[0], reversed(planes) if bgr else planes, strict=True):
+    planes = cv2.split(pixels)
+    for channel, plane in zip(
+        tensor[0], planes if order == "rgb" else reversed(planes), strict=True
+    ):
         np.multiply(plane, np.float32(scale), out=channel)
     return tensor

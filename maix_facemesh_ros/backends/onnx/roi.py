@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import Box, FloatArray, Pixels
+from maix_facemesh_ros.face import Box, FloatArray
+from maix_facemesh_ros.image import Pixels
 
 #: Mesh indices of the outer corners of the right and the left eye: they give the roll of the next
 #: ROI (mediapipe/tasks/cc/vision/face_landmarker/face_landmarks_detector_graph.cc).

@@ -30,7 +30,8 @@ from maix_facemesh_ros.backends.onnx.roi import (
 )
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
-from maix_facemesh_ros.face import Face, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: detector: how to open it, given the path of the user's file and the execution provider.
@@ -49,8 +50,8 @@ class LandmarkFinder(Protocol):
     provider: str
     file_name: str
 
-    def find(self, image: Pixels, roi: Roi, *, bgr: bool) -> FaceLandmarks:
-        """Find the landmarks of the face in a ROI of a uint8 (H, W, 3) image."""
+    def find(self, image: Image, roi: Roi) -> FaceLandmarks:
+        """Find the landmarks of the face in a ROI."""
         ...
 
     def give_back_memory(self) -> None:
@@ -155,15 +156,15 @@ class OnnxFaceDetector:
             self._pool_process = os.getpid()
         return self._made_pool
 
-    def detect(self, image: Pixels, parameters: FaceMeshParameters, *, bgr: bool) -> list[Face]:
+    def detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
         """See `backends.FaceDetector`."""
         if not parameters.tracking:
-            return _largest_first(self._find_new(image, parameters, bgr, known=[]))
+            return _largest_first(self._find_new(image, parameters, known=[]))
 
-        faces = self._follow(image, parameters, bgr)
+        faces = self._follow(image, parameters)
         if self._must_look(faces, parameters):
             self._images_since_look = 0
-            faces += self._find_new(image, parameters, bgr, known=faces)
+            faces += self._find_new(image, parameters, known=faces)
         else:
             self._images_since_look += 1
             if self._images_since_look == IMAGES_UNTIL_REST:
@@ -184,11 +185,11 @@ class OnnxFaceDetector:
         self._flows = {track.id: flows[track.id] for track in self._tracks if track.id in flows}
         return faces
 
-    def _follow(self, image: Pixels, parameters: FaceMeshParameters, bgr: bool) -> list[Face]:
+    def _follow(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
         """Find the tracked faces again where their last landmarks say; lost ones are left out."""
         tracks = self._tracks[: parameters.face_limit]
         faces: list[Face] = []
-        find = partial(self._find_again, image, bgr=bgr, interval=parameters.landmarks_interval)
+        find = partial(self._find_again, image, interval=parameters.landmarks_interval)
         for track, landmarks in zip(tracks, self._side_by_side(find, tracks), strict=True):
             is_face = landmarks.presence >= parameters.landmarks_conf_th
             if is_face and not _is_among(landmarks, faces):
@@ -213,7 +214,7 @@ class OnnxFaceDetector:
         )
 
     def _find_new(
-        self, image: Pixels, parameters: FaceMeshParameters, bgr: bool, known: list[Face]
+        self, image: Image, parameters: FaceMeshParameters, known: list[Face]
     ) -> list[Face]:
         """Detect faces and find their landmarks, the largest first, up to the face limit.
 
@@ -223,7 +224,6 @@ class OnnxFaceDetector:
         """
         detections = self._detector.detect(
             image,
-            bgr=bgr,
             score_threshold=parameters.detect_conf_th,
             overlap_threshold=parameters.detect_iou_th,
             min_face_size=parameters.min_face_size,
@@ -235,7 +235,7 @@ class OnnxFaceDetector:
             )
         )
         room = None if parameters.face_limit is None else parameters.face_limit - len(known)
-        find = partial(self._landmarks.find, image, bgr=bgr)
+        find = partial(self._landmarks.find, image)
         found: list[Face] = []
         # A candidate without landmarks makes room for the next, so that no face is missed for it.
         while batch := list(islice(candidates, None if room is None else room - len(found))):
@@ -253,19 +253,17 @@ class OnnxFaceDetector:
                     found.append(face)
         return found
 
-    def _find_again(
-        self, image: Pixels, track: _Track, *, bgr: bool, interval: int
-    ) -> FaceLandmarks:
+    def _find_again(self, image: Image, track: _Track, *, interval: int) -> FaceLandmarks:
         """Find the landmarks of a tracked face, or let the last ones move along with it."""
         if interval <= 1:
-            return self._landmarks.find(image, track.roi, bgr=bgr)
+            return self._landmarks.find(image, track.roi)
         flow = self._flows.get(track.id)
         if flow is not None:
-            landmarks = flow.landmarks_in(image, interval, bgr=bgr)
+            landmarks = flow.landmarks_in(image, interval)
             if landmarks is not None:
                 return landmarks
-        landmarks = self._landmarks.find(image, track.roi, bgr=bgr)
-        self._flows[track.id] = FaceFlow(image, track.roi, landmarks, bgr=bgr)
+        landmarks = self._landmarks.find(image, track.roi)
+        self._flows[track.id] = FaceFlow(image, track.roi, landmarks)
         return landmarks
 
     def _side_by_side(

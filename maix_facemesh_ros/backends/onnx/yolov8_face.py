@@ -34,7 +34,8 @@ from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid,
 from maix_facemesh_ros.backends.onnx.letterbox import ImageInput, letterbox, run_once
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_planes
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.model_files import ModelError
 
 STRIDES = (8, 16, 32)
@@ -85,17 +86,16 @@ class YoloV8FaceDetector:
 
     def detect(
         self,
-        image: Pixels,
+        image: Image,
         *,
-        bgr: bool,
         score_threshold: float,
         overlap_threshold: float,
         min_face_size: float,
     ) -> list[Detection]:
         """See `detection.BoxDetector`; boxes end at the image's edge, key points need not."""
-        size = self._input.size_for(image, min_face_size, self.SMALLEST_FACE)
-        frame = letterbox(image, size, self.BAR_COLOR)
-        outputs = self._network.run(image_planes(frame.pixels, bgr=bgr, scale=1 / 255))
+        size = self._input.size_for(image.pixels, min_face_size, self.SMALLEST_FACE)
+        frame = letterbox(image.pixels, size, self.BAR_COLOR)
+        outputs = self._network.run(image_planes(frame.pixels, image.order, scale=1 / 255))
         found = _decode(outputs, size, score_threshold)
         if found is None:
             raise ModelError(_explain_mismatch(self._network.path, outputs, *size))
@@ -108,7 +108,7 @@ class YoloV8FaceDetector:
             keypoints=keypoints,
             overlap_threshold=overlap_threshold,
         )
-        clipped = (_clip(detection, image) for detection in detections)
+        clipped = (_clip(detection, image.pixels) for detection in detections)
         return [detection for detection in clipped if detection.area > 0]
 
 

@@ -19,7 +19,8 @@ from maix_facemesh_ros.backends.onnx.detection import Detection, suppress_greedy
 from maix_facemesh_ros.backends.onnx.letterbox import ImageInput, letterbox, run_once
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_planes
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
-from maix_facemesh_ros.face import FloatArray, Pixels
+from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.image import ChannelOrder, Image
 from maix_facemesh_ros.model_files import ModelError
 
 STRIDES = (8, 16, 32)
@@ -65,18 +66,18 @@ class YuNetDetector:
 
     def detect(
         self,
-        image: Pixels,
+        image: Image,
         *,
-        bgr: bool,
         score_threshold: float,
         overlap_threshold: float,
         min_face_size: float,
     ) -> list[Detection]:
         """See `detection.BoxDetector`."""
-        width, height = self._input.size_for(image, min_face_size, self.SMALLEST_FACE)
-        frame = letterbox(image, (width, height), self.BAR_COLOR)
-        # The network wants blue first: the opposite of what image_planes makes of the same order.
-        outputs = self._network.run(image_planes(frame.pixels, bgr=not bgr, scale=1.0))
+        width, height = self._input.size_for(image.pixels, min_face_size, self.SMALLEST_FACE)
+        frame = letterbox(image.pixels, (width, height), self.BAR_COLOR)
+        # The network reads blue first: the opposite of what image_planes makes of the same order.
+        swapped: ChannelOrder = "rgb" if image.order == "bgr" else "bgr"
+        outputs = self._network.run(image_planes(frame.pixels, swapped, scale=1.0))
         levels = _levels(outputs, width, height)
         if levels is None:
             raise ModelError(_explain_mismatch(self._network.path, outputs, width, height))

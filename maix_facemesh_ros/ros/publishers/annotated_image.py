@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import Face, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 
 #: Images over which the rate is counted.
@@ -33,7 +35,7 @@ class AnnotatedImage:
     def __init__(self, node: Node) -> None:
         """Announce the topics."""
         depth = QoSProfile(depth=2)
-        self._raw = node.create_publisher(Image, "~/image_annotated", depth)
+        self._raw = node.create_publisher(ImageMessage, "~/image_annotated", depth)
         compressed = compressed_topic(node, "~/image_annotated")
         self._jpeg = node.create_publisher(CompressedImage, compressed, depth)
         self._drawn_at: deque[float] = deque(maxlen=RATE_WINDOW)
@@ -43,28 +45,27 @@ class AnnotatedImage:
         """Whether anybody has subscribed."""
         return bool(self._raw.get_subscription_count() or self._jpeg.get_subscription_count())
 
-    def publish(self, header: Header, image: Pixels, faces: Sequence[Face], *, bgr: bool) -> None:
+    def publish(self, header: Header, image: Image, faces: Sequence[Face]) -> None:
         """Publish one image with its faces, if anybody wants it.
 
         Args:
             header: the image's own.
-            image: uint8 (H, W, 3); it stays as it is.
+            image: only read.
             faces: found in it.
-            bgr: the image's channels are blue, green, red.
         """
         if not self.is_wanted:
             # The rate is counted anew when somebody comes back.
             self._drawn_at.clear()
             return
         self._drawn_at.append(time.monotonic())
-        drawn = _rgb_copy(image, bgr=bgr)
+        drawn = _rgb_copy(image)
         for face in faces:
             draw_face(drawn, face, mesh=True, box=True, label=True)
         self._write_rate(drawn)
         height, width = drawn.shape[:2]
         if self._raw.get_subscription_count():
             self._raw.publish(
-                Image(
+                ImageMessage(
                     header=header,
                     height=height,
                     width=width,
@@ -96,8 +97,9 @@ class AnnotatedImage:
             cv2.putText(drawn, text, place, _FONT, scale, colour, thickness, cv2.LINE_AA)
 
 
-def _rgb_copy(image: Pixels, *, bgr: bool) -> Pixels:
-    if bgr:
+def _rgb_copy(image: Image) -> Pixels:
+    if image.order == "bgr":
         # Several times faster than numpy's copy of reversed channels.
-        return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2RGB), np.uint8)
-    return np.array(image, np.uint8, order="C")
+        pixels = np.ascontiguousarray(image.pixels)
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.array(image.pixels, np.uint8, order="C")

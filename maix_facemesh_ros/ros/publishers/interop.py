@@ -19,7 +19,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from maix_facemesh_ros.face import Face, Pixels
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.parameters import NodeParameters

@@ -17,21 +17,16 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
 
 from maix_facemesh_ros.browser.access import Access, AccessError, check_token, token_of
 from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
 from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
-from maix_facemesh_ros.face import ImageError
+from maix_facemesh_ros.image import Image, ImageError, Stamp
 from maix_facemesh_ros.messages.faces import check_faces
-from maix_facemesh_ros.messages.image import (
-    ImageMessage,
-    Stamp,
-    read_compressed_image,
-    read_encoded_image,
-    read_stamp,
-)
+from maix_facemesh_ros.messages.image import read_compressed_image, read_encoded_image, read_stamp
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
@@ -70,7 +65,7 @@ class ImageTopic(NamedTuple):
 #: By the values of `pictures`; `auto` takes the first that somebody publishes.
 IMAGE_TOPICS = {
     "compressed": ImageTopic("image_raw", CompressedImage, False),
-    "raw": ImageTopic("image_raw", Image, False),
+    "raw": ImageTopic("image_raw", ImageMessage, False),
     "annotated": ImageTopic("facemesh/image_annotated", CompressedImage, True),
 }
 
@@ -246,7 +241,7 @@ class FaceMeshView(ParameterNode):
 
     def _jpeg_of(self, message: bytes, source: ImageTopic) -> tuple[bytes, tuple[int, int]]:
         """Return an image as JPEG, not wider than wanted, and its size as it came."""
-        if source.message_type is Image:
+        if source.message_type is ImageMessage:
             return self._encoded(read_image_of_any_encoding(message))
         file = read_encoded_image(message).file
         # One without its end is decoded: browsers do not agree on what they show of it.
@@ -255,9 +250,9 @@ class FaceMeshView(ParameterNode):
             return bytes(file.data), file.size
         return self._encoded(read_compressed_image(message))
 
-    def _encoded(self, image: ImageMessage) -> tuple[bytes, tuple[int, int]]:
-        height, width = image.pixels.shape[:2]
-        pixels: Any = image.pixels if image.bgr else image.pixels[:, :, ::-1]
+    def _encoded(self, image: Image) -> tuple[bytes, tuple[int, int]]:
+        width, height = image.size
+        pixels: Any = image.bgr
         scale = self._in_force.largest_width / width
         if scale < 1:
             smaller = (self._in_force.largest_width, max(1, round(height * scale)))

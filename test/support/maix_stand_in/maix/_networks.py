@@ -11,6 +11,7 @@ import numpy.typing as npt
 from maix_facemesh_ros.backends.onnx.blazeface import ShortRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection, sigmoid
 from maix_facemesh_ros.backends.onnx.network import Network, image_bytes
+from maix_facemesh_ros.image import Image, Stamp
 from maix_facemesh_ros.model_files import find_model
 
 from . import _knobs
@@ -45,8 +46,7 @@ class FoundFace(NamedTuple):
 def find_faces(image: Pixels, conf_th: float, iou_th: float) -> list[FoundFace]:
     """Return the faces of an RGB image, the most certain first."""
     detections = _detector().detect(
-        image,
-        bgr=False,
+        Image(image, "rgb", Stamp(0, 0)),
         score_threshold=min(max(conf_th, 0.0), 1.0),
         overlap_threshold=iou_th,
         min_face_size=0.1,
@@ -57,7 +57,7 @@ def find_faces(image: Pixels, conf_th: float, iou_th: float) -> list[FoundFace]:
 
 def find_landmarks(crop: Pixels) -> tuple[Floats, float]:
     """Return (478, 3) landmarks in pixels of an RGB crop, z smaller = closer, and their score."""
-    output, presence = _landmarks().run(image_bytes(crop, bgr=False))
+    output, presence = _landmarks().run(image_bytes(crop, "rgb"))
     _hold_lock()
     return output.reshape(-1, 3), float(sigmoid(presence).reshape(-1)[0])
 

@@ -1,0 +1,75 @@
+"""`Image`: pixels with their channel order, stamp and frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+#: uint8 (H, W, 3).
+Pixels = npt.NDArray[np.uint8]
+#: The order of the three channels.
+ChannelOrder = Literal["rgb", "bgr"]
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message says why."""
+
+
+class Stamp(NamedTuple):
+    """The time of an image, as builtin_interfaces/Time."""
+
+    sec: int
+    nanosec: int
+
+    @property
+    def seconds(self) -> float:
+        """Both together, as `FaceMesh.process` takes it."""
+        return self.sec + self.nanosec * 1e-9
+
+    @classmethod
+    def from_seconds(cls, seconds: float) -> Stamp:
+        """Return the stamp nearest to a time in seconds, not negative."""
+        return cls(*divmod(round(seconds * 1e9), 10**9))
+
+
+class Levels(NamedTuple):
+    """The values of a 16-bit image that become black and white."""
+
+    black: int
+    white: int
+
+    def __str__(self) -> str:
+        return f"{self.black} to {self.white}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """An image with its time and, from a topic, its frame."""
+
+    #: uint8 (H, W, 3); only read. A view of a message's bytes where nothing had to be converted.
+    pixels: Pixels
+    order: ChannelOrder
+    #: As the message had it; from an image source, on the clock of `time.monotonic`.
+    stamp: Stamp
+    frame_id: str = ""
+    #: Of a 16-bit image: which of its values have become black and white.
+    levels: Levels | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        height, width = self.pixels.shape[:2]
+        return width, height
+
+    @property
+    def rgb(self) -> Pixels:
+        """The pixels as red, green, blue; a view."""
+        return self.pixels if self.order == "rgb" else self.pixels[:, :, ::-1]
+
+    @property
+    def bgr(self) -> Pixels:
+        """The pixels as blue, green, red; a view."""
+        return self.pixels if self.order == "bgr" else self.pixels[:, :, ::-1]
