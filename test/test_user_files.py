@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_calibration import CALIBRATION
 
+from cameras import CALIBRATION
 from maix_facemesh_ros.browser.access import AccessError, token_of
 from maix_facemesh_ros.camera.calibration import read_calibration
 from maix_facemesh_ros.parameters import ParameterError

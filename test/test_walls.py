@@ -79,6 +79,13 @@ def test_the_device_needs_the_standard_library_and_maix_only(module: Path) -> No
     assert {name.split(".")[0] for name in imported(module)} <= known
 
 
+def test_tests_share_code_in_test_support_only() -> None:
+    tests = sorted(Path(__file__).parent.rglob("test_*.py"))
+    assert len(tests) > 50
+    for test in tests:
+        assert [name for name in imported(test) if name.startswith("test_")] == [], test
+
+
 def test_the_walls_see_what_they_should() -> None:
     ros_part = [module for module in MODULES if place(module).startswith("ros/")]
     assert any(is_ros(name) for module in ros_part for name in imported(module))

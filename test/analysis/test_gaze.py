@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from test_head_pose import CAMERAS, mediapipe_camera
 
+from cameras import CAMERAS, mediapipe_camera
 from maix_facemesh_ros.analysis.gaze import (
     CENTER_DEPTH,
     CENTER_HEIGHT,

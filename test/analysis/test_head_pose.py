@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cameras import CAMERA_MATRIX, CAMERAS, mediapipe_camera
 from maix_facemesh_ros.analysis.head_pose import SELLION, HeadPoseEstimator, Method
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel, Region
 from maix_facemesh_ros.face import DoubleArray
@@ -15,81 +16,11 @@ from maix_facemesh_ros.mesh.canonical_face import VERTICES
 from posed_faces import FACING, degrees_between, head_at, rotation, see
 from scenes import MEDIAPIPE
 
-#: As calibrations of real cameras come out: a webcam, one with a wide lens, and a fisheye.
-K = (600.0, 0, 322, 0, 598, 243, 0, 0, 1)
-CAMERAS = {
-    "no distortion": CameraModel.from_calibration(640, 480, K, (), ""),
-    "plumb_bob": CameraModel.from_calibration(
-        640, 480, K, (-0.35, 0.14, 0.002, -0.0015, -0.02), "plumb_bob"
-    ),
-    "thin_prism": CameraModel.from_calibration(
-        640,
-        480,
-        K,
-        (0.8, 0.05, 0.0004, -0.0002, 0.001, 1.15, 0.2, 0.01, 0.002, -0.001, 0.003, 0.001),
-        "rational_polynomial",
-    ),
-    "tilted": CameraModel.from_calibration(
-        640,
-        480,
-        K,
-        (-0.3, 0.1, 0.0004, -0.0002, 0.001, 0.0, 0.0, 0.0, 0.002, 0.0, 0.001, 0.0, 0.03, -0.02),
-        "rational_polynomial",
-    ),
-    "rational": CameraModel.from_calibration(
-        1280,
-        720,
-        (640.0, 0, 640, 0, 641, 362, 0, 0, 1),
-        (0.8, 0.05, 0.0004, -0.0002, 0.001, 1.15, 0.2, 0.01),
-        "rational_polynomial",
-    ),
-    "fisheye": CameraModel.from_calibration(
-        1280,
-        960,
-        (420.0, 0, 645, 0, 421, 475, 0, 0, 1),
-        (-0.02, 0.006, -0.004, 0.0007),
-        "equidistant",
-    ),
-    "binned part": CameraModel.from_calibration(
-        1280,
-        960,
-        (1200.0, 0, 640, 0, 1200, 480, 0, 0, 1),
-        (-0.2, 0.05, 0, 0),
-        "plumb_bob",
-        binning=(2, 2),
-    ),
-    "part of the sensor": CameraModel.from_calibration(
-        1920,
-        1200,
-        (1300.0, 0, 950, 0, 1302, 610, 0, 0, 1),
-        (-0.3, 0.1, 0.001, 0.0005, -0.01),
-        "plumb_bob",
-        binning=(2, 2),
-        region=Region(200, 100, 1400, 1000),
-    ),
-    "rectified part": CameraModel.from_projection(
-        1280,
-        960,
-        (1100.0, 0, 638, -110, 0, 1100, 479, 0, 0, 0, 1, 0),
-        binning=(2, 2),
-        region=Region(100, 80, 1000, 800),
-    ),
-    "rectified": CameraModel.from_projection(
-        640, 480, (550.0, 0, 318, -55, 0, 550, 241, 0, 0, 0, 1, 0)
-    ),
-}
-
 PLACES = [(0.0, 0.0, 0.3), (0.0, 0.0, 0.6), (0.15, 0.1, 0.7), (-0.4, 0.2, 2.0), (0.9, -0.5, 5.0)]
 TURNS = [
     (0, 0, 0), (20, 0, 0), (45, 0, 0), (-45, 0, 0), (0, 30, 0), (0, -30, 0), (30, 15, 10),
     (0, 0, 90), (-20, 10, -90),
 ]  # fmt: skip
-
-
-def mediapipe_camera(width: int, height: int) -> CameraModel:
-    """Return the camera that MediaPipe assumes: 63 degrees from top to bottom."""
-    half = math.atan(math.tan(math.radians(63) / 2) * width / height)
-    return CameraModel.from_field_of_view(width, height, 2 * math.degrees(half))
 
 
 @pytest.mark.parametrize("name", ["astronaut", "multi_face", "single_face"])
@@ -301,8 +232,8 @@ def test_projection_is_opencvs() -> None:
         ("plumb_bob", (0.8, 0.05, 0.0004, -0.0002, 0.001, 1.15, 0.2, 0.01)),
         ("equidistant", (-0.02, 0.006, -0.004, 0.0007)),
     ):
-        model = CameraModel.from_calibration(640, 480, K, coefficients, name)
-        matrix, distortion = np.array(K).reshape(3, 3), np.array(coefficients)
+        model = CameraModel.from_calibration(640, 480, CAMERA_MATRIX, coefficients, name)
+        matrix, distortion = np.array(CAMERA_MATRIX).reshape(3, 3), np.array(coefficients)
         if name == "equidistant":
             expected, _ = cv2.fisheye.projectPoints(
                 points[:, None], np.zeros(3), np.zeros(3), matrix, distortion
@@ -329,9 +260,9 @@ def test_rays_lead_back_to_where_they_come_from(camera: str) -> None:
 
 
 def test_a_part_of_the_sensor_looks_where_the_whole_does() -> None:
-    whole = CameraModel.from_calibration(1280, 960, K, (), "")
+    whole = CameraModel.from_calibration(1280, 960, CAMERA_MATRIX, (), "")
     part = CameraModel.from_calibration(
-        1280, 960, K, (), "", binning=(2, 2), region=Region(200, 100, 640, 480)
+        1280, 960, CAMERA_MATRIX, (), "", binning=(2, 2), region=Region(200, 100, 640, 480)
     )
     assert (part.width, part.height) == (320, 240)
     seen = np.array([[300.0, 300.0]])
@@ -342,12 +273,12 @@ def test_a_part_of_the_sensor_looks_where_the_whole_does() -> None:
     ("arguments", "words"),
     [
         ((640, 480, [0.0] * 9, (), ""), "not calibrated"),
-        ((640, 480, K, (1.0,), "plumb_bob"), "4 or 5"),
-        ((640, 480, K, (1.0,) * 5, "thin_prism"), "thin_prism"),
-        ((0, 480, K, (), ""), "0x480"),
-        ((640, 480, K[:8], (), ""), "8 numbers"),
-        ((640, 480, (*K[:8], math.nan), (), ""), "calibrate the camera again"),
-        ((640, 480, K, (-5.0, 0, 0, 0, 0), "plumb_bob"), "has an inverse in"),
+        ((640, 480, CAMERA_MATRIX, (1.0,), "plumb_bob"), "4 or 5"),
+        ((640, 480, CAMERA_MATRIX, (1.0,) * 5, "thin_prism"), "thin_prism"),
+        ((0, 480, CAMERA_MATRIX, (), ""), "0x480"),
+        ((640, 480, CAMERA_MATRIX[:8], (), ""), "8 numbers"),
+        ((640, 480, (*CAMERA_MATRIX[:8], math.nan), (), ""), "calibrate the camera again"),
+        ((640, 480, CAMERA_MATRIX, (-5.0, 0, 0, 0, 0), "plumb_bob"), "has an inverse in"),
     ],
 )
 def test_a_calibration_that_cannot_be_is_refused(arguments: tuple[object, ...], words: str) -> None:
@@ -376,7 +307,7 @@ def test_an_angle_that_no_lens_has_is_refused(degrees: float) -> None:
 def test_zeros_after_the_coefficients_do_not_count(
     model: str, given: tuple[float, ...], taken: tuple[float, ...]
 ) -> None:
-    camera = CameraModel.from_calibration(640, 480, K, given, model)
+    camera = CameraModel.from_calibration(640, 480, CAMERA_MATRIX, given, model)
     assert tuple(camera.distortion) == taken
     assert camera.model == model
 
@@ -392,4 +323,4 @@ def test_zeros_after_the_coefficients_do_not_count(
 )
 def test_numbers_that_no_model_has_are_refused(model: str, given: tuple[float, ...]) -> None:
     with pytest.raises(CalibrationError, match=f"{model} has {len(given)} coefficients"):
-        CameraModel.from_calibration(640, 480, K, given, model)
+        CameraModel.from_calibration(640, 480, CAMERA_MATRIX, given, model)

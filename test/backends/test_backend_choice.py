@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_backend_maix import STAND_IN, run
 
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.registry import FACE_DETECTORS, FACE_SOURCES, open_backend
 from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters, parameters_of
+from maix_programs import STAND_IN, run
 
 #: Opens the backend of `PARAMETERS`, which is put in front of it.
 OPEN = """
@@ -41,7 +41,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose modules come before those of the stand-in and of this environment."""
     folder = tmp_path / "modules"
     folder.mkdir()
-    monkeypatch.setattr("test_backend_maix.STAND_IN", f"{folder}{os.pathsep}{STAND_IN}")
+    monkeypatch.setattr("maix_programs.STAND_IN", f"{folder}{os.pathsep}{STAND_IN}")
     return folder
 
 

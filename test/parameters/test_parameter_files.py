@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dumped_parameters import DUMPED
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.parameters.files import given_parameters, parameters_in
-
-#: What `ros2 param dump /facemesh` wrote, of a node that subscribes to /cam/image_raw.
-DUMPED = Path(__file__).parents[1] / "data" / "dumped_params.yaml"
 
 
 def written(folder: Path, text: str) -> Path:

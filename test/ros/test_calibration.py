@@ -14,6 +14,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from cameras import CALIBRATION
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.ros.calibration import Calibration, read_calibration
 
@@ -156,31 +157,6 @@ def test_an_uncalibrated_camera_says_so(camera: Camera) -> None:
         "/eye/camera_info cannot be used: K begins with 0, so this camera is not calibrated"
     )
     assert camera.calibration.camera is None
-
-
-#: As cameracalibrator of camera_calibration writes it.
-CALIBRATION = """
-image_width: 640
-image_height: 480
-camera_name: narrow_stereo
-camera_matrix:
-  rows: 3
-  cols: 3
-  data: [525., 0., 320., 0., 530., 240., 0., 0., 1.]
-distortion_model: plumb_bob
-distortion_coefficients:
-  rows: 1
-  cols: 5
-  data: [0.1, -0.2, 0.001, 0.002, 0]
-rectification_matrix:
-  rows: 3
-  cols: 3
-  data: [1., 0., 0., 0., 1., 0., 0., 0., 1.]
-projection_matrix:
-  rows: 3
-  cols: 4
-  data: [520., 0., 319., 0., 0., 528., 241., 0., 0., 0., 1., 0.]
-"""
 
 
 @pytest.fixture

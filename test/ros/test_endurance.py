@@ -13,9 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -33,6 +31,7 @@ from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
+from node_in_this_process import node_in_this_process
 from running_node import HELLO, TIMEOUT, NodeProcess, Robot, StartNode, image_message, stamp_of
 from scenes import paste_head
 
@@ -192,17 +191,6 @@ def test_what_the_node_adds_is_little_beside_the_inference(
         f"inference of {1e3 * median(inference):.2f} ms: {share:.0%}"
     )
     assert share < 0.5
-
-
-@contextmanager
-def node_in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaceMeshNode]:
-    """A node without its executor; it must not end the ROS of this process with itself."""
-    node = FaceMeshNode()
-    monkeypatch.setattr(node.context, "try_shutdown", lambda: None)
-    try:
-        yield node
-    finally:
-        node.stop()
 
 
 def _time_images(

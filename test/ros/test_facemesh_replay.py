@@ -28,6 +28,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from golden_replays import EXACTLY
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.ros.replay import main as facemesh_replay
 from maix_facemesh_ros.ros.replay.golden import GoldenFaces, stamp_of
@@ -39,6 +40,7 @@ from replay_bags import (
     START,
     BagMaker,
     camera_info,
+    image_bag,
     image_message,
     moving_scene,
     stamps,
@@ -50,9 +52,6 @@ pytest_plugins = ["running_node"]
 pytestmark = pytest.mark.usefixtures("own_network")
 
 TIMEOUT = 60.0
-
-#: With --check: bit for bit the same.
-EXACTLY = ("--pixels", "0", "--scores", "0", "--distances", "0", "--degrees", "0")
 
 FOREVER = QosTime(0, 0)
 
@@ -343,12 +342,6 @@ def no_images(folder: Path) -> list[str | Path]:
 def damaged(folder: Path) -> list[str | Path]:
     (folder / "bag.mcap").write_bytes(b"no bag at all")
     return [folder / "bag.mcap"]
-
-
-def image_bag(folder: Path) -> Path:
-    with BagMaker(folder / "bag") as bag:
-        bag.write("/camera/image_raw", image_message(np.zeros((8, 8, 3), np.uint8), START), START)
-    return folder / "bag"
 
 
 def no_topic(folder: Path) -> list[str | Path]:

@@ -8,12 +8,11 @@ import pytest
 import rclpy
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage
-from test_node_pose import calibration
 
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.image_topics import camera_info_topic, compressed_topic
 from replay_bags import image_message
-from running_node import Robot, StartNode
+from running_node import Robot, StartNode, camera_info
 
 pytest_plugins = ["running_node"]
 
@@ -78,7 +77,7 @@ def test_one_remap_is_enough_for_compressed_images_with_calibration(
         CompressedImage, "/cam/image_raw/compressed", QoSProfile(depth=10)
     )
     infos = robot.create_publisher(CameraInfo, "/cam/camera_info", QoSProfile(depth=1))
-    info = calibration(width)
+    info = camera_info(width)
     info.height = height
 
     def has_pose() -> bool:

@@ -23,9 +23,8 @@ import rclpy
 from rcl_interfaces.srv import GetParameters
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
-from test_bag_replay import JPEG
-from test_smoke import complaints
 
+from golden_replays import JPEG
 from image_player import TIMEOUT, ImagePlayer
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.image import Pixels
@@ -38,6 +37,7 @@ from maix_facemesh_ros.ros.launch_files import (
     refuse_unknown_arguments,
 )
 from maix_facemesh_ros.ros.replay.golden import stamp_of
+from node_output import complaints
 from replay_bags import image_message
 
 pytest_plugins = ["running_node"]

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.messages import faces_of
 from message_packages import build_message_package
-from running_node import Robot, StartNode, boolean, double, image_message
+from running_node import Robot, StartNode, boolean, camera_info, double, image_message
 from scenes import scene
 
 pytest_plugins = ["running_node"]
@@ -27,13 +27,6 @@ pytest_plugins = ["running_node"]
 @pytest.fixture(scope="module")
 def image(astronaut: Pixels) -> Pixels:
     return scene(astronaut, (320, 180, 100.0))
-
-
-def calibration(width: int = 640, focal_length: float = 500.0) -> CameraInfo:
-    message = CameraInfo(width=width, height=360, distortion_model="plumb_bob", d=[0.0] * 5)
-    message.k = [focal_length, 0.0, 320.0, 0.0, focal_length, 180.0, 0.0, 0.0, 1.0]
-    message.p = [250.0, 0.0, 320.0, 0.0, 0.0, 250.0, 180.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return message
 
 
 def publish_calibration(robot: Robot, message: CameraInfo, topic: str = "camera_info") -> None:
@@ -54,7 +47,7 @@ def test_with_camera_info_faces_have_a_pose(start: StartNode, robot: Robot, imag
     node = start("gaze:=true")
     robot.wait_for_node()
     assert not robot.ask(image_message(image)).faces[0].pose_valid
-    publish_calibration(robot, calibration())
+    publish_calibration(robot, camera_info())
     (face,) = faces_of(robot.ask(image_message(image)))
     assert face.pose is not None
     assert face.points_3d is not None
@@ -84,7 +77,7 @@ def test_what_pose_needs_is_said_once(
     node = start()
     robot.wait_for_node()
     if width:
-        publish_calibration(robot, calibration(width))
+        publish_calibration(robot, camera_info(width))
     words = "does not fit the images" if width else "none on /camera_info"
 
     def is_said() -> bool:
@@ -126,15 +119,15 @@ def test_a_calibration_may_come_late_change_and_go_wrong(
         return float(face.pose.position.z) if face.pose_valid else None
 
     assert distance() is None
-    publish_calibration(robot, calibration())
+    publish_calibration(robot, camera_info())
     first = distance()
     assert first is not None
-    publish_calibration(robot, calibration(focal_length=1000.0))
+    publish_calibration(robot, camera_info(focal_length=1000.0))
     second = distance()
     assert second == pytest.approx(2 * first, rel=0.1)
-    publish_calibration(robot, calibration(width=1280))
+    publish_calibration(robot, camera_info(width=1280))
     assert distance() is None
-    publish_calibration(robot, calibration())
+    publish_calibration(robot, camera_info())
     assert distance() == pytest.approx(first, rel=0.001)
 
 
@@ -152,7 +145,7 @@ def test_rectified_images_are_those_of_the_projection(
     start: StartNode, robot: Robot, parameters: list[str], topic: str, expected: float
 ) -> None:
     start(*parameters, remaps=[f"image_raw:={topic}"])
-    publish_calibration(robot, calibration(), "/camera/camera_info")
+    publish_calibration(robot, camera_info(), "/camera/camera_info")
     assert f"focal length {expected:.1f}" in robot.diagnostics[-1]["calibration"]
 
 

@@ -15,7 +15,6 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
-from test_endurance import node_in_this_process
 from visualization_msgs.msg import Marker, MarkerArray
 
 from maix_facemesh_ros.camera.model import CameraModel
@@ -28,6 +27,7 @@ from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.publishers import annotated_image as annotated_image
 from maix_facemesh_ros.ros.publishers import cloud as face_cloud
 from maix_facemesh_ros.ros.publishers import markers as face_markers
+from node_in_this_process import node_in_this_process
 from running_node import TIMEOUT, Robot, StartNode, image_message
 from scenes import plain, scene
 

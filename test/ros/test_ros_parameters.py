@@ -14,8 +14,8 @@ from rcl_interfaces.srv import (
     SetParameters,
 )
 from rclpy.parameter import parameter_value_to_python
-from test_parameter_files import DUMPED
 
+from dumped_parameters import DUMPED
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 from running_node import Robot, StartNode, boolean, double, integer
 

@@ -31,7 +31,6 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 from std_msgs.msg import Header
-from test_endurance import node_in_this_process
 
 from maix_facemesh_ros.face import Face as PlainFace
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
@@ -49,6 +48,7 @@ from maix_facemesh_ros.ros.publishers.markers import (
     _enlargement,
 )
 from maix_facemesh_ros.ros.publishers.tf_broadcaster import frames_of_image
+from node_in_this_process import node_in_this_process
 from running_node import TIMEOUT, Robot
 
 pytest_plugins = ["running_node"]

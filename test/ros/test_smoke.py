@@ -5,7 +5,6 @@ test_launch.py looks at the output of the launch files in the same way.
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from image_player import TIMEOUT, ImagePlayer
 from maix_facemesh_ros.image import Pixels
+from node_output import COMPLAINTS, complaints
 from replay_bags import image_message
 from running_node import StartNode
 
@@ -34,31 +34,11 @@ from benchmarks.stock_processes import clean_environment
 
 pytest_plugins = ["running_node"]
 
-#: The only warning that is none: on a busy machine the first image may take its time.
-WAITING = "no image on"
-
-#: Fast DDS says so when a shared memory port belongs to another process that does not react: not a
-#: fault of the node, which does not receive through shared memory.
-PORT_OF_OTHERS = re.compile(r"RTPS_TRANSPORT_SHM.*Failed init_port")
-
-COMPLAINTS = re.compile(
-    r"traceback|error|failed|qos|quality of service|\[(WARN|WARNING|FATAL)\] \[\d", re.IGNORECASE
-)
-
 BACKENDS = ("auto", "onnx")
 TRANSPORTS = {
     "raw": ("/image_raw", Image),
     "compressed": ("/image_raw/compressed", CompressedImage),
 }
-
-
-def complaints(output: str) -> list[str]:
-    """Return the lines of a node's or a launch's output that a user would worry about."""
-    return [
-        line
-        for line in output.splitlines()
-        if COMPLAINTS.search(line) and WAITING not in line and not PORT_OF_OTHERS.search(line)
-    ]
 
 
 @contextmanager

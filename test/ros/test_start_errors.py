@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_facemesh_replay import image_bag
 
 from maix_facemesh_ros.ros.node_process import StartError, initialize_ros
+from replay_bags import image_bag
 from running_node import TIMEOUT
 
 

@@ -103,6 +103,13 @@ def camera_info(stamp: int, focal_length: float = 300.0) -> CameraInfo:
     return info
 
 
+def image_bag(folder: Path) -> Path:
+    """Return a new bag with one small black image."""
+    with BagMaker(folder / "bag") as bag:
+        bag.write("/camera/image_raw", image_message(np.zeros((8, 8, 3), np.uint8), START), START)
+    return folder / "bag"
+
+
 def to_time(nanoseconds: int) -> Time:
     """Return a stamp."""
     return Time(sec=nanoseconds // SECOND, nanosec=nanoseconds % SECOND)

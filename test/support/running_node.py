@@ -27,7 +27,7 @@ from rcl_interfaces.srv import GetParameters, SetParametersAtomically
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
@@ -271,6 +271,14 @@ def image_message(image: Pixels, encoding: str = "rgb8", stamp: tuple[int, int] 
     message.header.stamp.sec, message.header.stamp.nanosec = stamp
     message.header.frame_id = "left_eye"
     message.data = array("B", image.tobytes())
+    return message
+
+
+def camera_info(width: int = 640, focal_length: float = 500.0) -> CameraInfo:
+    """Return the calibration of a camera with images of 360 lines; P has a focal length of 250."""
+    message = CameraInfo(width=width, height=360, distortion_model="plumb_bob", d=[0.0] * 5)
+    message.k = [focal_length, 0.0, 320.0, 0.0, focal_length, 180.0, 0.0, 0.0, 1.0]
+    message.p = [250.0, 0.0, 320.0, 0.0, 0.0, 250.0, 180.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     return message
 
 
