@@ -110,10 +110,10 @@ def serve_faces(screen: Screen) -> None:
 def find_and_send(
     taken: Taken, npu: NpuFaces, server: FaceServer, trouble: Trouble, *, draw: bool
 ) -> None:
-    """Find the faces of a pixels and send them, then the pixels to hosts that are due for one.
+    """Find the faces of an image and send them, then the image to hosts that are due for one.
 
     Args:
-        draw: draw the landmarks into the pixels, after it has been sent.
+        draw: draw the landmarks into the image, after it has been sent.
     """
     pixels, number, taken_at = taken
     try:
@@ -127,8 +127,8 @@ def find_and_send(
         if draw:
             npu.draw(pixels, faces)
     except RuntimeError as error:
-        # MaixPy's only kind of error. The next pixels may do.
-        trouble.say("a pixels is left out", error)
+        # MaixPy's only kind of error. The next image may do.
+        trouble.say("an image is left out", error)
 
 
 class Taken(NamedTuple):
@@ -161,7 +161,7 @@ class Images:
         self._due_at = 0.0
 
     def read(self) -> Taken | None:
-        """Return the next pixels, None if there is none; the server's thread runs meanwhile."""
+        """Return the next image, None if there is none; the server's thread runs meanwhile."""
         self._rest()
         try:
             if self._camera is None:
@@ -294,7 +294,7 @@ class Screen:
             say(f"there is no screen: {words_of(error)}")
 
     def show(self, pixels: Any, lines: Sequence[str]) -> None:
-        """Show a pixels with text written into it."""
+        """Show an image with text written into it."""
         if self._display is None:
             return
         scale = LARGE_LETTERS if pixels.width() >= WIDE else 1

@@ -52,10 +52,10 @@ MAIX = "maix"
 #: (`nn`), a class (`class nn.YOLOv8`) or an object of it (`nn.YOLOv8`); several, where it may be
 #: any of them.
 DECLARED: dict[str, dict[str, tuple[str, ...]]] = {
-    "backends/maix/__init__.py": {"self._maix": (MAIX,)},
+    "backends/maix/detector.py": {"self._maix": (MAIX,), "maix_image": ("image.Image",)},
     "backends/maix/camera.py": {"self._maix": (MAIX,), "image": ("image.Image",)},
     "maixcam_app/main.py": {
-        "image": ("image.Image",),
+        "pixels": ("image.Image",),
         "self._camera": ("camera.Camera",),
         "self._display": ("display.Display",),
     },

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
+from tornado.websocket import websocket_connect
 
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.ros.dds_profile import PROFILE_VARIABLES, advice_on_receive_buffer
-from running_node import NodeProcess, Robot, StartNode, image_message
+from running_node import TIMEOUT, NodeProcess, Robot, StartNode, image_message
+from view_client import address_of
 
 # Last, so that the installed package is the one that is tested.
 sys.path.append(str(Path(__file__).parents[2]))
@@ -87,6 +92,11 @@ def test_every_image_of_a_stock_driver_arrives(
     assert "lost" not in node.output() or count < IMAGES
 
 
+def lossy_driver(*more: str) -> StockDriver:
+    """Start a driver whose images are too large for the transports of `OWN_PROFILE`."""
+    return StockDriver((1280, 720), 90, more=more, ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+
+
 def test_lost_images_are_counted_and_a_users_own_profile_wins(
     start: StartNode, robot: Robot, tmp_path: Path
 ) -> None:
@@ -98,10 +108,7 @@ def test_lost_images_are_counted_and_a_users_own_profile_wins(
         "qos_overrides./image_raw.subscription.reliability:=best_effort",
         environment=dict.fromkeys(PROFILE_VARIABLES.values(), str(profile)),
     )
-    driver = StockDriver(
-        (1280, 720), 90, more=["--skip=3"], ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST"
-    )
-    sent = len(finish(driver, robot).stamps)
+    sent = len(finish(lossy_driver("--skip=3"), robot).stamps)
 
     count, lost = arrived(robot)
     assert sent == 60
@@ -114,6 +121,42 @@ def test_lost_images_are_counted_and_a_users_own_profile_wins(
     )
     assert f"Fast DDS's profile {profile} is in force" in node.output()
     assert node.output().count("were lost on their way") <= 2
+
+
+def test_the_view_says_that_images_are_lost(start: StartNode, robot: Robot, tmp_path: Path) -> None:
+    profile = tmp_path / "own.xml"
+    profile.write_text(OWN_PROFILE)
+    robot.destroy_publisher(robot.images)
+    view = start(
+        "port:=0",
+        "pictures:=raw",
+        "qos_overrides./image_raw.subscription.reliability:=best_effort",
+        program="facemesh_view",
+        environment=dict.fromkeys(PROFILE_VARIABLES.values(), str(profile)),
+    )
+    driver: list[StockDriver] = []
+    page = lost_images_on_the_page(address_of(view), lambda: driver.append(lossy_driver()))
+    trouble = asyncio.run(asyncio.wait_for(page, TIMEOUT))
+    driver[0].process.kill()
+    assert trouble == (
+        f"images on /image_raw are lost on their way: Fast DDS's profile {profile} is in force; "
+        "without it this node takes its own"
+    )
+    assert trouble in view.output()
+
+
+async def lost_images_on_the_page(address: str, start_driver: Callable[[], None]) -> str:
+    """Return the first line of the view's page that speaks of lost images."""
+    connection = await websocket_connect(address.replace("http", "ws", 1) + "frames")
+    await connection.write_message("ready")
+    start_driver()
+    while (message := await connection.read_message()) is not None:
+        state = json.loads(message) if isinstance(message, str) else {}
+        for line in state.get("trouble", ()):
+            if "lost" in line:
+                connection.close()
+                return str(line)
+    raise AssertionError("the view has closed the connection")
 
 
 def reliability_of(robot: Robot) -> list[str]:

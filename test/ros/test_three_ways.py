@@ -73,10 +73,10 @@ def test_three_ways_agree(
     recorded = [tmp_path / "replayed", tmp_path / "offline"]
     parameters = [part for parameter in PARAMETERS for part in ("-p", parameter)]
     for program, *options in (
-        ["ros.facemesh_replay", "--start-node", "--record", str(recorded[0])],
-        ["bags.facemesh_bag", "--output", str(recorded[1])],
+        ["facemesh_replay", "--start-node", "--record", str(recorded[0])],
+        ["facemesh_bag", "--output", str(recorded[1])],
     ):
-        command = ["-m", f"maix_facemesh_ros.{program}", str(bag), *options, *parameters]
+        command = ["-m", "maix_facemesh_ros.start", program, str(bag), *options, *parameters]
         subprocess.run([sys.executable, *command], check=True, timeout=TIMEOUT)
     live = answers_of_a_node(bag, topic, message_type, start)
 

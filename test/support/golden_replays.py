@@ -48,7 +48,13 @@ class Replay:
     def command(self, folder: Path, *options: str | Path) -> list[str | Path]:
         """Return what plays the bag in that folder into a node of its own."""
         return [
-            *(sys.executable, "-m", "maix_facemesh_ros.ros.replay.main", folder / self.name),
+            *(
+                sys.executable,
+                "-m",
+                "maix_facemesh_ros.start",
+                "facemesh_replay",
+                folder / self.name,
+            ),
             "--start-node",
             *(part for parameter in self.parameters for part in ("-p", parameter)),
             *options,

@@ -70,11 +70,11 @@ class MaixFaceDetector:
 
     def _image(self, pixels: Pixels, npu: NpuFaces, *, bgr: bool) -> Any:
         """Return a `maix.image.Image` as the networks take it; `pixels` must outlive it."""
-        image = self._maix.image.cv2image(pixels, bgr=bgr, copy=False)
+        maix_image = self._maix.image.cv2image(pixels, bgr=bgr, copy=False)
         # Asked for its own format, `to_format` raises.
-        if image.format() == npu.image_format:
-            return image
-        return image.to_format(npu.image_format)
+        if maix_image.format() == npu.image_format:
+            return maix_image
+        return maix_image.to_format(npu.image_format)
 
 
 def _thresholds(parameters: FaceMeshParameters) -> Thresholds:

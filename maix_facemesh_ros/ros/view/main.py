@@ -31,7 +31,7 @@ from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
-from maix_facemesh_ros.ros.dds_profile import NODE_PROFILE
+from maix_facemesh_ros.ros.dds_profile import NODE_PROFILE, advice_on_lost_images
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
@@ -281,9 +281,13 @@ class FaceMeshView(ParameterNode):
             *trouble_with(self._watched["faces"], "faces", "is facemesh_node running?"),
             *trouble_with(self._watched["images"], "images", self._advice_on_images()),
         ]
+        images = self._watched["images"]
+        if images.has_lost_messages():
+            trouble.append(
+                f"images on {images.name} are lost on their way: {advice_on_lost_images()}"
+            )
         if self._image_error:
-            name = self._watched["images"].name
-            trouble.append(f"an image on {name} cannot be shown: {self._image_error}")
+            trouble.append(f"an image on {images.name} cannot be shown: {self._image_error}")
         if self._matcher.never_fit:
             trouble.append(
                 "no faces have the stamp of an image: are both of the same camera, and does the "

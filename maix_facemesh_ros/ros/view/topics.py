@@ -39,6 +39,7 @@ class WatchedTopic:
         self.watched_since = time.monotonic()
         self._silent_since = self.watched_since if silent_since is None else silent_since
         self._arrivals: deque[float] = deque(maxlen=RATE_WINDOW)
+        self._lost_before = 0
 
     def arrived(self) -> None:
         """Count a message."""
@@ -61,6 +62,11 @@ class WatchedTopic:
             return 0.0
         return (len(times) - 1) / (times[-1] - times[0])
 
+    def has_lost_messages(self) -> bool:
+        """Whether messages were lost on their way since the last call."""
+        lost_before, self._lost_before = self._lost_before, self.subscription.lost
+        return self._lost_before > lost_before
+
     def state(self) -> dict[str, Any]:
         """Return what the page shows of it."""
         return {
@@ -68,6 +74,7 @@ class WatchedTopic:
             "publishers": len(self.publishers),
             "rate": round(self.rate(), 1),
             "silent": self.is_silent,
+            "lost": self.subscription.lost,
         }
 
 
