@@ -1,7 +1,7 @@
-"""Finds the faces of a bag: ros2 launch maix_facemesh_ros bag.launch.py bag:=FOLDER.
+"""Finds the faces in a bag: ros2 launch maix_facemesh_ros bag.launch.py bag:=FOLDER.
 
-Plays the bag beside the node, with the bag's time, and ends with the bag. The arguments of
-facemesh.launch.py can be given too, such as image:=/camera/image_raw.
+Starts the node and a player with the bag's time, and ends at the end of the bag. The arguments of
+facemesh.launch.py are available too, such as image:=/camera/image_raw.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from launch.substitutions import LaunchConfiguration
 
 from maix_facemesh_ros.ros.launch_files import fail_with_process, refuse_unknown_arguments
 
-#: A path that is known before the start, so that `--show-args` sees its arguments.
+#: A path that is known before the launch starts, so that `--show-args` lists its arguments.
 FACEMESH = str(Path(__file__).with_name("facemesh.launch.py"))
 
 ARGUMENTS = (
-    ("bag", None, "The bag to play: its folder or file."),
-    ("rate", "1.0", "How fast to play it; where the node drops images, slower."),
-    ("delay", "3.0", "Seconds before the bag starts, for the node to be ready."),
+    ("bag", None, "Bag to play: folder or file."),
+    ("rate", "1.0", "Playback rate. Lower: fewer dropped images."),
+    ("delay", "3.0", "Delay in s before playback, while the node starts."),
 )
 
-#: Seconds from the end of the bag to the end of the node, for the last image to be answered.
+#: Seconds from the end of the bag to the end of the node, for the faces of the last image.
 LAST_ANSWER = 1.0
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Describe the arguments, facemesh.launch.py on the bag's time, and the player."""
+    """Describe the arguments, facemesh.launch.py with the bag's time, and the player."""
     entities: list[LaunchDescriptionEntity] = [
         *(
             DeclareLaunchArgument(name, default_value=default, description=description)
@@ -58,6 +58,6 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _end(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """End with the player: at once with an error, or after the last image is answered."""
+    """End with the player: at once after an error, otherwise after the last faces."""
     fail_with_process(__file__)(event, context)
     return [TimerAction(period=LAST_ANSWER, actions=[Shutdown()])]

@@ -1,4 +1,4 @@
-"""Starts facemesh_node, and if asked what shows its faces, in RViz or in a browser.
+"""Starts facemesh_node and, optionally, RViz or the browser view.
 
 ros2 launch maix_facemesh_ros facemesh.launch.py
 """
@@ -25,38 +25,42 @@ from maix_facemesh_ros.ros.launch_files import (
 SHARE = FindPackageShare(PACKAGE)
 
 ARGUMENTS = (
-    ("params_file", PathJoinSubstitution([SHARE, "config", "facemesh.yaml"]), "Parameters, YAML."),
-    ("image", "image_raw", "Topic with the images; compressed ones on IMAGE/compressed."),
-    ("camera_info", "", "Topic with the camera's calibration. Empty: camera_info beside image."),
-    ("faces", "faces", "Topic for the faces."),
-    ("namespace", "", "Namespace of the node and its topics, one for each camera."),
+    ("params_file", PathJoinSubstitution([SHARE, "config", "facemesh.yaml"]), "Parameter file."),
+    ("image", "image_raw", "Topic of the images; compressed images are on IMAGE/compressed."),
+    (
+        "camera_info",
+        "",
+        "Topic of the camera's calibration. Empty: camera_info in the namespace of image.",
+    ),
+    ("faces", "faces", "Topic of the faces."),
+    ("namespace", "", "Namespace of the node and its topics. Each camera needs its own."),
     (
         "use_sim_time",
         "",
-        "true: take the time from /clock, as when a bag is played with --clock. "
-        "Empty: as params_file says.",
+        "true: use the time on /clock, as when a bag is played with --clock. "
+        "Empty: as in params_file.",
     ),
-    ("log_level", "info", "debug, info, warn, error or fatal."),
+    ("log_level", "info", "Minimum level of log lines: debug, info, warn, error or fatal."),
     (
         "rviz",
         "false",
-        "true: start RViz with the first faces, and have the node give it tf and, of a MaixCAM, "
-        "its images.",
+        "true: start RViz when the first faces arrive; the node also publishes tf and, with a "
+        "MaixCAM, its images.",
     ),
-    ("view", "false", "true: start facemesh_view beside the node, to look with a browser."),
-    ("view_port", "", "Port of facemesh_view. Empty: as view_params_file says."),
+    ("view", "false", "true: also start facemesh_view, which shows the faces in a browser."),
+    ("view_port", "", "Port of facemesh_view. Empty: as in view_params_file."),
     (
         "view_params_file",
         PathJoinSubstitution([SHARE, "config", "facemesh_view.yaml"]),
-        "Parameters of facemesh_view, YAML.",
+        "Parameter file of facemesh_view.",
     ),
 )
 
-#: With RViz: what it shows and the node does not give by default.
+#: With RViz: outputs that it displays and that are off by default.
 FOR_RVIZ = {"tf": True, "maixcam_jpeg": True}
 
 
-#: It holds for compressed images and for the calibration too.
+#: This also remaps compressed images and the calibration.
 IMAGE_REMAPPING = ("image_raw", LaunchConfiguration("image"))
 
 
@@ -89,7 +93,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return the node, with those arguments that were given laid over the parameter file."""
+    """Return the node; arguments that were given override the parameter file."""
     arguments = [("use_sim_time", bool), *(each[:2] for each in parameter_arguments())]
     given = {
         name: ParameterValue(LaunchConfiguration(name), value_type=value_type)

@@ -1,8 +1,8 @@
 """Finds the faces of several cameras: ros2 launch maix_facemesh_ros two_cameras.launch.py.
 
-One node for each camera, each in its camera's namespace: /left/image_raw and /left/faces,
-/right/image_raw and /right/faces. More of them: cameras:=front,left,right. The arguments of
-facemesh.launch.py, other than namespace and frame_prefix, can be given too and hold for all.
+Starts one node per camera in the camera's namespace: /left/image_raw and /left/faces,
+/right/image_raw and /right/faces. For more cameras: cameras:=front,left,right. The arguments of
+facemesh.launch.py, except namespace and frame_prefix, are available too and apply to all nodes.
 """
 
 from __future__ import annotations
@@ -25,21 +25,25 @@ from maix_facemesh_ros.ros.launch_files import LaunchError, refuse_unknown_argum
 FACEMESH = str(Path(__file__).with_name("facemesh.launch.py"))
 
 ARGUMENTS = (
-    ("cameras", "left,right", "Namespaces of the cameras, with commas between them."),
-    ("view_port", "8478", "Port of the first camera's view; the next ones have the next ports."),
+    ("cameras", "left,right", "Namespaces of the cameras, separated by commas."),
+    (
+        "view_port",
+        "8478",
+        "Port of the first camera's view; the other views use the following ports.",
+    ),
 )
 
-#: What each camera has of its own.
+#: Arguments that differ between cameras.
 OF_EACH_CAMERA = ("namespace", "frame_prefix")
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Describe the arguments and facemesh.launch.py once for each camera."""
+    """Describe the arguments and facemesh.launch.py once per camera."""
     own = [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, default, description in ARGUMENTS
     ]
-    # What is included depends on the cameras, so that `--show-args` would not see its arguments.
+    # The included files depend on the cameras: `--show-args` would not list their arguments.
     included = LaunchDescription([IncludeLaunchDescription(FACEMESH)]).get_launch_arguments()
     hidden = {*OF_EACH_CAMERA, *(argument.name for argument in own)}
     arguments = [*own, *(argument for argument in included if argument.name not in hidden)]
@@ -49,7 +53,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return one node for each camera."""
+    """Return one node per camera."""
     cameras = LaunchConfiguration("cameras").perform(context).split(",")
     port = LaunchConfiguration("view_port").perform(context)
     if not port.isdecimal():
@@ -58,12 +62,12 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def _camera(camera: str, view_port: int) -> LaunchDescriptionEntity:
-    """Return a group for one camera, so that its arguments are not handed on to the next.
+    """Return a group for one camera, which keeps its arguments from the next camera.
 
     Args:
-        camera: the namespace. The frames of its faces begin with it too: the face_1 of another
-            camera is under another frame, and a frame has one parent.
-        view_port: of its view.
+        camera: the namespace. It is also the prefix of the camera's tf frames: face_1 of another
+            camera has another parent, and a frame has one parent.
+        view_port: port of the camera's view.
     """
     arguments = [
         ("namespace", camera),

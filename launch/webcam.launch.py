@@ -1,7 +1,7 @@
-"""Finds the faces before a webcam: ros2 launch maix_facemesh_ros webcam.launch.py.
+"""Finds the faces in a webcam's images: ros2 launch maix_facemesh_ros webcam.launch.py.
 
-The node reads the camera itself, no camera driver is needed. The arguments of facemesh.launch.py
-can be given too.
+The node reads the camera itself; a camera driver is not needed. The arguments of
+facemesh.launch.py are available too.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from launch.substitutions import LaunchConfiguration
 
 from maix_facemesh_ros.ros.launch_files import refuse_unknown_arguments
 
-#: A path that is known before the start, so that `--show-args` sees its arguments.
+#: A path that is known before the launch starts, so that `--show-args` lists its arguments.
 FACEMESH = str(Path(__file__).with_name("facemesh.launch.py"))
 
-ARGUMENTS = (("device", "/dev/video0", "The camera: its path or number."),)
+ARGUMENTS = (("device", "/dev/video0", "Path or number of the camera."),)
 
 
 def generate_launch_description() -> LaunchDescription:

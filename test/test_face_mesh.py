@@ -408,7 +408,7 @@ def test_all_parameters_in_one_object(three_faces: Pixels) -> None:
 
 def test_unknown_parameter() -> None:
     with pytest.raises(
-        ParameterError, match="no parameter 'max_faces': do you mean 'max_face_num'"
+        ParameterError, match="no parameter 'max_faces': did you mean 'max_face_num'"
     ):
         FaceMesh(max_faces=2)
 

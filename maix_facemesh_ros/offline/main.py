@@ -1,6 +1,6 @@
-"""`facemesh_bag`: the faces in bags, videos and folders of images, faster than recorded.
+"""`facemesh_bag`: find the faces in bags, videos and folders of images, faster than real time.
 
-It finds what `facemesh_node` would find, with the same parameters, and needs no ROS.
+Parameters and results are those of `facemesh_node`. ROS is not needed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ examples:
   facemesh_bag monday tuesday -o faces -p max_face_num:=4 --annotated
   facemesh_bag talk.mp4 -o talk.csv
 
-exit code: 0; 1 for an error; 2 for a wrong command line; 3 if not a single image can be used;
-130 if interrupted
+exit code: 0: done; 1: error; 2: wrong command line; 3: no usable image; 130: interrupted
 """
 
 #: Exit codes: an error, images of which none can be used, interrupted by the user. argparse ends
@@ -88,31 +87,37 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         action="append",
         required=True,
-        help="a new bag, or a table that ends in .csv or .parquet; may be given several times. "
-        "With several inputs, a folder with a bag for each",
+        help="new bag, or table that ends in .csv or .parquet; may be given several times. "
+        "With several inputs: a folder with one bag per input",
     )
     add(
         "--stream",
         action="store_true",
-        help="process image files as the frames of a video of 30 Hz, with tracks, ids and "
-        "smoothing; without it each stands alone",
+        help="process image files as the frames of a 30 Hz video, with tracking, ids and "
+        "smoothing; without it each file is processed alone",
     )
-    add("--topics", nargs="+", default=[], metavar="TOPIC", help="of the images; default: all")
+    add("--topics", nargs="+", default=[], metavar="TOPIC", help="image topics (default: all)")
     add(
         "--faces-topic",
         default=FACES_TOPIC,
         metavar="PATTERN",
-        help="with {namespace} and {topic} of the images (default: %(default)s)",
+        help="topic of the faces; {namespace} and {topic} are those of the images "
+        "(default: %(default)s)",
     )
-    add("--copy", action="store_true", help="put everything of the input into the bag too")
-    add("--annotated", action="store_true", help="and the images with the faces drawn in, JPEG")
+    add("--copy", action="store_true", help="also copy every message of the input to the bag")
+    add("--annotated", action="store_true", help="also write the annotated images as JPEG")
     add(
         "--image-annotations",
         action="store_true",
-        help="and foxglove_msgs/ImageAnnotations; as -p foxglove_msgs:=true",
+        help="also write foxglove_msgs/ImageAnnotations; same as -p foxglove_msgs:=true",
     )
-    add("--storage", choices=STORAGES, default="mcap", help="of the bag (default: %(default)s)")
-    add("--params-file", type=Path, metavar="YAML", help="parameters of facemesh_node")
+    add(
+        "--storage",
+        choices=STORAGES,
+        default="mcap",
+        help="format of the bag (default: %(default)s)",
+    )
+    add("--params-file", type=Path, metavar="YAML", help="parameter file of facemesh_node")
     add(
         *("-p", "--param"),
         action="append",
@@ -125,30 +130,31 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=len(os.sched_getaffinity(0)),
         metavar="N",
-        help="processes on this machine (default: %(default)s, its processors)",
+        help="number of worker processes (default: %(default)s, one per processor)",
     )
     add(
         "--cluster",
         default="",
         metavar="ADDRESS",
-        help="a Dask scheduler instead, such as tcp://10.0.0.5:8786, or local",
+        help="run on a Dask cluster instead: address of its scheduler, such as "
+        "tcp://10.0.0.5:8786, or local",
     )
     add(
         "--max-unpacked",
         type=int,
         default=UnpackLimits().chunk // MIB,
         metavar="MIB",
-        help="most that a compressed chunk or message may unpack to (default: %(default)s MiB)",
+        help="maximum unpacked size of a compressed chunk or message (default: %(default)s MiB)",
     )
     add(
         "--max-unpacked-file",
         type=int,
         default=0,
         metavar="MIB",
-        help="most that a compressed file may unpack to (default: 256 MiB, or 100 times its size)",
+        help="maximum unpacked size of a compressed file (default: 256 MiB, or 100 times its size)",
     )
-    add("--restart", action="store_true", help="do not go on with what an earlier attempt has left")
-    add("--quiet", action="store_true", help="say nothing unless something is wrong")
+    add("--restart", action="store_true", help="discard the checkpoint of an interrupted job")
+    add("--quiet", action="store_true", help="print warnings and errors only")
     return parser
 
 

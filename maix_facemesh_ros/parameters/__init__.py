@@ -1,6 +1,6 @@
-"""Every parameter, declared once: default, meaning, range, and whether it may change while running.
+"""Every parameter, declared once: default, description, range, and whether it changes at run time.
 
-The Python API, the node, `config/facemesh.yaml` and the table in the README all come from here.
+The Python API, the node, `config/facemesh.yaml` and the block in the README use these tables.
 """
 
 from maix_facemesh_ros.parameters.face_mesh import FaceMeshParameters

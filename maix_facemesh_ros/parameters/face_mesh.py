@@ -14,175 +14,189 @@ class FaceMeshParameters(ParameterTable):
 
     backend: str = parameter(
         "auto",
-        "Where faces are computed. onnx: on this machine's processor. maix: on the NPU of the "
-        "MaixCAM that this runs on. auto: maix on a MaixCAM, elsewhere onnx.",
+        "Where the networks run. onnx: on this machine with onnxruntime. maix: on the NPU of the "
+        "MaixCAM that runs this program. auto: maix on a MaixCAM, onnx elsewhere.",
         choices=("auto", "onnx", "maix"),
     )
     detector: str = parameter(
         "full_range",
-        "With backend onnx: the face detector. full_range: MediaPipe's, near and far; short_range: "
-        "MediaPipe's, to about 2 m, cheapest; yolov8_face and yunet: your own ONNX file, named by "
-        "detector_model. A MaixCAM has MaixPy's.",
+        "With backend onnx: the face detector. full_range: MediaPipe's, for near and far faces. "
+        "short_range: MediaPipe's for faces up to about 2 m, the cheapest. yolov8_face, yunet: "
+        "your own ONNX file, set by detector_model. On a MaixCAM MaixPy's detector runs.",
         choices=("full_range", "short_range", "yolov8_face", "yunet"),
     )
     detector_model: str = parameter(
         "",
-        "Path of the ONNX file for detector yolov8_face or yunet, or with backend maix of a face "
-        "detector's .mud file; empty for the other detectors and for MaixPy's own.",
+        "Path of the ONNX file for detector yolov8_face or yunet, or, with backend maix, of a "
+        "detector's .mud file. Empty: the built-in file of the other detectors, or MaixPy's.",
     )
     landmarks_model: str = parameter(
         "",
-        "With backend maix: path of the landmarks' .mud file; empty for MaixPy's own.",
+        "With backend maix: path of the landmark model's .mud file. Empty: MaixPy's.",
     )
     detect_conf_th: float = parameter(
-        0.5, "Least confidence of the detector.", minimum=0.0, maximum=1.0, changeable=True
+        0.5,
+        "Minimum detector score. Lower finds more faces and more false ones.",
+        minimum=0.0,
+        maximum=1.0,
+        changeable=True,
     )
     detect_iou_th: float = parameter(
         0.45,
-        "Boxes that overlap more than this (intersection over union) are one face. MediaPipe's two "
-        "detectors blend many boxes and use two thirds of it: the default is MediaPipe's own 0.3.",
+        "Maximum overlap (intersection over union) of two detections; with more overlap they are "
+        "merged to one face. Lower: fewer duplicates, but close faces may merge. MediaPipe's two "
+        "detectors use two thirds of the value: the default equals MediaPipe's 0.3.",
         minimum=0.0,
         maximum=1.0,
         changeable=True,
     )
     landmarks_conf_th: float = parameter(
         0.5,
-        "Least presence score of the landmarks; a face below is left out, see require_landmarks.",
+        "Minimum presence score of the landmarks. Higher drops more uncertain faces, see "
+        "require_landmarks.",
         minimum=0.0,
         maximum=1.0,
         changeable=True,
     )
     max_face_num: int = parameter(
-        2, "At most this many faces, the largest; 0 or less: no limit.", changeable=True
+        2,
+        "Maximum number of faces per image; the largest are kept. 0 or less: no limit.",
+        changeable=True,
     )
     min_face_size: float = parameter(
         0.03,
-        "Smallest face to find, as a fraction of the image's width. Half of it costs the "
-        "detector four times the time. A detector with a fixed input, as short_range, has its own.",
+        "Smallest face to detect, as a fraction of the image width. Half the value takes the "
+        "detector four times as long. Detectors with a fixed input size, such as short_range, "
+        "ignore it.",
         minimum=0.0075,
         maximum=1.0,
         changeable=True,
     )
     tracking: bool = parameter(
         False,
-        "Images are consecutive frames of one stream: faces are followed and keep their id, and "
-        "the detector rests while all are in view. Off: each image is looked at anew. A MaixCAM "
-        "looks at every image anew.",
+        "true: images are consecutive frames of one stream; faces are tracked and keep their ids, "
+        "and the detector pauses while all faces are tracked. false: the detector runs on every "
+        "image. On a MaixCAM the detector always runs on every image.",
     )
     detect_interval: int = parameter(
         10,
-        "With tracking: look for new faces in every n-th image while fewer than max_face_num "
-        "are tracked. Without any face every image is looked at, and after losing one every "
-        "third of the next 15.",
+        "With tracking: run the detector on every n-th image while fewer than max_face_num faces "
+        "are tracked. Higher: less CPU, but new faces are found later. Without any face it runs "
+        "on every image, and after a face is lost on every third of the next 15.",
         minimum=1,
         changeable=True,
     )
     landmarks_interval: int = parameter(
         1,
-        "With tracking and backend onnx: look for a face's landmarks in every n-th image, and in "
-        "between let them move along with the face as a whole, at a sixth of the cost. When it "
-        "moves otherwise, as when an eye closes, they are looked for at once. 1: in every image.",
+        "With tracking and backend onnx: run the landmark network on every n-th image; on the "
+        "images between, optical flow moves the landmarks with the face at a sixth of the cost. "
+        "When the face changes otherwise, such as a closing eye, the network runs at once. 1: on "
+        "every image.",
         minimum=1,
         changeable=True,
     )
     ids: bool = parameter(
         False,
-        "Images are consecutive frames of one stream, and a face keeps its id in it. With "
-        "tracking always; on its own for faces that are looked for anew in every image.",
+        "true: images are consecutive frames of one stream, and each face keeps its id. Always on "
+        "with tracking; without tracking, ids also work with the detector on every image.",
         changeable=True,
     )
     id_timeout: float = parameter(
         0.5,
-        "Seconds that a face may be out of sight and keep its id.",
+        "Time in s that a face may be out of view and keep its id. Higher: fewer new ids after an "
+        "occlusion, but a new person at the same place may get the old id.",
         minimum=0.0,
         maximum=60.0,
         changeable=True,
     )
     smoothing: str = parameter(
         "one_euro",
-        "With ids: how landmarks, and with them pose and gaze, are smoothed over time.",
+        "With ids: temporal filter of the landmarks, and so of pose and gaze. one_euro: One-Euro "
+        "filter. off: no filter.",
         choices=("off", "one_euro"),
         changeable=True,
     )
     one_euro_min_cutoff: float = parameter(
         0.05,
-        "With smoothing one_euro: hertz up to which a still face is let through. Less: stiller. "
-        "The default of this and of the next two is MediaPipe's.",
+        "With smoothing one_euro: cutoff frequency for a still face, in Hz. Lower: less jitter, "
+        "more lag. The defaults of this and the next two parameters are MediaPipe's.",
         minimum=0.001,
         maximum=100.0,
         changeable=True,
     )
     one_euro_beta: float = parameter(
         80.0,
-        "With smoothing one_euro: hertz more for each face size a second of speed. More: less lag.",
+        "With smoothing one_euro: increase of the cutoff frequency with speed, in Hz per face "
+        "size per second. Higher: less lag in fast motion, more jitter.",
         minimum=0.0,
         maximum=10000.0,
         changeable=True,
     )
     one_euro_derivate_cutoff: float = parameter(
         1.0,
-        "With smoothing one_euro: hertz up to which changes of speed are let through.",
+        "With smoothing one_euro: cutoff frequency of the speed estimate, in Hz. Lower: steadier, "
+        "but slower to react to motion.",
         minimum=0.001,
         maximum=100.0,
         changeable=True,
     )
     require_landmarks: bool = parameter(
         True,
-        "Leave out faces without valid landmarks, as MaixPy does. Off: they come with box and "
-        "score, without points.",
+        "true: drop faces without valid landmarks, as MaixPy does. false: publish them with box "
+        "and score, without points.",
         changeable=True,
     )
-    landmarks_abs: bool = parameter(True, "Give points in pixels of the image.", changeable=True)
+    landmarks_abs: bool = parameter(True, "Output points in pixels of the image.", changeable=True)
     landmarks_rel: bool = parameter(
-        False, "Give points in pixels of the landmark network's input too.", changeable=True
+        False, "Also output points in pixels of the landmark network's input.", changeable=True
     )
     landmarks_num: int = parameter(
         LANDMARKS,
-        "How many landmarks to give: all, or MaixPy's subsets.",
+        "Number of landmarks to output: all 478, or one of MaixPy's subsets.",
         choices=tuple(LANDMARK_SUBSETS),
         changeable=True,
     )
     landmarks_indices: tuple[int, ...] = parameter(
         (),
-        "Mesh indices of the landmarks to give, in this order; empty: landmarks_num decides.",
+        "Mesh indices of the landmarks to output, in this order. Empty: as landmarks_num.",
         changeable=True,
     )
     blendshapes: bool = parameter(False, "Compute 52 expression scores per face.", changeable=True)
     pose: bool = parameter(
         False,
-        "Compute each head's place and direction in metres, and the landmarks in space. It takes "
-        "the camera's calibration, or assumed_field_of_view.",
+        "Compute the position and orientation of each head in meters, and the landmarks in 3D. "
+        "Needs the camera's calibration or assumed_field_of_view.",
         changeable=True,
     )
     gaze: bool = parameter(
-        False, "With pose: compute where each face's eyes look.", changeable=True
+        False, "With pose: compute the gaze direction of each face.", changeable=True
     )
     face_scale: float = parameter(
         1.0,
-        "Size of the heads beside an average adult's. All distances are proportional to it: with "
-        "1, a child whose head is a tenth smaller seems to be a tenth further away than it is.",
+        "Size of the heads relative to an average adult. All distances are proportional to it: "
+        "with 1, a child whose head is 10 % smaller appears 10 % too far away.",
         minimum=0.3,
         maximum=3.0,
         changeable=True,
     )
     assumed_field_of_view: float = parameter(
         0.0,
-        "The camera's horizontal field of view in degrees, for pose while there is no calibration; "
-        "0: then there is no pose. Distances are as wrong as this number.",
+        "Horizontal field of view of the camera in degrees, used for pose while there is no "
+        "calibration. An error in it makes all distances wrong. 0: no pose without calibration.",
         minimum=0.0,
         maximum=170.0,
         changeable=True,
     )
     execution_provider: str = parameter(
         "cpu",
-        "With backend onnx: the execution provider of onnxruntime that runs the networks. cpu: its "
-        "own kernels, everywhere. The others need another build of onnxruntime or other hardware; "
-        "where that is missing the start fails and says what it needs.",
+        "With backend onnx: the execution provider of onnxruntime. cpu: onnxruntime's own "
+        "kernels, available everywhere. The others need another build of onnxruntime or other "
+        "hardware; if that is missing, the start fails with an error that names it.",
         choices=("cpu", "openvino", "cuda", "tensorrt", "coreml"),
     )
     threads: int = parameter(
         0,
-        "Faces computed side by side; 0: as many as this process has processors.",
+        "Number of faces computed in parallel. 0: one per available processor.",
         minimum=0,
         maximum=64,
     )
@@ -204,13 +218,14 @@ class FaceMeshParameters(ParameterTable):
             ),
             (
                 not own_file and self.detector_model != "" and self.backend != "maix",
-                f"detector_model is {self.detector_model!r}, but detector {self.detector!r} brings "
-                "its own: set detector to yolov8_face or yunet, or leave detector_model empty",
+                f"detector_model is {self.detector_model!r}, but detector {self.detector!r} has a "
+                "built-in model: set detector to yolov8_face or yunet, or leave detector_model "
+                "empty",
             ),
             (
                 self.landmarks_model != "" and self.backend != "maix",
                 f"landmarks_model is {self.landmarks_model!r}, but backend is {self.backend!r}: "
-                "only maix takes one",
+                "only backend maix uses it",
             ),
         )
         return [message for broken, message in checks if broken]
@@ -227,7 +242,7 @@ class FaceMeshParameters(ParameterTable):
 
     @property
     def landmark_indices(self) -> tuple[int, ...] | None:
-        """Mesh indices of the landmarks to give; None for all 478 in their own order."""
+        """Mesh indices of the landmarks to output; None for all 478 in mesh order."""
         if self.landmarks_indices:
             return self.landmarks_indices
         return LANDMARK_SUBSETS[self.landmarks_num] if self.landmarks_num != LANDMARKS else None

@@ -1,4 +1,4 @@
-"""Parameters of facemesh_node from ROS parameters files and `-p NAME:=VALUE`, without ROS."""
+"""Parameters of facemesh_node from ROS parameter files and `-p NAME:=VALUE`, without ROS."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import yaml
 
 from maix_facemesh_ros.parameters import ParameterError
 
-#: Names of nodes in a parameters file that stand for facemesh_node too.
+#: Node names in a parameter file that include facemesh_node.
 WILDCARDS = ("**", "*")
 NODE_NAME = "facemesh"
 
-#: Key of a node's parameters in a parameters file.
+#: Key of a node's parameters in a parameter file.
 PARAMETERS_KEY = "ros__parameters"
 
 
 def given_parameters(files: Iterable[Path], assignments: Sequence[str]) -> dict[str, Any]:
-    """Return what a command line gives: later files and then assignments go before earlier ones.
+    """Return the parameters of a command line; later files, then assignments, take precedence.
 
     Args:
-        files: ROS parameters files, as `ros2 param dump` writes them too.
+        files: ROS parameter files, such as those of `ros2 param dump`.
         assignments: such as `max_face_num:=4`; the value is YAML.
 
     Raises:
@@ -44,19 +44,19 @@ def given_parameters(files: Iterable[Path], assignments: Sequence[str]) -> dict[
 
 
 def parameters_in(file: Path) -> dict[str, Any]:
-    """Return the parameters that a ROS parameters file has for facemesh_node.
+    """Return the parameters for facemesh_node in a ROS parameter file.
 
-    These are the ones for every node and for nodes called facemesh, in any namespace. A file for
-    one node alone, such as `ros2 param dump` writes, is taken whatever the node is called.
+    These are the parameters for every node and for nodes called facemesh, in any namespace. A file
+    for a single node, such as one of `ros2 param dump`, is accepted with any node name.
 
     Raises:
-        ParameterError: the file cannot be read, is not a parameters file, or is for other nodes.
+        ParameterError: the file cannot be read, is not a parameter file, or is for other nodes.
     """
     sections = list(_sections(_content_of(file), ""))
     if not sections:
         raise ParameterError(
-            f"{file} is not a parameters file: it has {PARAMETERS_KEY} below the name of a node, "
-            "as config/facemesh.yaml has"
+            f"{file} is not a parameter file: write {PARAMETERS_KEY} below the name of a node, "
+            "as in config/facemesh.yaml"
         )
     fitting = [
         section for node, section in sections if node.rpartition("/")[2] in (*WILDCARDS, NODE_NAME)
@@ -64,7 +64,7 @@ def parameters_in(file: Path) -> dict[str, Any]:
     if not fitting and len(sections) > 1:
         names = ", ".join(node for node, _ in sections)
         raise ParameterError(
-            f"{file} has parameters for {names}, and none for a node called {NODE_NAME}"
+            f"{file} has parameters for {names}, but none for a node called {NODE_NAME}"
         )
     values: dict[str, Any] = {}
     for section in fitting or [section for _, section in sections]:
@@ -73,7 +73,7 @@ def parameters_in(file: Path) -> dict[str, Any]:
 
 
 def _content_of(file: Path) -> Any:
-    """Return what a YAML file holds; ROS's parser takes no aliases either.
+    """Return the content of a YAML file; aliases are refused, as ROS's parser does.
 
     Raises:
         ParameterError: the file cannot be read, or is not YAML without aliases.
@@ -81,7 +81,7 @@ def _content_of(file: Path) -> Any:
     try:
         text = file.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise ParameterError(f"{file} has aliases (*name): write the values out")
+            raise ParameterError(f"{file} has aliases (*name): write their values instead")
         return yaml.safe_load(text)
     except OSError as error:
         raise ParameterError(f"{file} cannot be read: {error.strerror}") from error
@@ -93,7 +93,7 @@ def _content_of(file: Path) -> Any:
 
 
 def _sections(content: Any, node: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the names of nodes, with their namespaces, and their parameters."""
+    """Yield the names of nodes, with their namespaces, and their parameters."""
     if not isinstance(content, dict):
         return
     for key, value in content.items():

@@ -11,16 +11,16 @@ from maix_facemesh_ros.parameters.table import ParameterTable, description_of, p
 
 @dataclass(frozen=True, kw_only=True)
 class NodeParameters(FaceMeshParameters):
-    """The parameters of `facemesh_node`: those of `FaceMesh`, and where images come from.
+    """The parameters of `facemesh_node`: those of `FaceMesh`, the image source and the outputs.
 
-    A node sees a stream, so `tracking` and `ids` are on unless they are switched off, and it hears
-    of the camera's calibration, so `pose` is too.
+    A node processes a stream, so `tracking` and `ids` are on by default. It receives the camera's
+    calibration, so `pose` is on as well.
     """
 
     backend: str = parameter(
         "auto",
         description_of(FaceMeshParameters, "backend")
-        + " maixcam: on a MaixCAM beside this machine, see maixcam_address.",
+        + " maixcam: on a MaixCAM connected to this machine, see maixcam_address.",
         choices=("auto", "onnx", "maix", "maixcam"),
     )
     tracking: bool = parameter(
@@ -30,107 +30,111 @@ class NodeParameters(FaceMeshParameters):
     pose: bool = parameter(True, description_of(FaceMeshParameters, "pose"), changeable=True)
     tf: bool = parameter(
         False,
-        "With pose: publish the frames face_<id>, and with gaze gaze_<id>, under the camera's on "
-        "/tf, where tf2 is installed.",
+        "With pose: publish the frames face_<id>, and with gaze gaze_<id>, on /tf with the "
+        "camera's frame as parent. Needs tf2_msgs.",
         changeable=True,
     )
     frame_prefix: str = parameter(
         "",
-        "With tf: what the names of the published frames begin with, such as left/ for "
-        "left/face_1. Nodes of several cameras need a prefix each: a frame has one parent.",
+        "With tf: prefix of the published frame names, such as left/ for left/face_1. With "
+        "several cameras each node needs its own prefix, because a frame has one parent.",
         changeable=True,
     )
     frame_limit: int = parameter(
         0,
-        "With tf: how many numbers the names of frames have before they start again at 1: with "
-        "100, the face with id 101 has face_1. A listener of tf2 keeps some 32 kB for each name "
-        "that it has heard. 0: no limit, the number is the id.",
+        "With tf: maximum number of frame names, after which numbers start at 1 again: with 100, "
+        "the face with id 101 is face_1. A tf2 listener keeps about 32 kB per frame name it has "
+        "received. 0: no limit, the number is the id.",
         minimum=0,
         maximum=1_000_000,
         changeable=True,
     )
     vision_msgs: bool = parameter(
-        False, "Publish vision_msgs/Detection2DArray on ~/detections, where it is installed."
+        False, "Publish vision_msgs/Detection2DArray on ~/detections. Needs vision_msgs."
     )
     foxglove_msgs: bool = parameter(
-        False, "Publish foxglove_msgs/ImageAnnotations on ~/image_annotations, where installed."
+        False, "Publish foxglove_msgs/ImageAnnotations on ~/image_annotations. Needs foxglove_msgs."
     )
     hri_msgs: bool = parameter(
         False,
-        "Publish faces under /humans/faces as REP-155 has them, where hri_msgs is installed. The "
-        "face with id 7 is f7 there, and with tf the frames face_f7 and gaze_f7 too.",
+        "Publish faces under /humans/faces as in REP-155. Needs hri_msgs. The face with id 7 is "
+        "f7 there, and with tf the frames face_f7 and gaze_f7 are published too.",
     )
     marker_lifetime: float = parameter(
         0.5,
-        "Seconds after which RViz takes a marker away by itself; 0: never.",
+        "Time in s after which RViz removes a marker that is not updated. 0: never.",
         minimum=0.0,
         maximum=3600.0,
         changeable=True,
     )
     marker_depth: float = parameter(
         1.0,
-        "Metres before the camera at which the markers of faces without pose stand.",
+        "Distance from the camera, in m, at which markers of faces without pose are drawn.",
         minimum=0.1,
         maximum=100.0,
         changeable=True,
     )
     rectified: str = parameter(
         "auto",
-        "Whether images on a topic are rectified, so that camera_info's P describes them and no "
-        "distortion is left. auto: when the last part of the topic's name begins with image_rect.",
+        "Whether images on a topic are rectified, so that camera_info's P describes them without "
+        "distortion. yes: rectified. no: not rectified. auto: rectified when the last part of the "
+        "topic name begins with image_rect.",
         choices=("auto", "yes", "no"),
     )
     source: str = parameter(
         "",
-        "Where images come from. Empty: the topic image_raw; else a camera (0, /dev/video0), a "
-        "image or video file, a folder of images, the URL of a live stream (rtsp://, http://, "
-        "udp:// and more), or on a MaixCAM maix, its own camera.",
+        "Image source. Empty: the topic image_raw. Otherwise a camera (0, /dev/video0), an image "
+        "or video file, a folder of images, the URL of a live stream (rtsp://, http://, udp:// "
+        "and more), or, on a MaixCAM, maix for its camera.",
     )
     image_transport: str = parameter(
         "raw",
-        "Without a source: raw for image_raw, compressed for image_raw/compressed (JPEG or PNG).",
+        "Without a source: raw subscribes to image_raw, compressed to image_raw/compressed (JPEG "
+        "or PNG).",
         choices=("raw", "compressed"),
     )
     source_loop: bool = parameter(
         False,
-        "With a file or folder as source: start again at its end. Off: the node stops there.",
+        "With a file or folder as source. true: restart at its end. false: the node exits at its "
+        "end.",
     )
     frame_id: str = parameter(
         "camera_optical_frame",
-        "Frame of the faces when the node reads source itself or the faces come from a MaixCAM. "
-        "Images on a topic bring theirs; if that is empty, markers, points and frames are in this.",
+        "frame_id of the faces when the node reads source itself or uses a MaixCAM. Images on a "
+        "topic carry their own; where that is empty, markers, points and tf frames use this one.",
     )
     camera_delay: float = parameter(
         0.0,
-        "Seconds from an image's exposure until source or a MaixCAM's camera hands it over, taken "
-        "off its stamp. Images on a topic bring their stamp.",
+        "Time in s from exposure until source or a MaixCAM's camera delivers the image; it is "
+        "subtracted from the stamp. Not used for images on a topic, which carry their stamp.",
         minimum=0.0,
         maximum=1.0,
     )
     calibration_file: str = parameter(
         "",
-        "YAML file of camera_calibration for the camera that is source or of a MaixCAM: it is "
-        "published as camera_info with every image. Images on a topic bring theirs. A path, or "
-        "a URL such as package://my_robot/config/camera.yaml.",
+        "YAML file of camera_calibration for the camera in source or of a MaixCAM; the node "
+        "publishes it as camera_info with every image. A path, or a URL such as "
+        "package://my_robot/config/camera.yaml. Not used for images on a topic, which come with "
+        "their camera_info.",
     )
     maixcam_address: str = parameter(
         "",
-        "With backend maixcam: name or address of the device and, unless it is 5478, its port, "
-        "such as maixcam-1a2b.local or 10.131.167.1:5478.",
+        "With backend maixcam: host name or address of the device, and its port unless that is "
+        "5478, such as maixcam-1a2b.local or 10.131.167.1:5478.",
     )
     maixcam_token_file: str = parameter(
         "",
-        "With backend maixcam: a file that holds the token which the device shows on its screen.",
+        "With backend maixcam: file with the token that the device shows on its screen.",
     )
     maixcam_token: str = parameter(
         "",
-        "With backend maixcam, instead of a file: the token itself. Everyone on this robot can "
-        "read it with ros2 param get.",
+        "With backend maixcam, instead of a file: the token. Everyone on this robot can read it "
+        "with ros2 param get.",
     )
     maixcam_certificate: str = parameter(
         "",
-        "With backend maixcam: the device's certificate (PEM), for an encrypted link; empty: not "
-        "encrypted.",
+        "With backend maixcam: the device's certificate (PEM), for an encrypted connection. "
+        "Empty: not encrypted.",
     )
     maixcam_jpeg: bool = parameter(
         False,
@@ -139,22 +143,26 @@ class NodeParameters(FaceMeshParameters):
     )
     maixcam_jpeg_rate: float = parameter(
         10.0,
-        "With maixcam_jpeg: images a second at most.",
+        "With maixcam_jpeg: maximum number of images per second. Lower: less network load.",
         minimum=0.1,
         maximum=120.0,
         changeable=True,
     )
     maixcam_jpeg_quality: int = parameter(
-        80, "With maixcam_jpeg: quality of the JPEG.", minimum=1, maximum=100, changeable=True
+        80,
+        "With maixcam_jpeg: JPEG quality. Higher: better images, more network load.",
+        minimum=1,
+        maximum=100,
+        changeable=True,
     )
     maixcam_reconnect: bool = parameter(
         True,
-        "With backend maixcam: try again until the device is there. Off: the node stops with an "
-        "error when the device is not there or is lost.",
+        "With backend maixcam. true: retry until the device is connected. false: the node exits "
+        "with an error when the device is missing or the connection is lost.",
     )
 
     def __post_init__(self) -> None:
-        # A camera's number is a number to ROS too: `-p source:=0`.
+        # ROS parses a camera's number as an integer: `-p source:=0`.
         source: object = self.source
         if isinstance(source, int) and not isinstance(source, bool):
             object.__setattr__(self, "source", str(source))
@@ -174,8 +182,8 @@ class NodeParameters(FaceMeshParameters):
             ),
             (
                 from_maixcam and self.source != "",
-                f"source is {self.source!r}, but the images of backend 'maixcam' are those of "
-                "the device's camera: leave source empty",
+                f"source is {self.source!r}, but backend 'maixcam' uses the device's camera: "
+                "leave source empty",
             ),
         )
         return super()._contradictions() + [message for broken, message in checks if broken]
@@ -188,52 +196,53 @@ class ViewParameters(ParameterTable):
     pictures: str = parameter(
         "auto",
         "Which images to show. raw: those on image_raw. compressed: those on "
-        "image_raw/compressed, as they came. annotated: the node's own, on "
-        "facemesh/image_annotated/compressed, in which the faces are drawn already. auto: the "
-        "first of compressed, raw and annotated that somebody publishes.",
+        "image_raw/compressed, unchanged. annotated: the node's own on "
+        "facemesh/image_annotated/compressed, with the faces already drawn. auto: the first of "
+        "compressed, raw and annotated that has a publisher.",
         choices=("auto", "compressed", "raw", "annotated"),
     )
     address: str = parameter(
         "127.0.0.1",
-        "Where to listen. 127.0.0.1: for browsers on this machine; 0.0.0.0: for those of other "
-        "machines too, which takes token_file, token or open_to_all.",
+        "Address to listen on. 127.0.0.1: browsers on this machine only. 0.0.0.0: also browsers "
+        "on other machines, which needs token_file, token or open_to_all.",
     )
-    port: int = parameter(8478, "Port to listen at; 0: any that is free.", minimum=0, maximum=65535)
+    port: int = parameter(8478, "Port to listen on. 0: any free port.", minimum=0, maximum=65535)
     token_file: str = parameter(
         "",
-        "A file that holds a token, which browsers have to give. Where there is no such file, it "
-        "is made, with a token that nobody can guess.",
+        "File with the token that browsers must give. A missing file is created with a random "
+        "token.",
     )
     token: str = parameter(
         "",
-        "Instead of a file: the token itself, of 8 characters or more where other machines can "
-        "reach the address. Everyone on this robot can read it with ros2 param get.",
+        "Instead of a file: the token, with at least 8 characters where other machines can reach "
+        "the address. Everyone on this robot can read it with ros2 param get.",
     )
     open_to_all: bool = parameter(
-        False, "Let everybody who can reach the address see the images, without a token."
+        False, "Show the images, without a token, to everyone who can reach the address."
     )
     host_names: str = parameter(
         "",
-        "Names, with commas between them, by which browsers may reach this machine, beside its "
-        "own host name, that with .local, and numeric addresses.",
+        "Other names by which browsers may reach this machine, separated by commas. Its own host "
+        "name, with and without .local, and numeric addresses are always allowed.",
     )
     rate: float = parameter(
         30.0,
-        "Images a second at most, for each browser. A slow one gets fewer by itself.",
+        "Maximum number of images per second for each browser. A slow browser gets fewer.",
         minimum=0.1,
         maximum=120.0,
         changeable=True,
     )
     largest_width: int = parameter(
         1280,
-        "Pixels; wider images are made smaller.",
+        "Maximum image width in pixels; wider images are scaled down. Lower: less network load.",
         minimum=64,
         maximum=8192,
         changeable=True,
     )
     jpeg_quality: int = parameter(
         80,
-        "Quality of the JPEGs that are made here; those that come as such stay as they are.",
+        "Quality of the JPEGs encoded by facemesh_view; JPEGs from a topic stay unchanged. "
+        "Higher: better images, more network load.",
         minimum=1,
         maximum=100,
         changeable=True,
@@ -244,8 +253,8 @@ class ViewParameters(ParameterTable):
         checks = (
             (
                 not (self.is_local or has_token or self.open_to_all),
-                f"address is {self.address!r}, so other machines could look at the images: give "
-                "token_file or token, or set open_to_all to let everybody in",
+                f"address is {self.address!r}, so other machines could see the images: give "
+                "token_file or token, or set open_to_all to show the images to everyone",
             ),
             (
                 bool(self.token and self.token_file),

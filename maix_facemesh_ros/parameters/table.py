@@ -1,4 +1,4 @@
-"""Tables of parameters: default, meaning, range, and whether each may change while running."""
+"""Tables of parameters: default, description, range, and whether each changes at run time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
 
-#: Parameters that every ROS node has; `qos_overrides.<topic>...` has a part for each topic.
+#: Parameters that every ROS node has; `qos_overrides.<topic>...` has one group per topic.
 PARAMETERS_OF_EVERY_NODE = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
@@ -23,7 +23,7 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What is known of one parameter beside its value."""
+    """The declaration of one parameter, without its value."""
 
     name: str
     default: Any
@@ -34,10 +34,10 @@ class Parameter:
     changeable: bool
 
     def check(self, value: Any) -> Any:
-        """Return the value in the parameter's own type.
+        """Return the value, converted to the parameter's type.
 
         Raises:
-            ParameterError: wrong type or out of range; the message says what would be right.
+            ParameterError: wrong type or out of range; the message names the valid values.
         """
         value = self._in_type(value)
         if self.choices and value not in self.choices:
@@ -52,11 +52,11 @@ class Parameter:
 
     @property
     def type_name(self) -> str:
-        """The type in words, as errors and the documentation name it."""
+        """The type in words, for errors and the documentation."""
         return _TYPE_NAMES[type(self.default)]
 
     def range_text(self) -> str:
-        """The range in words, empty when every value of the type will do."""
+        """The range in words; empty when every value of the type is valid."""
         if self.choices:
             return " | ".join('""' if choice == "" else str(choice) for choice in self.choices)
         return self._range() if self.minimum is not None or self.maximum is not None else ""
@@ -81,7 +81,7 @@ class Parameter:
         if wanted in (bool, str) and isinstance(value, wanted):
             return value
         if wanted is str and isinstance(value, bool):
-            # YAML, and so `-p smoothing:=off`, takes these words for true and false.
+            # YAML parses these words as booleans, also in `-p smoothing:=off`.
             for word in ("yes", "on") if value else ("no", "off"):
                 if word in self.choices:
                     return word
@@ -99,11 +99,11 @@ class Parameter:
         for item in items:
             if isinstance(item, bool) or not hasattr(item, "__index__"):
                 raise ParameterError(
-                    f"{self.name} has {reprlib.repr(item)} in it: give {self.type_name}"
+                    f"{self.name} contains {reprlib.repr(item)}: give {self.type_name}"
                 )
             if not 0 <= item < LANDMARKS:
                 raise ParameterError(
-                    f"{self.name} has {item} in it: mesh indices are 0 to {LANDMARKS - 1}"
+                    f"{self.name} contains {item}: mesh indices are 0 to {LANDMARKS - 1}"
                 )
         return tuple(int(item) for item in items)
 
@@ -122,7 +122,7 @@ def _one_of(choices: tuple[Any, ...]) -> str:
 
 
 def description_of(table: type, name: str) -> str:
-    """Return the description of a parameter of another table, so that it stands in one place."""
+    """Return the description of a parameter of another table, to reuse it."""
     (description,) = (
         field.metadata["description"] for field in dataclasses.fields(table) if field.name == name
     )
@@ -142,10 +142,10 @@ def parameter(
 
     Args:
         default: its type is the parameter's type.
-        description: what the parameter does, for people to read.
+        description: the parameter's documentation.
         minimum, maximum: the range of a number, ends included.
-        choices: the only values, where there are some.
-        changeable: whether the parameter may change while running.
+        choices: the valid values; empty: every value in the range.
+        changeable: whether the parameter may change at run time.
     """
     facts = {
         "description": description,
@@ -162,10 +162,10 @@ Parameters = TypeVar("Parameters", bound="ParameterTable")
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterTable:
-    """Parameters that are checked together: an object of a table holds valid values only.
+    """Parameters that are checked together: an instance holds valid values only.
 
     Raises:
-        ParameterError: names every parameter that is wrong, and what would be right.
+        ParameterError: names every wrong parameter and its valid values.
     """
 
     def __post_init__(self) -> None:
@@ -183,14 +183,14 @@ class ParameterTable:
 
     @classmethod
     def from_values(cls: type[Parameters], values: Mapping[str, Any]) -> Parameters:
-        """Return parameters with values by their names, as a command line or a file gives them.
+        """Return parameters from values by name, as from a command line or a file.
 
         Args:
             values: those that differ from the defaults. Parameters of every ROS node, such as
-                use_sim_time, are left out.
+                use_sim_time, are skipped.
 
         Raises:
-            ParameterError: names every unknown parameter, and every value that is wrong.
+            ParameterError: names every unknown parameter and every wrong value.
         """
         names = {parameter.name for parameter in parameters_of(cls)}
         wrong = [
@@ -207,11 +207,11 @@ class ParameterTable:
         return parameters
 
     def _contradictions(self) -> list[str]:
-        """Return what is wrong with values that are right each for itself."""
+        """Return an error text for each combination of valid values that is invalid."""
         return []
 
     def changed(self: Parameters, **changes: Any) -> Parameters:
-        """Return these parameters with changes applied while running.
+        """Return a copy with changes applied, as at run time.
 
         Raises:
             ParameterError: an unknown name, a bad value, or one that is fixed at the start; nothing
@@ -220,7 +220,7 @@ class ParameterTable:
         known = {parameter.name: parameter for parameter in parameters_of(type(self))}
         wrong = [unknown_parameter(name, known) for name in changes if name not in known]
         wrong += [
-            f"{name} is fixed at the start: set it there and start again"
+            f"{name} is fixed at the start: set it there and restart"
             for name, value in changes.items()
             if name in known and not known[name].changeable and value != getattr(self, name)
         ]
@@ -230,7 +230,7 @@ class ParameterTable:
 
 
 def parameters_of(table: type[ParameterTable]) -> tuple[Parameter, ...]:
-    """Return the parameters that a parameter class declares, in order."""
+    """Return the parameters that a table declares, in order."""
     return tuple(
         Parameter(name=field.name, default=field.default, **field.metadata)
         for field in dataclasses.fields(table)
@@ -238,6 +238,6 @@ def parameters_of(table: type[ParameterTable]) -> tuple[Parameter, ...]:
 
 
 def unknown_parameter(name: str, known: Iterable[str]) -> str:
-    """Return the message for a parameter that does not exist, with the name it may mean."""
+    """Return the error text for an unknown parameter, with the nearest known name."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"there is no parameter {name!r}" + (f": do you mean {near[0]!r}?" if near else "")
+    return f"there is no parameter {name!r}" + (f": did you mean {near[0]!r}?" if near else "")

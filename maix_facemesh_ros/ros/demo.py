@@ -1,7 +1,7 @@
-"""The main job on a real face: `facemesh_node` in a process of its own, images to it, faces back.
+"""Demo: runs `facemesh_node` in its own process on images of a real, moving face.
 
-This process is the camera and the robot: it publishes images of a face that moves, subscribes to
-`faces`, prints what arrives, and leaves an annotated image and a bag.
+This process is the camera and the robot: it publishes the images, subscribes to `faces`, prints a
+summary of the messages, and writes an annotated image and a bag.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class _Robot(Node):
 def main() -> int:
     """Run the demo; returns 0 when faces came back."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long to show the face")
-    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="where results go")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of the stream")
+    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="output folder")
     arguments = parser.parse_args()
 
     _keep_to_this_machine()

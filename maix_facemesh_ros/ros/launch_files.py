@@ -1,6 +1,6 @@
-"""What the launch files share: the node's parameters as arguments, and ends with an error.
+"""Shared code of the launch files: the node's parameters as arguments, and failing on errors.
 
-It imports nothing of `launch`, which passes its context and events in.
+It does not import `launch`, which passes in its context and events.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 
 PACKAGE = "maix_facemesh_ros"
 
-#: Arguments that `ros2 launch` itself adds to those of a launch file.
+#: Arguments that `ros2 launch` adds to those of a launch file.
 ARGUMENTS_OF_LAUNCH = ("launch-prefix", "launch-prefix-filter")
 
-#: A text stays a text, whatever it looks like; an empty list needs a type. Values of other types
-#: are as in YAML, and the node names those that are wrong.
+#: A string stays a string, also when it looks like a number; an empty list needs a type. Values of
+#: other types are parsed as YAML, and the node reports wrong ones.
 _VALUE_TYPES: dict[type, Any] = {str: str, tuple: list[int]}
 
 
@@ -37,29 +37,30 @@ class ParameterArgument(NamedTuple):
 
 
 def parameter_arguments() -> list[ParameterArgument]:
-    """Return an argument for each parameter of the node, without a value by default."""
+    """Return an argument for each parameter of the node; its default is empty."""
     return [
         ParameterArgument(
             parameter.name,
             _VALUE_TYPES.get(type(parameter.default)),
-            f"{parameter.description} Empty: as params_file says.",
+            f"{parameter.description} Empty: as in params_file.",
         )
         for parameter in parameters_of(NodeParameters)
     ]
 
 
 def refuse_unknown_arguments(context: Any, launch_file: str, known: Iterable[str]) -> None:
-    """Make sure that all arguments of the command line exist; `launch` takes any.
+    """Refuse unknown arguments on the command line, which `launch` ignores.
 
-    Where another launch file includes this one, the command line is that file's.
+    Where another launch file includes this one, the command line belongs to that file and is not
+    checked.
 
     Args:
         context: the launch.LaunchContext.
-        launch_file: the file's own path.
-        known: the arguments that it and the files which it includes declare.
+        launch_file: path of the launch file.
+        known: the arguments that the launch file and the files it includes declare.
 
     Raises:
-        LaunchError: names the arguments that do not exist, and those that they may mean.
+        LaunchError: names the unknown arguments and the nearest known ones.
     """
     if not is_started(launch_file):
         return
@@ -69,17 +70,17 @@ def refuse_unknown_arguments(context: Any, launch_file: str, known: Iterable[str
         name = argument.partition(":=")[0]
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
-            advice = f"do you mean {near[0]!r}?" if near else "see --show-args"
+            advice = f"did you mean {near[0]!r}?" if near else "see --show-args"
             wrong.append(f"there is no argument {name!r}: {advice}")
     if wrong:
         raise LaunchError("; ".join(wrong))
 
 
 def fail_with_process(launch_file: str) -> Callable[[Any, Any], None]:
-    """Return an `on_exit` handler that ends the launch with an error after a process has.
+    """Return an `on_exit` handler that ends the launch with an error when a process fails.
 
-    It raises LaunchError for a code that is not 0, but only where `ros2 launch` was called with one
-    of the files here: a robot whose launch file includes them goes on without its face node.
+    It raises LaunchError for an exit code other than 0, but only if `ros2 launch` was called with a
+    launch file of this package: a robot whose launch file includes one keeps running without faces.
 
     Args:
         launch_file: path of the launch file that starts the process.
@@ -94,11 +95,11 @@ def fail_with_process(launch_file: str) -> Callable[[Any, Any], None]:
 
 
 def is_started(launch_file: str, command: Sequence[str] | None = None) -> bool:
-    """Whether `ros2 launch` was called with this very file, by its package or by its path.
+    """Whether `ros2 launch` was called with this file, by its package or by its path.
 
     Args:
-        launch_file: its path.
-        command: the command line; None: this process's own.
+        launch_file: path of the launch file.
+        command: the command line; None: that of this process.
     """
     file = Path(launch_file)
     given = [Path(each) for each in (sys.argv if command is None else command)]

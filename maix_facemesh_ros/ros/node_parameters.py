@@ -107,7 +107,7 @@ class ParameterNode(Node):
             return given
         value = parameter.check(given.value)
         if not parameter.changeable and value != self.get_parameter(name).value:
-            raise ParameterError(f"{name} is fixed at the start: set it there and start again")
+            raise ParameterError(f"{name} is fixed at the start: set it there and restart")
         return _ros_parameter(parameter, value)
 
     def _is_fixed_and_unchanged(self, parameter: RosParameter) -> bool:

@@ -56,7 +56,7 @@ STANDARD_ERROR = 2
 
 
 class StartError(RuntimeError):
-    """ROS cannot be initialized, such as with a parameters file that is missing."""
+    """ROS cannot be initialized, such as with a parameter file that is missing."""
 
 
 class NodeOfAProcess(Protocol):
@@ -179,7 +179,7 @@ def initialize_ros(arguments: list[str] | None) -> None:
         arguments: the command line; None for the process's own.
 
     Raises:
-        StartError: the arguments for ROS are wrong, or a parameters file cannot be read.
+        StartError: the arguments for ROS are wrong, or a parameter file cannot be read.
     """
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)

@@ -366,8 +366,8 @@ def test_a_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"address": "0.0.0.0"}, "other machines could look at the images"),
-        ({"address": "robot"}, "other machines could look at the images"),
+        ({"address": "0.0.0.0"}, "other machines could see the images"),
+        ({"address": "robot"}, "other machines could see the images"),
         ({"token": "a", "token_file": "b"}, "token and token_file are both given"),
         ({"token": "a", "open_to_all": True}, "there is a token and open_to_all is on"),
         ({"port": 70000}, "port is 70000: give 0 to 65535"),

@@ -1,4 +1,4 @@
-"""ROS parameters files without ROS: which parameters they have for facemesh_node."""
+"""ROS parameter files without ROS: which parameters they have for facemesh_node."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def test_the_only_node_of_a_file_may_have_any_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "is not a parameters file: it has ros__parameters below the name of a node"),
-        ("7", "is not a parameters file"),
-        ("ros__parameters: {max_face_num: 3}", "is not a parameters file"),
-        ("/a: {ros__parameters: {}}\n/b: {ros__parameters: {}}", "has parameters for /a, /b, and"),
+        ("", "is not a parameter file: write ros__parameters below the name of a node"),
+        ("7", "is not a parameter file"),
+        ("ros__parameters: {max_face_num: 3}", "is not a parameter file"),
+        ("/a: {ros__parameters: {}}\n/b: {ros__parameters: {}}", "has parameters for /a, /b, but"),
         ("/a: [", "is not YAML"),
         ("\0", "is not YAML"),
         ("[" * 5000, "is not YAML"),
@@ -77,6 +77,6 @@ def test_an_assignment_needs_a_name_and_a_value(assignment: str) -> None:
 def test_every_unknown_name_and_wrong_value_is_told_at_once() -> None:
     with pytest.raises(ParameterError) as caught:
         NodeParameters.from_values({"max_faces": 3, "use_sim_tim": True, "detect_conf_th": 7})
-    assert "no parameter 'max_faces': do you mean 'max_face_num'?" in str(caught.value)
+    assert "no parameter 'max_faces': did you mean 'max_face_num'?" in str(caught.value)
     assert "no parameter 'use_sim_tim'" in str(caught.value)
     assert "detect_conf_th is 7" in str(caught.value)

@@ -133,7 +133,7 @@ def test_all_bad_values_are_told_at_once() -> None:
         ({"landmarks_abs": False}, "landmarks_abs and landmarks_rel are both off"),
         ({"detector": "yunet"}, "needs detector_model"),
         ({"detector": "yolov8_face"}, "needs detector_model"),
-        ({"detector_model": "face.onnx"}, "brings its own"),
+        ({"detector_model": "face.onnx"}, "has a built-in model"),
     ],
 )
 def test_values_that_contradict_each_other(values: dict[str, Any], message: str) -> None:
@@ -154,7 +154,7 @@ def test_change_gives_new_parameters_and_leaves_the_old_ones() -> None:
         ({"max_face_num": 3, "detect_conf_th": 7.0}, "detect_conf_th is 7"),
         ({"max_face_num": 3, "tracking": True}, "tracking is fixed at the start"),
         ({"max_face_num": 3, "landmarks_abs": False}, "both off"),
-        ({"max_face_num": 3, "max_faces": 3}, "do you mean 'max_face_num'"),
+        ({"max_face_num": 3, "max_faces": 3}, "did you mean 'max_face_num'"),
     ],
 )
 def test_bad_change_is_refused(changes: dict[str, Any], message: str) -> None:

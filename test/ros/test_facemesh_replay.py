@@ -394,10 +394,10 @@ def endless_check(folder: Path) -> list[str | Path]:
         (record_exists, "exists, and is not overwritten"),
         (no_node, "subscribes to /camera/image_raw (sensor_msgs/msg/Image) and publishes"),
         (bad_parameter, "detector is 'none': give one of"),
-        (misspelt_parameter, "no parameter 'detect_conf': do you mean 'detect_conf_th'?"),
+        (misspelt_parameter, "no parameter 'detect_conf': did you mean 'detect_conf_th'?"),
         (parameters_of_a_maixcam, "backend is 'maixcam', which takes no images"),
-        (parameter_for_nobody, "--param is for the node of --start-node"),
-        (endless_check, "--loop needs a number with --check"),
+        (parameter_for_nobody, "--param needs --start-node"),
+        (endless_check, "--loop without a number cannot be used with --check"),
     ],
 )
 def test_what_cannot_be_done_is_said(

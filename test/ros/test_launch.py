@@ -141,7 +141,7 @@ def test_an_unknown_argument_is_refused_where_the_file_was_started(
     with pytest.raises(LaunchError) as caught:
         refuse_unknown_arguments(context, file, known)
     assert str(caught.value) == (
-        "there is no argument 'pos': do you mean 'pose'?; "
+        "there is no argument 'pos': did you mean 'pose'?; "
         "there is no argument 'xyz': see --show-args"
     )
 
@@ -319,7 +319,7 @@ def test_all_arguments_are_shown_and_others_refused(name: str, tmp_path: Path) -
         assert f"'{argument}':" in shown
     with launched(tmp_path, name, "bag:=b", "asumed_field_of_view:=65", code=1) as launch:
         launch.process.wait(timeout=TIMEOUT)
-    assert "do you mean 'assumed_field_of_view'?" in launch.output()
+    assert "did you mean 'assumed_field_of_view'?" in launch.output()
     assert "process started" not in launch.output()
 
 

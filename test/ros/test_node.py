@@ -179,7 +179,7 @@ def test_a_video_file_is_answered_image_for_image_until_it_ends(
     [
         (("detect_conf_th:=2.0",), "detect_conf_th is 2.0: give 0 to 1"),
         (("landmarks_num:='68'",), "landmarks_num is '68', a str: give a whole number"),
-        (("detect_conf:=0.7",), "no parameter 'detect_conf': do you mean 'detect_conf_th'?"),
+        (("detect_conf:=0.7",), "no parameter 'detect_conf': did you mean 'detect_conf_th'?"),
         (("landmarks_abs:=false",), "landmarks_abs and landmarks_rel are both off"),
         (("source:=nowhere.mp4",), "source 'nowhere.mp4' is neither a camera"),
         (("detector:=yunet",), "detector 'yunet' needs detector_model"),

@@ -90,9 +90,9 @@ def test_each_parameter_has_the_type_of_the_table(start: StartNode, robot: Robot
         ("detect_conf_th", deleted, "it always has a value; the default is 0.5"),
         ("tracking", deleted, "it always has a value; the default is True"),
         ("use_sim_time", deleted, "use_sim_time cannot be deleted: it always has a value"),
-        ("detect_conf", double(0.4), "no parameter 'detect_conf': do you mean 'detect_conf_th'?"),
+        ("detect_conf", double(0.4), "no parameter 'detect_conf': did you mean 'detect_conf_th'?"),
         ("detect_conf_th", double(7.0), "detect_conf_th is 7.0: give 0 to 1"),
-        ("tracking", boolean(False), "tracking is fixed at the start: set it there and start"),
+        ("tracking", boolean(False), "tracking is fixed at the start: set it there and restart"),
     ):
         successful, said = set_one(robot, name, value)
         assert not successful

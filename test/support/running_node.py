@@ -59,7 +59,7 @@ class NodeProcess:
             remaps: such as "faces:=other".
             environment: variables beside those of this process.
             program: facemesh_node or facemesh_view.
-            files: parameters files.
+            files: parameter files.
         """
         self._log = log
         with log.open("w") as output:

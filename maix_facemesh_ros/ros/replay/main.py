@@ -1,4 +1,4 @@
-"""`facemesh_replay`: plays a bag into facemesh_node, and compares its faces with golden ones."""
+"""`facemesh_replay`: plays a bag into facemesh_node and compares its faces with golden ones."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ ROS_ARGUMENTS = "--ros-args"
 #: Topics on which everybody publishes; the recorded ones are played though the node is there too.
 SHARED_TOPICS = ("/tf", "/tf_static")
 
-#: What each tolerance is for, and the defaults.
+#: The values that each tolerance applies to.
 TOLERANCES = {
-    "pixels": "boxes, points and depths",
+    "pixels": "boxes, points and depths, in pixels",
     "scores": "scores",
-    "distances": "places in space, as a part of the distance from the camera,",
-    "degrees": "directions of heads and gazes",
+    "distances": "3D positions, as a fraction of the distance from the camera",
+    "degrees": "head and gaze directions, in degrees",
 }
 TOLERANCE = Tolerances()
 
@@ -99,19 +99,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="facemesh_replay",
-        description="Play a bag into facemesh_node: each image as soon as the one before is "
-        "answered, so that none is dropped and every time gives the same faces.",
-        epilog="Exit code: 0 if all faces are equal, or without --check; 1 if faces differ from "
-        "the golden ones; 2 if they could not be compared, because the bag, the node or this "
-        "program failed; 3 if not a single image can be used; 130 if interrupted.",
+        description="Play a bag into facemesh_node. Each image is published when the faces of the "
+        "previous image have arrived: no image is dropped, and every run gives the same faces.",
+        epilog="Exit code: 0: all faces are equal, or no --check; 1: faces differ from the golden "
+        "ones; 2: no comparison, because the bag, the node or this program failed; 3: no usable "
+        "image; 130: interrupted.",
     )
-    parser.add_argument("bag", type=Path, help="the bag: its folder or file")
+    parser.add_argument("bag", type=Path, help="bag: folder or file")
     playing = parser.add_argument_group("playing")
     playing.add_argument(
         "--rate",
         type=_positive,
         metavar="R",
-        help="play by time, 1: as recorded, 2: twice as fast; the node may drop images then",
+        help="play in real time; 1: as recorded, 2: twice as fast; the node may then drop images",
     )
     playing.add_argument(
         "--clock",
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const=40.0,
         metavar="HZ",
-        help="publish the bag's time on /clock, with --rate so many times a second (default: 40)",
+        help="publish the bag's time on /clock; HZ: its rate with --rate (default: 40)",
     )
     playing.add_argument(
         "--loop",
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         const=0,
         default=1,
         metavar="N",
-        help="play it N times, without N endlessly",
+        help="play the bag N times; without N endlessly",
     )
     playing.add_argument(
         "--exclude-topics", nargs="+", default=[], metavar="TOPIC", help="do not play these topics"
@@ -141,18 +141,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OLD:=NEW",
         help="publish topics under other names",
     )
-    nodes = parser.add_argument_group("the node", "Without --start-node one that runs already.")
-    nodes.add_argument("--start-node", action="store_true", help="start one for each camera")
+    nodes = parser.add_argument_group(
+        "node", "Without --start-node: a node that is already running."
+    )
+    nodes.add_argument("--start-node", action="store_true", help="start one node per camera")
     nodes.add_argument(
         "--topics",
         nargs="+",
         default=[],
         metavar="TOPIC",
-        help="topics of the images that are to be answered (default: all for which there is a "
-        "node; with --start-node all images but those of distances)",
+        help="image topics to process (default: all that a node subscribes to; with --start-node "
+        "all images except depth images)",
     )
     nodes.add_argument(
-        "-p", "--param", action="append", default=[], metavar="NAME:=VALUE", help="its parameter"
+        "-p", "--param", action="append", default=[], metavar="NAME:=VALUE", help="parameter"
     )
     nodes.add_argument(
         "--params-file",
@@ -160,25 +162,27 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE",
-        help="its parameters, YAML, as ros2 param dump writes them too",
+        help="parameter file (YAML), such as one of ros2 param dump",
     )
     nodes.add_argument(
         "--timeout",
         type=_positive,
         default=60.0,
         metavar="SECONDS",
-        help="how long to wait for the node, and for an answer (default: 60)",
+        help="maximum time to wait for the node, and for the faces of an image (default: 60)",
     )
-    faces = parser.add_argument_group("the faces")
-    faces.add_argument("--record", type=Path, metavar="BAG", help="write them to a new bag")
-    faces.add_argument("--check", type=Path, metavar="BAG", help="compare them with those in a bag")
+    faces = parser.add_argument_group("faces")
+    faces.add_argument("--record", type=Path, metavar="BAG", help="write the faces to a new bag")
+    faces.add_argument(
+        "--check", type=Path, metavar="BAG", help="compare the faces with those in a bag"
+    )
     for field in fields(Tolerances):
         faces.add_argument(
             f"--{field.name}",
             type=float,
             default=getattr(TOLERANCE, field.name),
-            metavar="GAP",
-            help=f"with --check: how far {TOLERANCES[field.name]} may be off "
+            metavar="TOLERANCE",
+            help=f"with --check: tolerance of {TOLERANCES[field.name]} "
             f"(default: {getattr(TOLERANCE, field.name):g})",
         )
     return parser
@@ -187,14 +191,14 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"it is {text}: give a number above 0")
+        raise argparse.ArgumentTypeError(f"{text} is out of range: give a number above 0")
     return value
 
 
 def _whole(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"it is {text}: give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is out of range: give 1 or more")
     return value
 
 
@@ -202,11 +206,11 @@ def _check_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
     """End with an error if options contradict each other."""
     for name in ("param", "params_file"):
         if getattr(options, name) and not options.start_node:
-            parser.error(f"--{name.replace('_', '-')} is for the node of --start-node: add that")
+            parser.error(f"--{name.replace('_', '-')} needs --start-node")
     if options.loop == 0 and (options.check or options.record):
-        parser.error("--loop needs a number with --check, and cannot go with --record")
+        parser.error("--loop without a number cannot be used with --check or --record")
     if options.loop != 1 and options.record:
-        parser.error("--record takes the faces of one pass: leave --loop out")
+        parser.error("--record writes the faces of one pass: remove --loop")
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
