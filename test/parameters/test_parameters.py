@@ -204,7 +204,7 @@ MAIXCAM: dict[str, Any] = {
         ({"maixcam_token_file": "token"}, "give either maixcam_token_file or maixcam_token"),
         ({"source": "0"}, "leave source empty"),
         ({"detector_model": "face.mud"}, "leave detector_model empty"),
-        ({"landmarks_model": "face.mud"}, "only maix takes one"),
+        ({"landmarks_model": "face.mud"}, "only backend maix uses it"),
         ({"maixcam_jpeg_rate": 0.0}, "0.1 to 120"),
         ({"maixcam_jpeg_quality": 101}, "1 to 100"),
     ],
