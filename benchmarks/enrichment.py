@@ -60,17 +60,17 @@ def measure(options: Options) -> Section:
     contenders = {name: _contender(values, faces) for name, values in PARTS.items()}
     measured = measure_by_turns(contenders, options.rounds)
     rows = [Row(name, Figure.milliseconds(times.wall)) for name, times in measured.items()]
-    rows += [*_trembling_rows(), *_lag_rows()]
+    rows += [*_jitter_rows(), *_lag_rows()]
     return Section("enrichment", "what is done with the landmarks of one face", rows)
 
 
-def _trembling_rows() -> list[Row]:
-    """Return how much a still face trembles, with the filter beside without."""
-    points = [_points_tremble(smoothing) for smoothing in SMOOTHINGS]
-    poses = [_pose_trembles(smoothing) for smoothing in SMOOTHINGS]
+def _jitter_rows() -> list[Row]:
+    """Return the jitter of a still face, without and with the filter."""
+    points = [_points_jitter(smoothing) for smoothing in SMOOTHINGS]
+    poses = [_pose_jitter(smoothing) for smoothing in SMOOTHINGS]
     return [
         Row(
-            f"a still face, {NOISE} px of noise: {what} trembles",
+            f"a still face, {NOISE} px of noise: {what} jitters",
             Figure.of([smoothed], unit),
             "without smoothing",
             Figure.of([at_once], unit),
@@ -145,12 +145,12 @@ def _still(smoothing: str) -> list[Face]:
     return _enriched(smoothing, frames, CAMERA)[30:]
 
 
-def _points_tremble(smoothing: str) -> float:
+def _points_jitter(smoothing: str) -> float:
     """Return the standard deviation of the landmarks of a still face in pixels."""
     return float(np.std([face.points for face in _still(smoothing)], axis=0).mean())
 
 
-def _pose_trembles(smoothing: str) -> tuple[float, float]:
+def _pose_jitter(smoothing: str) -> tuple[float, float]:
     """Return the standard deviation of a still head in millimetres and degrees."""
     poses = _poses(_still(smoothing))
     forwards = poses[:, :3, 0]

@@ -25,7 +25,7 @@ from maix_facemesh_ros.face import FloatArray
 INTERVALS = (2, 3, 10)
 #: Images whose mean is one sample: a multiple of each interval.
 BLOCK = 30
-#: A camera's noise, in grey levels.
+#: A camera's noise, in gray levels.
 NOISE = 2.0
 #: What a look of the network is.
 LOOK: Callable[..., Any] = FaceLandmarksNetwork.find
@@ -63,12 +63,13 @@ def measure(options: Options) -> Section:
             ]
             rows.append(
                 Row(
-                    f"{title}: every {interval}. image",
+                    f"{title}: landmarks_interval {interval}",
                     outcome.figure(),
                     "every image",
                     every.figure(),
-                    remark=f"the network looks at {100 * outcome.looks / every.looks:.0f} %; apart "
-                    f"{np.mean(apart):.2f} %, in the worst image {max(apart):.2f} %",
+                    remark=f"the network runs on {100 * outcome.looks / every.looks:.0f} % "
+                    f"of images; apart {np.mean(apart):.2f} %, in the worst image "
+                    f"{max(apart):.2f} %",
                 )
             )
     title = "landmarks that move along with a face: computing an image, mean of a second"
@@ -88,7 +89,7 @@ def _clips(skipped: list[str]) -> dict[str, Clip]:
         "moving, 1920x1080": faces_clip(1920, 1080),
         "three times as fast": faces_clip(640, 480, movement=3.0),
         "still": still,
-        f"still, noise of {NOISE:g} grey levels": _with_noise(still),
+        f"still, noise of {NOISE:g} gray levels": _with_noise(still),
     }
 
 

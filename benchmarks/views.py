@@ -271,7 +271,7 @@ def _rows(measured: dict[str, Measurement]) -> list[Row]:
     without = Figure.of(measured["views taken out"].processor, "ms")
     rows = [
         Row(
-            "computing an image, nobody looks",
+            "computing an image, no subscribers",
             Figure.of(nobody.processor, "ms"),
             "the node without views",
             without,
@@ -291,11 +291,11 @@ def _rows(measured: dict[str, Measurement]) -> list[Row]:
     later = [latency - usual for latency in everything.latencies]
     rows.append(
         Row(
-            "faces later, everything looked at",
+            "faces later, all views subscribed",
             Figure.of(later, "ms"),
             limit=LATER_LIMIT,
             remark=f"{everything.unanswered} of {everything.sent} images not answered, "
-            f"{nobody.unanswered} of {nobody.sent} when nobody looks",
+            f"{nobody.unanswered} of {nobody.sent} without subscribers",
         )
     )
     return rows
