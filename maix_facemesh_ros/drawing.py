@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.errors import ArgumentError, ArgumentTypeError
 from maix_facemesh_ros.face import Box, Face
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.connections import (
@@ -107,12 +108,12 @@ def draw_landmarks(
         The same image.
 
     Raises:
-        ValueError: an image that can't be drawn into, points_z of another length than the points,
-            or radii that are not 0 <= radius_min <= radius_max.
+        ArgumentError: an image that can't be drawn into, points_z of another length than the
+            points, or radii that are not 0 <= radius_min <= radius_max.
     """
     _check_image(image)
     if not 0 <= radius_min <= radius_max:
-        raise ValueError(
+        raise ArgumentError(
             f"radius_min {radius_min} and radius_max {radius_max}: "
             "must be 0 <= radius_min <= radius_max"
         )
@@ -167,8 +168,8 @@ def draw_face(
         The same image.
 
     Raises:
-        ValueError: an image that can't be drawn into, or `points_z` or `indices` of another length
-            than `points`.
+        ArgumentError: an image that can't be drawn into, or `points_z` or `indices` of another
+            length than `points`.
     """
     _check_image(image)
     centres, depths = _checked_points(face.points, face.points_z)
@@ -193,15 +194,15 @@ def draw_face(
 def _check_image(image: Pixels) -> None:
     if not isinstance(image, np.ndarray):
         kind = type(image).__name__
-        raise ValueError(f"image is {kind}, must be a numpy array of uint8, (H, W, 3)")
+        raise ArgumentTypeError(f"image is {kind}, must be a numpy array of uint8, (H, W, 3)")
     if image.dtype != np.uint8:
         advice = "image.astype(np.uint8), after scaling to 0..255"
-        raise ValueError(f"image is {image.dtype}, must be uint8: convert it, {advice}")
+        raise ArgumentError(f"image is {image.dtype}, must be uint8: convert it, {advice}")
     if image.ndim != 3 or image.shape[2] != 3:
         advice = "grey and RGBA images convert with cv2.cvtColor"
-        raise ValueError(f"image has the shape {image.shape}, must be (H, W, 3): {advice}")
+        raise ArgumentError(f"image has the shape {image.shape}, must be (H, W, 3): {advice}")
     if not image.flags.writeable:
-        raise ValueError("image is read-only and can't be drawn into: pass image.copy()")
+        raise ArgumentError("image is read-only and can't be drawn into: pass image.copy()")
 
 
 def _drawn_into(image: Pixels, canvas: Pixels) -> Pixels:
@@ -221,10 +222,10 @@ def _checked_points(
     flat = np.asarray(points, np.float64)
     depths = np.zeros(0, np.float32) if points_z is None else np.asarray(points_z, np.float32)
     if flat.size % 2 or flat.ndim > 2 or (flat.ndim == 2 and flat.shape[1] != 2):
-        raise ValueError(f"points of shape {flat.shape}: give (N, 2) or flat x0, y0, x1, y1, …")
+        raise ArgumentError(f"points of shape {flat.shape}: give (N, 2) or flat x0, y0, x1, y1, …")
     centres = flat.reshape(-1, 2)
     if depths.ndim != 1 or len(depths) not in (0, len(centres)):
-        raise ValueError(
+        raise ArgumentError(
             f"{len(centres)} points but points_z of shape {depths.shape}: "
             "give one depth for each point, or none at all"
         )
@@ -256,7 +257,7 @@ def _row_of_landmark(indices: npt.NDArray[np.uint16] | None, count: int) -> npt.
     """(LANDMARKS or more,) for each mesh index the row of `points` in which it stands, or -1."""
     landmarks = np.arange(count) if indices is None else np.asarray(indices, np.int64)
     if landmarks.shape != (count,):
-        raise ValueError(
+        raise ArgumentError(
             f"face has {count} points but indices of shape {landmarks.shape}: "
             "give one mesh index for each point, or None for all landmarks in order"
         )

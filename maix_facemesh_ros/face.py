@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +37,7 @@ class Gaze:
     left: DoubleArray
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Face:
     """One face in one image.
 
@@ -73,6 +75,18 @@ class Face:
     #: Where the eyes look; None where that is not computed, and while both are closed.
     gaze: Gaze | None = None
 
+    def __repr__(self) -> str:
+        """Return one short line: the numbers that fit in, and the names of what else is there."""
+        box = ", ".join(f"{number:.1f}" for number in self.box)
+        also = [name for name in ("blendshapes", "pose", "gaze") if getattr(self, name) is not None]
+        facts = (
+            f"id={self.id}",
+            f"score={self.score:.2f}",
+            f"box=({box})",
+            f"points={len(self.points)}",
+        )
+        return f"Face({', '.join((*facts, *also))})"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceFrame:
@@ -87,10 +101,30 @@ class FaceFrame:
     faces: list[Face]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JpegFrame:
     """An image of another machine, as it came; it follows the `FaceFrame` of the same time."""
 
     #: Seconds on this machine's `time.monotonic` clock.
     taken_at: float
     jpeg: bytes
+
+    def __repr__(self) -> str:
+        return f"JpegFrame(taken_at={self.taken_at}, jpeg={len(self.jpeg)} bytes)"
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Give the former names of this module, for one release."""
+        from maix_facemesh_ros import image
+
+        moved = {"Picture": "Pixels", "PictureError": "ImageError"}
+        if name not in moved:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{__name__}.{name} is {image.__name__}.{moved[name]} now",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(image, moved[name])

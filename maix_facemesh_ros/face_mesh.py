@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,14 +12,15 @@ from maix_facemesh_ros.analysis.stream_stamps import StreamClock
 from maix_facemesh_ros.backends.base import OpenedBackend
 from maix_facemesh_ros.backends.registry import open_backend, open_blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
+from maix_facemesh_ros.errors import ArgumentTypeError, ClosedError
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Image, ImageError, Pixels, Stamp
-from maix_facemesh_ros.parameters import (
-    FaceMeshParameters,
-    ParameterError,
-    parameters_of,
-    unknown_parameter,
-)
+from maix_facemesh_ros.parameters import FaceMeshParameters, ParameterError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from maix_facemesh_ros.parameters.keywords import FaceMeshChanges, FaceMeshKeywords
 
 #: OpenCV's warps count pixels in 16 bits.
 LARGEST_SIDE = 2**15 - 2
@@ -43,7 +44,7 @@ class FaceMesh:
         parameters: FaceMeshParameters | None = None,
         *,
         opened: OpenedBackend | None = None,
-        **values: Any,
+        **values: Unpack[FaceMeshKeywords],
     ) -> None:
         """Open the backend and load its networks.
 
@@ -58,11 +59,7 @@ class FaceMesh:
             ModelError: a model file is missing, damaged, or not the network it should be.
         """
         if parameters is None:
-            known = [parameter.name for parameter in parameters_of(FaceMeshParameters)]
-            unknown = [unknown_parameter(name, known) for name in values if name not in known]
-            if unknown:
-                raise ParameterError("; ".join(unknown))
-            parameters = FaceMeshParameters(**values)
+            parameters = FaceMeshParameters.from_values(values, ignored=())
         elif values:
             raise ParameterError("give FaceMesh either one parameters object or keywords, not both")
         self._parameters = parameters
@@ -86,7 +83,7 @@ class FaceMesh:
         """The backend and what it runs, by name, for people to read."""
         return {"backend": self._backend_description, **self._backend.facts}
 
-    def change(self, **changes: Any) -> None:
+    def change(self, **changes: Unpack[FaceMeshChanges]) -> None:
         """Change parameters between two images: all of them, or with a bad one none.
 
         Raises:
@@ -114,13 +111,13 @@ class FaceMesh:
             The faces, largest first, at most `max_face_num`.
 
         Raises:
-            TypeError: the image is not a uint8 array.
+            ArgumentTypeError: the image is not a uint8 array.
             ImageError: it is not (H, W, 3), has no pixels, or too many in a row.
-            ValueError: the stamp is not finite.
-            RuntimeError: the object is closed.
+            ArgumentError: the stamp is not finite.
+            ClosedError: the object is closed.
         """
         if self._closed:
-            raise RuntimeError("this FaceMesh is closed: make a new one")
+            raise ClosedError("this FaceMesh is closed: make a new one")
         pixels = image.pixels if isinstance(image, Image) else image
         check_image(pixels)
         parameters = self._parameters
@@ -156,12 +153,14 @@ def check_image(image: Pixels) -> None:
     """Check that an image is a uint8 (H, W, 3) array with pixels in it.
 
     Raises:
-        TypeError: not a uint8 array.
+        ArgumentTypeError: not a uint8 array.
         ImageError: another shape, or larger than OpenCV can crop from.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         found = getattr(image, "dtype", type(image).__name__)
-        raise TypeError(f"the image is {found}: give a uint8 array of shape (height, width, 3)")
+        raise ArgumentTypeError(
+            f"the image is {found}: give a uint8 array of shape (height, width, 3)"
+        )
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ImageError(
             f"the image has shape {image.shape}: give (height, width, 3), red, green and blue"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from maix_facemesh_ros.analysis.enrichment import Enrichment
 from maix_facemesh_ros.analysis.stream_stamps import StreamClock
@@ -12,6 +12,11 @@ from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import FaceFrame, JpegFrame
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.sources.base import Report
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from maix_facemesh_ros.parameters.keywords import StreamChanges
 
 
 class FaceStream:
@@ -39,7 +44,7 @@ class FaceStream:
             report: is told of what goes wrong on the way, and when it is right again.
 
         Raises:
-            BackendError: the backend cannot run here.
+            ParameterError: the `backend` is not a face source.
             SourceError: an address or file that cannot be right.
             ModelError: a model file is missing or damaged.
         """
@@ -66,7 +71,7 @@ class FaceStream:
         """The backend, what it runs and how well it is connected, by name, for people to read."""
         return {"backend": self.backend_name, **self._source.facts}
 
-    def change(self, **changes: Any) -> None:
+    def change(self, **changes: Unpack[StreamChanges]) -> None:
         """Change parameters while running: all of them, or with a bad one none.
 
         Raises:

@@ -8,13 +8,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.errors import FaceMeshError
+
 #: uint8 (H, W, 3).
 Pixels = npt.NDArray[np.uint8]
 #: The order of the three channels.
 ChannelOrder = Literal["rgb", "bgr"]
 
 
-class ImageError(ValueError):
+class ImageError(FaceMeshError, ValueError):
     """An image that cannot be used; the message says why."""
 
 
@@ -45,7 +47,7 @@ class Levels(NamedTuple):
         return f"{self.black} to {self.white}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Image:
     """An image with its time and, from a topic, its frame."""
 
@@ -73,3 +75,8 @@ class Image:
     def bgr(self) -> Pixels:
         """The pixels as blue, green, red; a view."""
         return self.pixels if self.order == "bgr" else self.pixels[:, :, ::-1]
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        stamp = f"{self.stamp.sec}.{self.stamp.nanosec:09d}"
+        return f"Image({width}x{height} {self.order}, stamp={stamp}, frame_id={self.frame_id!r})"

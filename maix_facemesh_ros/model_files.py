@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from maix_facemesh_ros.errors import FaceMeshError
+
 PACKAGE = "maix_facemesh_ros"
 
 
-class ModelError(RuntimeError):
+class ModelError(FaceMeshError, RuntimeError):
     """A model file is missing, damaged, or not the network it should be."""
 
 

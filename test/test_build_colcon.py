@@ -18,6 +18,7 @@ from installation import (
     ROUND_TRIP_ANSWER,
     SHARED_FILES,
     USE,
+    USE_ANSWER,
     WHERE,
     copy_source,
     only_local,
@@ -123,7 +124,7 @@ def test_face_array_goes_from_publisher_to_subscriber(workspace: Workspace, tmp_
 
 def test_share_folder_and_models_are_found(workspace: Workspace, tmp_path: Path) -> None:
     answer = run(workspace.sourced("python3", "-c", USE), sourced_ros(), tmp_path).splitlines()
-    assert answer == [str(workspace.install / "share" / PACKAGE), "0"]
+    assert answer == [str(workspace.install / "share" / PACKAGE), *USE_ANSWER]
 
 
 def test_node_answers_a_image(workspace: Workspace, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from installation import (
     SHARED_FILES,
     SOURCE,
     USE,
+    USE_ANSWER,
     WHERE,
     copy_source,
     distro_of_this_environment,
@@ -75,6 +76,7 @@ def test_wheel_holds_both_halves(wheel: Path) -> None:
     data = f"{wheel.name.split('-cp')[0]}.data/data"
 
     assert f"{PACKAGE}/face_mesh.py" in names
+    assert {f"{PACKAGE}/py.typed", f"{PACKAGE}/msg/__init__.pyi"} <= {*names}
     assert f"{PACKAGE}/maixcam_shared/link.py" in names
     assert f"{PACKAGE}/msg/_face_array.py" in names
     assert f"{PACKAGE}/browser/page/three/LICENSE" in names
@@ -117,7 +119,7 @@ def test_share_folder_and_models_are_found(prefix: Path, tmp_path: Path) -> None
     share = Path(answer[0])
     assert share == prefix / "share" / PACKAGE
     assert [file for file in SHARED_FILES if not (share / file).exists()] == []
-    assert answer[1] == "0"
+    assert answer[1:] == USE_ANSWER
 
 
 @pytest.mark.parametrize("program", ["bin/facemesh_node", f"lib/{PACKAGE}/facemesh_node"])

@@ -410,7 +410,7 @@ def test_unknown_parameter() -> None:
     with pytest.raises(
         ParameterError, match="no parameter 'max_faces': did you mean 'max_face_num'"
     ):
-        FaceMesh(max_faces=2)
+        FaceMesh(max_faces=2)  # type: ignore[call-arg]
 
 
 def test_signature_shows_the_parameters() -> None:

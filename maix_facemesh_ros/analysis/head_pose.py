@@ -32,21 +32,16 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.errors import ArgumentError
+from maix_facemesh_ros.face import DoubleArray, FloatArray
 from maix_facemesh_ros.mesh.canonical_face import VERTICES, WEIGHTED_LANDMARKS
+from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
 
-DoubleArray = npt.NDArray[np.float64]
-
-#: Landmarks of a face, and how many of them are vertices of the canonical face: not the irises.
-LANDMARKS: Final = 478
+#: How many landmarks are vertices of the canonical face: not the irises.
 VERTEX_COUNT: Final = len(VERTICES)
 
 #: The vertex that is the origin of the head's frame (see above).
 SELLION: Final = 168
-
-#: The part of an adult's size that heads have between birth and old age, generously.
-LEAST_FACE_SCALE: Final = 0.3
-LARGEST_FACE_SCALE: Final = 3.0
 
 #: How much a depth counts beside a position in the image. The network's depths are less exact
 #: than its positions, but without them a far face's tilt is lost in the noise of a pixel. With 0.3
@@ -158,17 +153,9 @@ class HeadPoseEstimator:
         Args:
             camera: of the images that the landmarks are from.
             face_scale: the heads' size; 1 is the canonical face, an average adult's. All distances
-                are proportional to it.
+                are proportional to it. The range is that of the parameter.
             method: how the canonical face is fitted.
-
-        Raises:
-            ValueError: no such size of a head.
         """
-        if not LEAST_FACE_SCALE <= face_scale <= LARGEST_FACE_SCALE:
-            raise ValueError(
-                f"face_scale is {face_scale}: 1 is an average adult's face; give a number from "
-                f"{LEAST_FACE_SCALE} to {LARGEST_FACE_SCALE}"
-            )
         self.camera = camera
         self.face_scale = face_scale
         self.method = method
@@ -191,10 +178,10 @@ class HeadPoseEstimator:
             in one place, or seen where the camera model does not hold.
 
         Raises:
-            ValueError: not 478 landmarks.
+            ArgumentError: not 478 landmarks.
         """
         if points.shape != (LANDMARKS, 2) or points_z.shape != (LANDMARKS,):
-            raise ValueError(
+            raise ArgumentError(
                 f"points are {points.shape} and points_z {points_z.shape}: the pose needs all "
                 f"{LANDMARKS} landmarks, ({LANDMARKS}, 2) and ({LANDMARKS},)"
             )

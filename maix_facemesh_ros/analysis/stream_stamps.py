@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from maix_facemesh_ros.errors import ArgumentError
+
 #: Interval between two images whose stamps do not tell it, in seconds.
 ASSUMED_INTERVAL = 1 / 30
 
@@ -55,10 +57,10 @@ class StreamClock:
                 stream; one that advances by more, and by more than `LONGEST_PAUSE`, does not.
 
         Raises:
-            ValueError: the stamp is not finite; nothing has changed then.
+            ArgumentError: the stamp is not finite; nothing has changed then.
         """
         if not math.isfinite(stamp):
-            raise ValueError(f"stamp is {stamp}: give the image's time in seconds")
+            raise ArgumentError(f"stamp is {stamp}: give the image's time in seconds")
         step = 0.0 if self._stamp is None else stamp - self._stamp
         self._stamp = stamp
         if not -id_timeout < step <= max(LONGEST_PAUSE, id_timeout) and step:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame
 from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
 
 
-class BackendError(RuntimeError):
+class BackendError(FaceMeshError, RuntimeError):
     """A backend cannot run here; the message says what it needs."""
 
 

@@ -10,7 +10,7 @@ from maix_facemesh_ros.analysis.enrichment import ExpressionScorer
 from maix_facemesh_ros.backends.base import BackendError, FaceDetector, FaceSource, OpenedBackend
 from maix_facemesh_ros.backends.maix.import_maix import check_thread, import_maix, words_of
 from maix_facemesh_ros.missing_packages import how_to_install
-from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
+from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters, ParameterError
 from maix_facemesh_ros.sources.base import ImageSource, Report
 from maix_facemesh_ros.sources.open import open_source
 
@@ -114,8 +114,14 @@ def open_face_source(parameters: NodeParameters, report: Report) -> FaceSource:
         report: is told of what goes wrong while the source runs, and when it is right again.
 
     Raises:
+        ParameterError: `backend` is not one of them.
         SourceError: an address or file that cannot be right.
     """
+    if parameters.backend not in FACE_SOURCES:
+        raise ParameterError(
+            f"backend is {parameters.backend!r}: give {' or '.join(FACE_SOURCES)} for a stream of "
+            "faces from a device, or use FaceMesh for images"
+        )
     module, class_name = FACE_SOURCES[parameters.backend]
     return cast(FaceSource, getattr(import_module(module), class_name)(parameters, report))
 

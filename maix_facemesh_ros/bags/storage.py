@@ -14,6 +14,8 @@ import numpy.typing as npt
 from rosbags.interfaces import Qos
 from rosbags.rosbag2.metadata import parse_qos
 
+from maix_facemesh_ros.errors import FaceMeshError
+
 #: Pieces of damage that are named; of more, only the number.
 MOST_NAMED = 3
 
@@ -44,7 +46,7 @@ class UnpackLimits:
         return self.file or max(256 * MIB, 100 * size)
 
 
-class BagError(RuntimeError):
+class BagError(FaceMeshError, RuntimeError):
     """A bag cannot be read or written; the message names it and says what to do."""
 
 

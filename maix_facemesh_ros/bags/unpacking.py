@@ -11,6 +11,7 @@ import lz4.frame
 import zstandard
 
 from maix_facemesh_ros.bags.storage import MIB
+from maix_facemesh_ros.errors import FaceMeshError
 
 #: Bytes of a file that are unpacked at once.
 BLOCK = MIB
@@ -22,7 +23,7 @@ LARGEST_WINDOW = 128 * MIB
 _UNKNOWN = (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR)
 
 
-class TooLargeError(ValueError):
+class TooLargeError(FaceMeshError, ValueError):
     """Something unpacks to more than it may."""
 
     def __init__(self, size: int, limit: int) -> None:
@@ -30,7 +31,7 @@ class TooLargeError(ValueError):
         super().__init__(f"it unpacks to {size:,} bytes or more, and {limit:,} are allowed")
 
 
-class CutShortError(ValueError):
+class CutShortError(FaceMeshError, ValueError):
     """The end of something compressed is missing."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.user_files import read_small_file
 
 #: Bytes of a token that is made here.
@@ -21,7 +22,7 @@ TOKEN_BYTES = 18
 SHORTEST_TOKEN = 8
 
 
-class AccessError(ValueError):
+class AccessError(FaceMeshError, ValueError):
     """A token that cannot be used; the message says why."""
 
 

@@ -28,6 +28,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from maix_facemesh_ros.browser.access import Access
 from maix_facemesh_ros.browser.connections import LimitedHTTPServer, limit_log_lines
 from maix_facemesh_ros.browser.frame_packet import mesh_facts
+from maix_facemesh_ros.errors import FaceMeshError
 
 #: Where the files really are: Tornado serves no symbolic link that leads out of its folder, and
 #: `colcon build --symlink-install` makes one of each file.
@@ -64,7 +65,7 @@ HEADERS = {
 }
 
 
-class ServerError(RuntimeError):
+class ServerError(FaceMeshError, RuntimeError):
     """The server cannot listen; the message says why."""
 
 

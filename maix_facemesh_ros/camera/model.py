@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-DoubleArray = npt.NDArray[np.float64]
+from maix_facemesh_ros.errors import FaceMeshError
+from maix_facemesh_ros.face import DoubleArray
 
 #: Names of distortion models (sensor_msgs/distortion_models.hpp; "fisheye" is what some drivers
 #: call "equidistant"), and how many coefficients each may have. As in OpenCV, the number says what
@@ -50,7 +51,7 @@ LEAST_USABLE_PART: Final = 0.5
 _undistort_points: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
 
 
-class CalibrationError(ValueError):
+class CalibrationError(FaceMeshError, ValueError):
     """A calibration that cannot be used; the message says why and what to do."""
 
 

@@ -12,6 +12,12 @@ from typing import Any, Final, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    LandmarkIndexError,
+)
+
 Number = TypeVar("Number", int, float)
 Array = npt.NDArray[Any]
 
@@ -89,9 +95,9 @@ def get_sub_landmarks(
         The n chosen points, (n, 2) or flat with 2 n numbers, and their n depths (or none).
 
     Raises:
-        IndexError: an index is not one of the N points.
-        TypeError: an index is not a whole number.
-        ValueError: points and points_z do not belong together, or an array has another shape.
+        LandmarkIndexError: an index is not one of the N points.
+        ArgumentTypeError: an index is not a whole number.
+        ArgumentError: points and points_z do not belong together, or an array has another shape.
     """
     if isinstance(points, np.ndarray):
         return _sub_arrays(points, points_z, indices)
@@ -108,12 +114,12 @@ def _sub_arrays(
     depths = np.zeros(0, np.float32) if points_z is None else np.asarray(points_z)
     is_flat = points.ndim == 1
     if depths.ndim != 1 or not (is_flat or (points.ndim == 2 and points.shape[1] == 2)):
-        raise ValueError(
+        raise ArgumentError(
             f"points of shape {points.shape} with points_z of shape {depths.shape}: give points as "
             "(N, 2) or flat (2 N,), and points_z as (N,)"
         )
     if not is_flat and len(depths) not in (0, len(points)):
-        raise ValueError(f"{len(points)} points but {len(depths)} depths in points_z")
+        raise ArgumentError(f"{len(points)} points but {len(depths)} depths in points_z")
     count = _landmark_count(len(points), len(depths)) if is_flat else len(points)
     chosen = _checked_indices(indices, count)
     pairs = points[: 2 * count].reshape(-1, 2) if is_flat else points
@@ -124,7 +130,7 @@ def _sub_arrays(
 def _landmark_count(numbers: int, depths: int) -> int:
     """N for a flat sequence of so many numbers: 2 N, or 4 N if N depths say so."""
     if numbers % 2 or depths not in (0, numbers // 2, numbers / 4):
-        raise ValueError(
+        raise ArgumentError(
             f"{numbers} numbers in points with {depths} in points_z: points must be "
             "x0, y0, x1, y1, … and points_z one depth for each point, or empty"
         )
@@ -140,9 +146,11 @@ def _checked_indices(indices: Sequence[int] | Array, count: int) -> list[int]:
         return list(range(count))
     chosen = np.asarray(indices)
     if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
-        raise TypeError(f"indices must be a row of whole numbers, not {indices!r}")
+        raise ArgumentTypeError(f"indices must be a row of whole numbers, not {indices!r}")
     wrong = chosen[(chosen < 0) | (chosen >= count)]
     if len(wrong):
         allowed = f"0..{count - 1}" if count else "none"
-        raise IndexError(f"landmark index {wrong[0]} with {count} points: allowed is {allowed}")
+        raise LandmarkIndexError(
+            f"landmark index {wrong[0]} with {count} points: allowed is {allowed}"
+        )
     return [int(index) for index in chosen]

@@ -6,18 +6,19 @@ import dataclasses
 import difflib
 import math
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
 
 #: Parameters that every ROS node has; `qos_overrides.<topic>...` has one group per topic.
 PARAMETERS_OF_EVERY_NODE = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
-class ParameterError(ValueError):
+class ParameterError(FaceMeshError, ValueError):
     """A parameter has an unknown name, a wrong type, or a value outside its range."""
 
 
@@ -182,12 +183,17 @@ class ParameterTable:
             raise ParameterError("; ".join(wrong))
 
     @classmethod
-    def from_values(cls: type[Parameters], values: Mapping[str, Any]) -> Parameters:
+    def from_values(
+        cls: type[Parameters],
+        values: Mapping[str, Any],
+        *,
+        ignored: Container[str] = PARAMETERS_OF_EVERY_NODE,
+    ) -> Parameters:
         """Return parameters from values by name, as from a command line or a file.
 
         Args:
-            values: those that differ from the defaults. Parameters of every ROS node, such as
-                use_sim_time, are skipped.
+            values: those that differ from the defaults.
+            ignored: names, or their first parts, that are skipped.
 
         Raises:
             ParameterError: names every unknown parameter and every wrong value.
@@ -196,7 +202,7 @@ class ParameterTable:
         wrong = [
             unknown_parameter(name, names)
             for name in values
-            if name not in names and name.partition(".")[0] not in PARAMETERS_OF_EVERY_NODE
+            if name not in names and name.partition(".")[0] not in ignored
         ]
         try:
             parameters = cls(**{name: value for name, value in values.items() if name in names})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 
 PACKAGE = "maix_facemesh_ros"
@@ -23,7 +24,7 @@ ARGUMENTS_OF_LAUNCH = ("launch-prefix", "launch-prefix-filter")
 _VALUE_TYPES: dict[type, Any] = {str: str, tuple: list[int]}
 
 
-class LaunchError(RuntimeError):
+class LaunchError(FaceMeshError, RuntimeError):
     """Ends a launch with an error; `ros2 launch` prints the message and returns 1."""
 
 

@@ -27,6 +27,7 @@ from rclpy.signals import (
     uninstall_signal_handlers,
 )
 
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 #: Seconds between two messages about callbacks that fail.
@@ -55,7 +56,7 @@ ADVICE = {
 STANDARD_ERROR = 2
 
 
-class StartError(RuntimeError):
+class StartError(FaceMeshError, RuntimeError):
     """ROS cannot be initialized, such as with a parameter file that is missing."""
 
 

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.image import Image
 
 #: Seconds without an image after which a live source counts as stalled.
 STALL = 3.0
 
 
-class SourceError(RuntimeError):
+class SourceError(FaceMeshError, RuntimeError):
     """A source cannot be opened or gives no images; the message names it."""
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.image import ImageError, Levels, Pixels
 from maix_facemesh_ros.messages.compressed_image import (
     LARGEST_COMPRESSED,
@@ -49,7 +50,7 @@ LARGEST_FRAME = LARGEST_COMPRESSED
 _HEAD = 1 << 16
 
 
-class ImageFileError(RuntimeError):
+class ImageFileError(FaceMeshError, RuntimeError):
     """A file or folder cannot be read as images; the message says why, without its name."""
 
 

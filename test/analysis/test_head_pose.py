@@ -213,11 +213,6 @@ def test_too_few_landmarks_are_refused() -> None:
         HeadPoseEstimator(CAMERAS["plumb_bob"]).estimate(np.zeros((68, 2)), np.zeros(68))
 
 
-def test_a_size_that_no_head_has_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"face_scale is 0\.1: 1 is an average adult's"):
-        HeadPoseEstimator(CAMERAS["plumb_bob"], 0.1)
-
-
 # The camera
 
 

@@ -261,7 +261,7 @@ def test_lower_face_limit_keeps_the_largest(mesh: FaceMesh, two_faces: Pixels) -
 
 def test_tracking_is_fixed_at_the_start(mesh: FaceMesh) -> None:
     with pytest.raises(ParameterError, match="tracking is fixed at the start"):
-        mesh.change(tracking=False)
+        mesh.change(tracking=False)  # type: ignore[call-arg]
 
 
 def test_faces_are_followed_whatever_landmarks_are_given(astronaut: Pixels, looks: Looks) -> None:

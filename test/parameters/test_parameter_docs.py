@@ -38,6 +38,10 @@ def test_the_yaml_files_agree_with_the_tables(writer: ModuleType) -> None:
         )
 
 
+def test_the_typed_keywords_agree_with_the_tables(writer: ModuleType) -> None:
+    assert writer.KEYWORDS.read_text() == writer.keywords_module(), "run the tool named in its head"
+
+
 def test_the_pages_agree_with_the_tables(writer: ModuleType) -> None:
     for table, _, file in writer.DOCUMENTED:
         page = file.read_text()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -77,17 +78,26 @@ for line in open("/proc/self/maps"):
         break
 """
 
-# Prints the share folder that the ament index gives, and the face count of a grey image.
+# Prints the share folder that the ament index gives, the face count of a grey image, the version,
+# and whether type checkers may use the types.
 USE = """
 import numpy
 from ament_index_python.packages import get_package_share_directory
-from maix_facemesh_ros import FaceMesh
+from importlib.resources import files
+from maix_facemesh_ros import FaceMesh, __version__
 import maix_facemesh_ros.backends.maixcam.source  # with what the device's app shares
 
 print(get_package_share_directory("maix_facemesh_ros"))
 with FaceMesh() as mesh:
     print(len(mesh.process(numpy.full((360, 640, 3), 128, numpy.uint8))))
+print(__version__, (files("maix_facemesh_ros") / "py.typed").is_file())
 """
+
+#: What it prints after the share folder.
+USE_ANSWER = [
+    "0",
+    f"{ElementTree.parse(SOURCE / 'package.xml').findtext('version')} True",
+]
 
 # Below share/maix_facemesh_ros; one file of each kind is enough.
 SHARED_FILES = (

@@ -9,6 +9,7 @@ import numpy as np
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.maix.import_maix import import_maix, words_of
 from maix_facemesh_ros.backends.maix_faces import face_of
+from maix_facemesh_ros.errors import ClosedError
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Image, ImageError, Pixels
 from maix_facemesh_ros.maixcam_shared.maix_face import Thresholds
@@ -54,10 +55,10 @@ class MaixFaceDetector:
 
         Raises:
             ImageError: MaixPy has failed on this image; the next one may do.
-            RuntimeError: the backend is closed.
+            ClosedError: the backend is closed.
         """
         if self._npu is None:
-            raise RuntimeError("the maix backend is closed")
+            raise ClosedError("the maix backend is closed")
         # MaixPy works in these very bytes, and would take a copy of its own, gone too early, if
         # they did not lie side by side.
         pixels = np.ascontiguousarray(image.pixels)

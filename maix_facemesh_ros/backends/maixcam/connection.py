@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, SupportsIndex, TypeVar
 
 from maix_facemesh_ros.backends.maixcam.device_clock import ClockError, DeviceClock
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.maixcam_shared import link
 
 #: Seconds for each step until a device is there. Together with the longest wait between attempts
@@ -49,7 +50,7 @@ READ_BUFFER = 1 << 20
 _Frame = TypeVar("_Frame", link.Faces, link.JpegImage)
 
 
-class DeviceLostError(Exception):
+class DeviceLostError(FaceMeshError):
     """The device is not there or says no: what is wrong, to stand behind the device's name."""
 
     def __init__(self, text: str, wait: float | None = None) -> None:

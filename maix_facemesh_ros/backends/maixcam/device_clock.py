@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maix_facemesh_ros.errors import FaceMeshError
+
 #: Seconds of the device's clock that an exchange counts, and those from which one exchange is kept:
 #: the one with the shortest round trip.
 WINDOW = 20.0
@@ -32,7 +34,7 @@ RESOLUTION = 1e-6
 ENOUGH_EXCHANGES = 4
 
 
-class ClockError(ValueError):
+class ClockError(FaceMeshError, ValueError):
     """The times of an exchange contradict each other."""
 
 

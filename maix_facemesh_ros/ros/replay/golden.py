@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from maix_facemesh_ros.bags.message_types import FACE_ARRAY, described
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagError
-
-DoubleArray = npt.NDArray[np.float64]
+from maix_facemesh_ros.face import DoubleArray
 
 SECOND = 10**9
 

@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile
 
 from maix_facemesh_ros.bags.camera_topics import COMPRESSED
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, FACE_ARRAY
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.ros.diagnostics import ANSWERED, ARRIVED, NOT_ANSWERED, REASON, STATUS
 
 #: Seconds between two looks at the graph, until what is waited for is told, and then in between.
@@ -30,7 +31,7 @@ SETTLED = 1.0
 STOP_TIMEOUT = 10.0
 
 
-class ReplayError(RuntimeError):
+class ReplayError(FaceMeshError, RuntimeError):
     """A bag cannot be played, or nobody answers; the message says what to do."""
 
 
