@@ -26,7 +26,6 @@ from unittest import mock
 
 import numpy as np
 import rclpy
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import deserialize_message, serialize_message
@@ -34,6 +33,7 @@ from sensor_msgs.msg import Image
 from skimage import data
 
 from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test/support"))

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.offline.job import Job, Report
 from maix_facemesh_ros.offline.main import main
 from maix_facemesh_ros.offline.options import JobOptions

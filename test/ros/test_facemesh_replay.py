@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.interfaces import (
@@ -30,6 +29,7 @@ from std_msgs.msg import String
 
 from golden_replays import EXACTLY
 from maix_facemesh_ros.bags.reader import Bag
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.replay import main as facemesh_replay
 from maix_facemesh_ros.ros.replay.golden import GoldenFaces, stamp_of
 from maix_facemesh_ros.ros.replay.publishers import quality_of_service

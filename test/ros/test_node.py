@@ -13,11 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from maix_facemesh_ros.msg import FaceArray
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.messages import faces_of
 from running_node import TIMEOUT, Robot, StartNode, double, image_message, integer
 
