@@ -217,7 +217,7 @@ def test_detect_iou_th_says_when_boxes_are_one_face(astronaut: Pixels) -> None:
     assert boxes(1.0) > 1
 
 
-def test_mediapipes_detectors_blend_at_two_thirds_of_detect_iou_th(
+def test_mediapipes_detectors_blend_at_mediapipes_overlap_by_default(
     astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = []
@@ -229,8 +229,8 @@ def test_mediapipes_detectors_blend_at_two_thirds_of_detect_iou_th(
     monkeypatch.setattr(blazeface, "suppress_weighted", suppress)
     for detector in ("full_range", "short_range"):
         find(astronaut, detector=detector)
-    # MediaPipe's own threshold is 0.3 where MaixPy's default is 0.45.
-    assert used == pytest.approx([0.3] * len(used))
+    # FaceLandmarker's threshold is 0.5 where MaixPy's default is 0.45.
+    assert used == pytest.approx([0.5] * len(used))
     assert len(used) >= 2
 
 

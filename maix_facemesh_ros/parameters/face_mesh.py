@@ -44,8 +44,9 @@ class FaceMeshParameters(ParameterTable):
     detect_iou_th: float = parameter(
         0.45,
         "Maximum overlap (intersection over union) of two detections; with more overlap they are "
-        "merged to one face. Lower: fewer duplicates, but close faces may merge. MediaPipe's two "
-        "detectors use two thirds of the value: the default equals MediaPipe's 0.3.",
+        "merged to one face. Lower: fewer duplicates, but close faces may merge. full_range "
+        "and short_range use 10/9 of the value, so that the default equals the 0.5 of MediaPipe's "
+        "FaceLandmarker; the other detectors use the value itself.",
         minimum=0.0,
         maximum=1.0,
         changeable=True,

@@ -138,7 +138,7 @@ def test_projection_is_the_way_back_from_the_crop(degrees: float) -> None:
     u, v = np.mgrid[4:60:8, 4:60:8].reshape(2, -1)
     landmarks = np.stack([u, v, np.zeros(u.size)], axis=1).astype(np.float32)
 
-    points, _ = project_landmarks(landmarks, size, roi, (200, 120))
+    points, _ = project_landmarks(landmarks, size, roi)
 
     # The image's colour says where each pixel of the crop was, to half a level and 1/32 pixel.
     np.testing.assert_allclose(points, face[v, u, :2], atol=0.55)
@@ -146,15 +146,14 @@ def test_projection_is_the_way_back_from_the_crop(degrees: float) -> None:
 
 def test_depth_is_in_pixels_and_larger_when_closer() -> None:
     landmarks = np.array([[128, 128, -64], [128, 128, 64], [128, 128, 0]], np.float32)
-    _, depths = project_landmarks(landmarks, 256, Roi(100, 100, 80, 120, 0.0), (640, 480))
+    _, depths = project_landmarks(landmarks, 256, Roi(100, 100, 80, 120, 0.0))
     np.testing.assert_allclose(depths, [20, -20, 0])
 
 
-def test_depth_of_a_rolled_face_is_measured_as_mediapipe_does() -> None:
-    # The ROI's x axis points down: its length is a fraction of the height, taken times the width.
+def test_depth_does_not_depend_on_the_roll() -> None:
     landmarks = np.array([[0, 0, -256]], np.float32)
-    _, depths = project_landmarks(landmarks, 256, Roi(100, 100, 90, 90, math.pi / 2), (640, 480))
-    np.testing.assert_allclose(depths, [90 * 640 / 480], rtol=1e-6)
+    _, depths = project_landmarks(landmarks, 256, Roi(100, 100, 90, 90, math.pi / 2))
+    np.testing.assert_allclose(depths, [90], rtol=1e-6)
 
 
 def test_overlap_of_boxes() -> None:

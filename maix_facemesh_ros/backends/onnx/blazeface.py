@@ -18,15 +18,27 @@ import numpy as np
 
 from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid, suppress_weighted
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_bytes
-from maix_facemesh_ros.backends.onnx.roi import Roi, RoiRule, crop, overlap
+from maix_facemesh_ros.backends.onnx.roi import (
+    OPENCV_WARPS_IN_STEPS,
+    Roi,
+    RoiRule,
+    crop,
+    overlap,
+)
 from maix_facemesh_ros.backends.onnx.variants import model_file
 from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.image import ChannelOrder, Image, Pixels
 
-#: MediaPipe blends at an overlap of 0.3 where MaixPy's default `detect_iou_th` is 0.45: the
-#: parameter keeps its meaning (more = fewer boxes count as one face) and its default keeps
-#: MediaPipe's answer.
-OVERLAP_PER_DETECT_IOU_TH = 0.3 / 0.45
+#: The overlap (intersection over union) above which MediaPipe's FaceLandmarker blends boxes:
+#: min_suppression_threshold of face_detector_graph_options.proto. (0.3 is the FaceDetector task's.)
+MEDIAPIPE_OVERLAP = 0.5
+#: `detect_iou_th` has MaixPy's default, 0.45, which is the YOLO detector's. These detectors scale
+#: it, so that its default gives MediaPipe's overlap and more still means that fewer boxes are one
+#: face.
+OVERLAP_PER_DETECT_IOU_TH = MEDIAPIPE_OVERLAP / 0.45
+
+#: OpenCV's INTER_TAB_SIZE: positions between pixels are rounded to a 32nd.
+STEPS_IN_A_PIXEL = 32
 
 #: Boxes of one level that are looked at, the most confident. Real faces give some ten each; without
 #: a limit a `detect_conf_th` near 0 would take many thousands.
@@ -64,7 +76,7 @@ class ShortRangeDetector:
         """See `detection.BoxDetector`."""
         size = (self.SIZE, self.SIZE)
         roi = _letterbox_roi(image.pixels, size)
-        level = crop(image.pixels, roi, size, cv2.BORDER_CONSTANT)
+        level = _mediapipe_letterbox(image.pixels, roi, size)
         return _find_faces(
             self._network,
             self._anchors,
@@ -199,6 +211,54 @@ def _letterbox_roi(image: Pixels, size: tuple[int, int]) -> Roi:
     return Roi(width / 2, height / 2, size[0] * pixel, size[1] * pixel, 0.0)
 
 
+def _mediapipe_letterbox(image: Pixels, roi: Roi, size: tuple[int, int]) -> Pixels:
+    """Scale the part of the plane in `roi`, black outside the image, exactly as MediaPipe does.
+
+    Source: mediapipe/calculators/tensor/image_to_tensor_converter_opencv.cc. `roi.crop` computes
+    the same positions, but not through MediaPipe's matrix: wherever a position falls halfway
+    between two of OpenCV's 32 steps in a pixel (most do when the image's longer side is not
+    divisible by 4), the rounding error of that matrix decides which one is taken.
+
+    Args:
+        image: uint8 (H, W, 3).
+        roi: not rotated.
+        size: width, height of the result in pixels.
+
+    Returns:
+        uint8 (size[1], size[0], 3).
+    """
+    width, height = size
+    corners = cv2.boxPoints(((roi.center_x, roi.center_y), (roi.width, roi.height), 0.0))
+    targets = np.array([(0, height), (0, 0), (width, 0), (width, height)], np.float32)
+    matrix = cv2.getPerspectiveTransform(corners, targets)
+    if OPENCV_WARPS_IN_STEPS:
+        return np.asarray(cv2.warpPerspective(image, matrix, size), np.uint8)
+    return _warp_in_steps(image, matrix, size)
+
+
+def _warp_in_steps(image: Pixels, matrix: cv2.typing.MatLike, size: tuple[int, int]) -> Pixels:
+    """Do what cv2.warpPerspective of OpenCV 4 does (imgwarp.cpp), to the last bit, in any OpenCV.
+
+    Args:
+        image: uint8 (H, W, 3).
+        matrix: (3, 3), from pixels of `image` to pixels of the result.
+        size: width, height of the result in pixels.
+
+    Returns:
+        uint8 (size[1], size[0], 3); black outside the image.
+    """
+    inverse = np.asarray(cv2.invert(matrix)[1], np.float64)
+    rows, columns = np.mgrid[: size[1], : size[0]].astype(np.float64)
+    # OpenCV adds up in blocks of 64 columns, which rounds differently from a single sum.
+    start = columns // 64 * 64
+    x, y, w = ((a * start + b * rows + c) + a * (columns - start) for a, b, c in inverse.tolist())
+    steps = np.rint(np.stack([x, y], axis=-1) * (STEPS_IN_A_PIXEL / w)[..., np.newaxis])
+    whole, part = np.divmod(steps.astype(np.int32), STEPS_IN_A_PIXEL)
+    fractions = (part[..., 1] * STEPS_IN_A_PIXEL + part[..., 0]).astype(np.uint16)
+    warped = cv2.remap(image, whole.astype(np.int16), fractions, cv2.INTER_LINEAR)
+    return np.asarray(warped, np.uint8)
+
+
 def _find_faces(
     network: Network,
     anchors: FloatArray,
@@ -234,5 +294,5 @@ def _find_faces(
         boxes=np.asarray(corners * pixel + left_top, np.float32).reshape(-1, 4),
         scores=sigmoid(logits[0, confident, 0]),
         keypoints=np.asarray(places[:, 2:] * pixel + left_top, np.float32),
-        overlap_threshold=overlap_threshold * OVERLAP_PER_DETECT_IOU_TH,
+        overlap_threshold=min(overlap_threshold * OVERLAP_PER_DETECT_IOU_TH, 1.0),
     )

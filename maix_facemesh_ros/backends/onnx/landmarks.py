@@ -52,7 +52,7 @@ class FaceLandmarksNetwork:
         face_crop = crop(image.pixels, roi, (self.SIZE, self.SIZE), cv2.BORDER_REPLICATE)
         output, presence = self._network.run(image_bytes(face_crop, image.order))
         landmarks = output.reshape(-1, 3)
-        points, points_z = project_landmarks(landmarks, self.SIZE, roi, image.size)
+        points, points_z = project_landmarks(landmarks, self.SIZE, roi)
         return FaceLandmarks(
             presence=_probability(float(presence[0, 0])),
             points=points,

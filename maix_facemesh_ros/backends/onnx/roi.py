@@ -162,20 +162,20 @@ def _sums(rows: npt.NDArray[np.floating], columns: npt.NDArray[np.floating]) -> 
 
 
 def project_landmarks(
-    landmarks: FloatArray, input_size: int, roi: Roi, image_size: tuple[int, int]
+    landmarks: FloatArray, input_size: int, roi: Roi
 ) -> tuple[FloatArray, FloatArray]:
     """Bring landmarks from the crop back into the image.
 
-    z: the length of the ROI's x axis, measured as MediaPipe does in coordinates normalised by the
-        image's width and height (landmark_projection_calculator.cc) and then in image widths.
-        In an image that is not square and with a rolled face this differs a little from the ROI's
-        width; it is kept for parity.
+    z scales with the ROI's width in pixels, as in MaixPy: the same face has the same depth however
+    it is rolled and whatever the shape of the image. MediaPipe measures the ROI's x axis in
+    coordinates normalised by the image's width and height (landmark_projection_calculator.cc), so
+    that its z, in image widths, is larger by the factor hypot(cos(roll), sin(roll) * image width /
+    image height): 1.78 for a head rolled by 90 degrees in an image of 1280x720.
 
     Args:
         landmarks: (N, 3) in pixels of the crop, z smaller = closer.
         input_size: width and height of the crop in pixels.
         roi: where the crop was cut.
-        image_size: width, height of the image in pixels.
 
     Returns:
         points (N, 2) float32 in pixels of the image, and points_z (N,) float32 in pixels, larger
@@ -188,10 +188,7 @@ def project_landmarks(
     points = np.empty((len(landmarks), 2), np.float32)
     points[:, 0] = roi.center_x + cos * x - sin * y
     points[:, 1] = roi.center_y + sin * x + cos * y
-
-    image_width, image_height = image_size
-    z_scale = roi.width * math.hypot(cos, sin * image_width / image_height)
-    return points, (z * -z_scale).astype(np.float32)
+    return points, (z * -roi.width).astype(np.float32)
 
 
 def overlap(first: Box, second: Box) -> float:
