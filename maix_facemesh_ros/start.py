@@ -1,35 +1,91 @@
-"""Starts the programs; says in one line which package is missing, and how to install it."""
+"""Starts the programs by name: help, version, wrong arguments and missing packages come first.
+
+What a program needs is imported last, so `--help` is quick and works where ROS is missing.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import NamedTuple
 
-from maix_facemesh_ros.missing_packages import how_to_install
+from maix_facemesh_ros import __version__
+from maix_facemesh_ros.parameters import NodeParameters, ParameterTable, ViewParameters
+from maix_facemesh_ros.programs.command_line import UsageError, help_text, ros_arguments
+from maix_facemesh_ros.programs.missing_packages import how_to_install
 
 
 class _Program(NamedTuple):
     module: str
     #: Optional modules that it cannot do without.
     needs: tuple[str, ...] = ()
+    #: Its parameters, where its arguments are those of ROS; None: it reads its arguments itself.
+    parameters: type[ParameterTable] | None = None
+    description: str = ""
 
 
 #: What reads and writes recordings.
 BAGS = ("apsw", "lz4", "mcap", "rosbags", "zstandard")
 
+#: Exit code as a shell gives it to a program that SIGPIPE has ended.
+BROKEN_PIPE = 141
+
 PROGRAMS = {
+    "facemesh": _Program("maix_facemesh_ros.programs.facemesh"),
     "facemesh_bag": _Program("maix_facemesh_ros.offline.main", (*BAGS, "onnxruntime")),
-    "facemesh_node": _Program("maix_facemesh_ros.ros.facemesh_node"),
+    "facemesh_node": _Program(
+        "maix_facemesh_ros.ros.facemesh_node",
+        parameters=NodeParameters,
+        description="Publish the faces of images: of the topic image_raw, or of SOURCE, which is a "
+        "camera (0, /dev/video0), a video, an image, a folder of images or a URL.",
+    ),
     "facemesh_replay": _Program("maix_facemesh_ros.ros.replay.main", BAGS),
     "facemesh_rviz": _Program("maix_facemesh_ros.ros.facemesh_rviz"),
-    "facemesh_view": _Program("maix_facemesh_ros.ros.view.main"),
+    "facemesh_view": _Program(
+        "maix_facemesh_ros.ros.view.main",
+        parameters=ViewParameters,
+        description="Show the images and faces of a facemesh_node in a browser.",
+    ),
 }
 
 
-def start(name: str) -> int:
-    """Run a program with the command line of this process; returns its exit code."""
-    program = PROGRAMS[name]
+def start(name: str, arguments: list[str] | None = None) -> int:
+    """Run a program.
+
+    Args:
+        name: of `PROGRAMS`.
+        arguments: its command line without its name; None: that of this process.
+
+    Returns:
+        the exit code.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = _start(name, PROGRAMS[name], given)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever reads the output, such as `head`, has ended. What is still in the buffer would
+        # fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _start(name: str, program: _Program, given: list[str]) -> int:
+    if "--version" in given:
+        print(f"{name} {__version__}")
+        return 0
+    if program.parameters is not None:
+        if "--help" in given or "-h" in given:
+            print(help_text(name, program.parameters, program.description))
+            return 0
+        try:
+            given = ros_arguments(name, program.parameters, given)
+        except UsageError as error:
+            print(error, file=sys.stderr)
+            return 2
+    sys.argv[1:] = given
     try:
         module = import_module(program.module)
     except ModuleNotFoundError as error:
@@ -41,6 +97,11 @@ def start(name: str) -> int:
         print(f"{name} needs {missing}, which is not installed: {advice}", file=sys.stderr)
         return 1
     return int(module.main())
+
+
+def facemesh() -> int:
+    """Run `facemesh`."""
+    return start("facemesh")
 
 
 def facemesh_bag() -> int:

@@ -19,11 +19,12 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
-from maix_facemesh_ros.image import Stamp
+from maix_facemesh_ros.image import Image, Stamp
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
 from maix_facemesh_ros.mesh.connections import (
     FACEMESH_FACE_OVAL,
@@ -81,6 +82,23 @@ def pack_frame(
     text += b" " * (-len(text) % 4)
     numbers = [array.tobytes() for _, arrays in described for array in arrays.values()]
     return b"".join([struct.pack("<I", len(text)), text, *numbers, jpeg])
+
+
+def jpeg_of(image: Image, largest_width: int, quality: int) -> bytes:
+    """Return an image as JPEG.
+
+    Args:
+        image: only read.
+        largest_width: pixels; a wider image is made smaller.
+        quality: of the JPEG, 1 to 100.
+    """
+    width, height = image.size
+    pixels: Any = image.bgr
+    if width > largest_width:
+        smaller = (largest_width, max(1, round(height * largest_width / width)))
+        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
 
 
 def mesh_facts() -> dict[str, Any]:

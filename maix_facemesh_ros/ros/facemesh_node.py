@@ -53,7 +53,6 @@ from maix_facemesh_ros.ros.diagnostics import (
     Diagnostics,
 )
 from maix_facemesh_ros.ros.image_topics import camera_info_topic, compressed_topic
-from maix_facemesh_ros.ros.latest import LatestSlot
 from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import (
@@ -72,6 +71,7 @@ from maix_facemesh_ros.ros.publishers.markers import FaceMarkers
 from maix_facemesh_ros.ros.publishers.tf_broadcaster import FaceFrames
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
 from maix_facemesh_ros.sources.base import ImageSource, SourceError, SourceNotice
+from maix_facemesh_ros.sources.latest import LatestSlot
 
 #: Seconds that a camera or URL may take to end its last read when the node stops.
 READER_TIMEOUT = 0.5

@@ -61,6 +61,11 @@ PROVIDERS = {
 }
 
 
+def available_providers() -> list[str]:
+    """Return onnxruntime's names of the execution providers that it has here."""
+    return list(onnxruntime.get_available_providers())
+
+
 class Network:
     """A loaded network.
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import cv2
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
@@ -21,7 +20,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
 from maix_facemesh_ros.browser.access import Access, AccessError, check_token, token_of
-from maix_facemesh_ros.browser.frame_packet import pack_frame
+from maix_facemesh_ros.browser.frame_packet import jpeg_of, pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
 from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
 from maix_facemesh_ros.image import Image, ImageError, Stamp
@@ -251,15 +250,8 @@ class FaceMeshView(ParameterNode):
         return self._encoded(read_compressed_image(message))
 
     def _encoded(self, image: Image) -> tuple[bytes, tuple[int, int]]:
-        width, height = image.size
-        pixels: Any = image.bgr
-        scale = self._in_force.largest_width / width
-        if scale < 1:
-            smaller = (self._in_force.largest_width, max(1, round(height * scale)))
-            pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, self._in_force.jpeg_quality]
-        _, data = cv2.imencode(".jpg", pixels, quality)
-        return data.tobytes(), (width, height)
+        now = self._in_force
+        return jpeg_of(image, now.largest_width, now.jpeg_quality), image.size
 
     def _delay_of(self, stamp: Stamp) -> float | None:
         """Return the seconds since a stamp; None where that is another clock's."""

@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from maix_facemesh_ros.ros.latest import LatestSlot
+from maix_facemesh_ros.sources.latest import LatestSlot
 
 TIMEOUT = 10.0  # seconds
 

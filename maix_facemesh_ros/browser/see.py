@@ -1,0 +1,216 @@
+"""`facemesh see`: the faces of a camera, video, image or URL in a browser, without ROS.
+
+The way of an image: `_images` reads it (of a live source the latest one) → `run` finds its faces →
+the server packs it for each browser that is ready.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import threading
+import time
+import webbrowser
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from maix_facemesh_ros.backends.base import BackendError
+from maix_facemesh_ros.backends.registry import open_image_source
+from maix_facemesh_ros.browser.access import Access
+from maix_facemesh_ros.browser.frame_packet import jpeg_of, pack_frame
+from maix_facemesh_ros.browser.server import FrameServer, ServerError
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.image import Image, ImageError
+from maix_facemesh_ros.model_files import ModelError
+from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters, ParameterError
+from maix_facemesh_ros.parameters.files import given_parameters
+from maix_facemesh_ros.parameters.table import parameters_of
+from maix_facemesh_ros.sources.base import ImageSource, SourceError, SourceNotice
+from maix_facemesh_ros.sources.latest import LatestSlot
+
+EXAMPLES = """\
+examples:
+  facemesh see                      the first camera of this machine
+  facemesh see talk.mp4 --gaze
+  facemesh see rtsp://camera/stream --blendshapes -p max_face_num:=8
+
+Ctrl-C ends it.
+"""
+
+#: Pixels and quality of the JPEGs that browsers get.
+LARGEST_WIDTH, JPEG_QUALITY = 1280, 80
+
+#: Images over which a rate is counted, and seconds between two reports to the page.
+RATE_WINDOW, REPORT_INTERVAL = 30, 1.0
+
+#: Seconds without an image after which the page says so.
+SILENCE = 2.0
+
+START_ERRORS = (BackendError, ImageError, ModelError, ParameterError, ServerError, SourceError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the faces of a source until it ends or is interrupted; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        parameters = _parameters(given)
+        server = FrameServer(Access(), lambda _browsers: None)
+        server.start("127.0.0.1", given.port)
+        try:
+            source = open_image_source(parameters, _report)
+            with contextlib.closing(source), FaceMesh(_of_face_mesh(parameters)) as mesh:
+                _invite(server.port, source.name, open_browser=not given.no_browser)
+                Watching(source, mesh, server).run()
+        finally:
+            server.close()
+    except START_ERRORS as error:
+        print(f"facemesh see: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facemesh see",
+        description="Show the faces of a camera, video, image or URL in a browser, without ROS.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "source",
+        nargs="?",
+        default="0",
+        metavar="SOURCE",
+        help="camera (0, /dev/video0), video, image, folder of images or URL (default: camera 0)",
+    )
+    add("--gaze", action="store_true", help="compute head poses and gaze")
+    add("--blendshapes", action="store_true", help="compute the 52 expression scores")
+    add(
+        "--field-of-view",
+        type=float,
+        default=60.0,
+        metavar="DEGREES",
+        help="horizontal field of view of the camera, for poses (default: %(default)s)",
+    )
+    add("--port", type=int, default=8478, help="port of the page (default: %(default)s)")
+    add("--no-browser", action="store_true", help="print the address only, open no browser")
+    add("--once", action="store_true", help="end with the file; without it, files start again")
+    add("--params-file", type=Path, action="append", default=[], metavar="YAML")
+    add(
+        *("-p", "--param"),
+        action="append",
+        default=[],
+        metavar="NAME:=VALUE",
+        help="a parameter of facemesh_node",
+    )
+    return parser
+
+
+def _parameters(given: argparse.Namespace) -> NodeParameters:
+    values: dict[str, Any] = {
+        "source": given.source,
+        "source_loop": not given.once,
+        "tracking": True,
+        "pose": True,
+        "gaze": given.gaze,
+        "blendshapes": given.blendshapes,
+        "assumed_field_of_view": given.field_of_view,
+        **given_parameters(given.params_file, given.param),
+    }
+    return NodeParameters.from_values(values)
+
+
+def _of_face_mesh(parameters: NodeParameters) -> FaceMeshParameters:
+    names = (parameter.name for parameter in parameters_of(FaceMeshParameters))
+    return FaceMeshParameters(**{name: getattr(parameters, name) for name in names})
+
+
+def _invite(port: int, source: str, *, open_browser: bool) -> None:
+    address = f"http://localhost:{port}/"
+    print(f"faces of {source} at {address} (Ctrl-C ends this)", flush=True)
+    if open_browser:
+        # It may wait for the browser to come up.
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _report(notice: SourceNotice) -> None:
+    print(notice.text, file=sys.stderr, flush=True)
+
+
+class Watching:
+    """One source, its faces, and the page that shows them."""
+
+    def __init__(self, source: ImageSource, mesh: FaceMesh, server: FrameServer) -> None:
+        """Keep them; nothing is read before `run`."""
+        self._source = source
+        self._mesh = mesh
+        self._server = server
+        self._slot: LatestSlot[Image] = LatestSlot()
+        self._read_at: deque[float] = deque(maxlen=RATE_WINDOW)
+        self._found_at: deque[float] = deque(maxlen=RATE_WINDOW)
+
+    def run(self) -> None:
+        """Process the images until the source ends.
+
+        Raises:
+            SourceError: nothing in the source can be read.
+        """
+        reported = 0.0
+        for image in self._images():
+            self._read_at.append(time.monotonic())
+            faces = self._mesh.process(image)
+            self._found_at.append(time.monotonic())
+            self._show(image, faces)
+            if time.monotonic() - reported >= REPORT_INTERVAL:
+                reported = time.monotonic()
+                self._server.tell(self._state())
+
+    def _images(self) -> Iterator[Image]:
+        """Give every image of a file, and the latest one of a live source."""
+        if not self._source.is_live:
+            yield from self._source.images()
+            return
+        threading.Thread(target=self._read, name="source", daemon=True).start()
+        while (image := self._slot.take()) is not None:
+            yield image
+
+    def _read(self) -> None:
+        for image in self._source.images():
+            self._slot.put(image)
+
+    def _show(self, image: Image, faces: list[Face]) -> None:
+        def pack() -> bytes:
+            return pack_frame(
+                stamp=image.stamp,
+                delay=time.monotonic() - image.stamp.seconds,
+                size=image.size,
+                faces=faces,
+                jpeg=jpeg_of(image, LARGEST_WIDTH, JPEG_QUALITY),
+                drawn=False,
+            )
+
+        self._server.show(pack)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "topics": {
+                "images": _rates(self._source.name, self._read_at),
+                "faces": _rates("faces", self._found_at),
+            },
+            "trouble": [],
+        }
+
+
+def _rates(name: str, times: deque[float]) -> dict[str, Any]:
+    moments = list(times)
+    span = moments[-1] - moments[0] if len(moments) > 1 else 0.0
+    rate = (len(moments) - 1) / span if span else 0.0
+    silent = not moments or time.monotonic() - moments[-1] > SILENCE
+    return {"name": name, "publishers": 1, "rate": round(rate, 1), "silent": silent}

@@ -1,0 +1,1 @@
+"""What the programs share before any of them is loaded, and the program `facemesh`."""
