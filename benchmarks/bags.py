@@ -167,7 +167,7 @@ def run(bag: Path, output: Path, workers: int) -> Run:
     started, cpu = time.monotonic(), cpu_of_children()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "maix_facemesh_ros.start", "facemesh_bag"),
+            *(sys.executable, "-m", "maix_facemesh_ros.programs.start", "facemesh_bag"),
             *(bag, "-o", output, "--workers", str(workers), "--quiet"),
         ]
     )

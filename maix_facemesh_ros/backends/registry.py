@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from maix_facemesh_ros.analysis.enrichment import ExpressionScorer
 from maix_facemesh_ros.backends.base import BackendError, FaceDetector, FaceSource, OpenedBackend
 from maix_facemesh_ros.backends.maix.import_maix import check_thread, import_maix, words_of
-from maix_facemesh_ros.programs.missing_packages import how_to_install
+from maix_facemesh_ros.missing_packages import how_to_install
 from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters, ParameterError
 from maix_facemesh_ros.sources.base import ImageSource, Report
 from maix_facemesh_ros.sources.open import open_source

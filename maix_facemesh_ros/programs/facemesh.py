@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from maix_facemesh_ros.start import start
+from maix_facemesh_ros.programs.start import start
 
 #: Verbs that are programs of their own, which keep their names.
 PROGRAM_OF_VERB = {

@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from maix_facemesh_ros import __version__
+from maix_facemesh_ros.missing_packages import how_to_install
 from maix_facemesh_ros.model_files import ModelError, find_model
-from maix_facemesh_ros.programs.missing_packages import how_to_install
-from maix_facemesh_ros.start import PROGRAMS
+from maix_facemesh_ros.programs.start import PROGRAMS
 
 #: Distributions whose version matters, by the name of the module that they bring.
 LIBRARIES = {

@@ -174,7 +174,7 @@ def test_a_home_that_is_not_there_is_not_needed(tmp_path: Path) -> None:
     cv2.imwrite(str(folder / "1.png"), next(scene(1))[:, :, ::-1])
     finished = subprocess.run(
         [
-            *(sys.executable, "-m", "maix_facemesh_ros.start", "facemesh_bag"),
+            *(sys.executable, "-m", "maix_facemesh_ros.programs.start", "facemesh_bag"),
             *(folder, "-o", tmp_path / "out.csv", "--workers", "1"),
         ],
         env={

@@ -460,7 +460,7 @@ def test_the_command_line_takes_the_parameters_of_the_node(bag: Path, tmp_path: 
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     finished = subprocess.run(
         [
-            *(sys.executable, "-m", "maix_facemesh_ros.start", "facemesh_bag"),
+            *(sys.executable, "-m", "maix_facemesh_ros.programs.start", "facemesh_bag"),
             *(bag, "-o", tmp_path / "faces", "--params-file", file),
             *("-p", "smoothing:=off", "--workers", "2"),
         ],

@@ -11,12 +11,12 @@ import pytest
 from maix_facemesh_ros import __version__
 from maix_facemesh_ros.parameters import NodeParameters, ViewParameters, parameters_of
 from maix_facemesh_ros.programs.command_line import UsageError, help_text, ros_arguments
-from maix_facemesh_ros.start import PROGRAMS
+from maix_facemesh_ros.programs.start import PROGRAMS
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "maix_facemesh_ros.start", *arguments],
+        [sys.executable, "-m", "maix_facemesh_ros.programs.start", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -97,7 +97,7 @@ def test_output_that_nobody_reads_any_more_is_no_traceback(tmp_path: Path) -> No
     errors = tmp_path / "errors"
     with errors.open("w") as file:
         program = subprocess.Popen(
-            [sys.executable, "-m", "maix_facemesh_ros.start", "facemesh_node", "--help"],
+            [sys.executable, "-m", "maix_facemesh_ros.programs.start", "facemesh_node", "--help"],
             stdout=subprocess.PIPE,
             stderr=file,
         )

@@ -26,7 +26,7 @@ WITHOUT_ROS = """
 import sys
 sys.modules.update(dict.fromkeys(("rclpy", "sensor_msgs", "maix_facemesh_ros.msg")))
 sys.argv[0] = "facemesh"
-from maix_facemesh_ros.start import start
+from maix_facemesh_ros.programs.start import start
 sys.exit(start("facemesh"))
 """
 

@@ -79,7 +79,13 @@ SENSOR = qos(QosReliability.BEST_EFFORT, QosDurability.VOLATILE, depth=5)
 def replay(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "maix_facemesh_ros.start", "facemesh_replay", *map(str, arguments)],
+        [
+            sys.executable,
+            "-m",
+            "maix_facemesh_ros.programs.start",
+            "facemesh_replay",
+            *map(str, arguments),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -169,7 +175,13 @@ def test_a_subscriber_beside_a_replay_sees_what_is_in_the_bag_and_nothing_else(
     robot.create_subscription(Image, "image_raw", images.append, QoSProfile(depth=100))
     robot.wait_until(lambda: robot.count_subscribers("/image_raw") == 2, "the node's subscription")
     player = subprocess.Popen(
-        [sys.executable, "-m", "maix_facemesh_ros.start", "facemesh_replay", str(one_camera)],
+        [
+            sys.executable,
+            "-m",
+            "maix_facemesh_ros.programs.start",
+            "facemesh_replay",
+            str(one_camera),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -204,7 +216,13 @@ def test_what_else_is_in_the_bag_is_published_as_it_was(
     latched: list[String] = []
     clock: list[int] = []
     player = subprocess.Popen(
-        [sys.executable, "-m", "maix_facemesh_ros.start", "facemesh_replay", str(one_camera)]
+        [
+            sys.executable,
+            "-m",
+            "maix_facemesh_ros.programs.start",
+            "facemesh_replay",
+            str(one_camera),
+        ]
         + ["--loop", "--clock", "--rate", "2", "-m", "/description:=/text"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

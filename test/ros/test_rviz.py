@@ -260,7 +260,7 @@ def start_facemesh_rviz(log: Path, *prefixes: Path) -> subprocess.Popen[bytes]:
     path = os.pathsep.join([*map(str, prefixes), sys.prefix])
     with log.open("w") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "maix_facemesh_ros.start", "facemesh_rviz"]
+            [sys.executable, "-m", "maix_facemesh_ros.programs.start", "facemesh_rviz"]
             + ["--ros-args", "-r", "__ns:=/left", "-r", "faces:=found"],
             env={**os.environ, "AMENT_PREFIX_PATH": path},
             stdout=output,

@@ -66,7 +66,7 @@ def test_an_address_that_is_not_this_machines_is_named() -> None:
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "maix_facemesh_ros.start", program, *arguments],
+        [sys.executable, "-m", "maix_facemesh_ros.programs.start", program, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

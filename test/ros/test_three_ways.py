@@ -76,7 +76,14 @@ def test_three_ways_agree(
         ["facemesh_replay", "--start-node", "--record", str(recorded[0])],
         ["facemesh_bag", "--output", str(recorded[1])],
     ):
-        command = ["-m", "maix_facemesh_ros.start", program, str(bag), *options, *parameters]
+        command = [
+            "-m",
+            "maix_facemesh_ros.programs.start",
+            program,
+            str(bag),
+            *options,
+            *parameters,
+        ]
         subprocess.run([sys.executable, *command], check=True, timeout=TIMEOUT)
     live = answers_of_a_node(bag, topic, message_type, start)
 

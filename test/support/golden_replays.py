@@ -51,7 +51,7 @@ class Replay:
             *(
                 sys.executable,
                 "-m",
-                "maix_facemesh_ros.start",
+                "maix_facemesh_ros.programs.start",
                 "facemesh_replay",
                 folder / self.name,
             ),

@@ -64,7 +64,7 @@ class NodeProcess:
         self._log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "maix_facemesh_ros.start", program, "--ros-args"]
+                [sys.executable, "-m", "maix_facemesh_ros.programs.start", program, "--ros-args"]
                 + [part for file in files for part in ("--params-file", str(file))]
                 + [part for parameter in parameters for part in ("-p", parameter)]
                 + [part for remap in remaps for part in ("-r", remap)],

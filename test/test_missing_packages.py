@@ -14,12 +14,12 @@ import cv2
 import pytest
 
 from maix_facemesh_ros.image import Pixels
-from maix_facemesh_ros.programs.missing_packages import PIP_PACKAGES, SYSTEM_PACKAGES, pip_install
-from maix_facemesh_ros.start import PROGRAMS
+from maix_facemesh_ros.missing_packages import PIP_PACKAGES, SYSTEM_PACKAGES, pip_install
+from maix_facemesh_ros.programs.start import PROGRAMS
 
-SOURCE = Path(__file__).parents[2]
+SOURCE = Path(__file__).parents[1]
 PACKAGE = "maix_facemesh_ros"
-STAND_IN = str(Path(__file__).parents[1] / "support/missing_stand_in")
+STAND_IN = str(Path(__file__).parent / "support/missing_stand_in")
 
 #: Modules whose rosdep key has another name.
 KEYS = {
@@ -106,7 +106,7 @@ def test_a_missing_package_is_one_line(
         cv2.imwrite(str(tmp_path / "images" / "1.png"), astronaut)
         arguments = [str(tmp_path / "images"), "-o", str(tmp_path / "faces.csv")]
     ended = subprocess.run(
-        [sys.executable, "-m", "maix_facemesh_ros.start", program, *arguments],
+        [sys.executable, "-m", "maix_facemesh_ros.programs.start", program, *arguments],
         env={**os.environ, "PYTHONPATH": STAND_IN, "MISSING_MODULES": module},
         cwd=tmp_path,
         capture_output=True,
@@ -121,7 +121,7 @@ def test_a_missing_package_is_one_line(
 
 
 def test_numpy_1_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "maix_facemesh_ros.programs.missing_packages.version"
+    module = "maix_facemesh_ros.missing_packages.version"
     monkeypatch.setattr(module, lambda _: "1.21.5")
     assert pip_install("onnxruntime") == 'pip install onnxruntime "numpy<2"'
     assert pip_install("mcap") == "pip install mcap"

@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import NamedTuple
 
 from maix_facemesh_ros import __version__
+from maix_facemesh_ros.missing_packages import how_to_install
 from maix_facemesh_ros.parameters import NodeParameters, ParameterTable, ViewParameters
 from maix_facemesh_ros.programs.command_line import UsageError, help_text, ros_arguments
-from maix_facemesh_ros.programs.missing_packages import how_to_install
 
 
 class _Program(NamedTuple):
@@ -126,5 +126,5 @@ def facemesh_view() -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in PROGRAMS:
-        sys.exit(f"usage: python -m maix_facemesh_ros.start {'|'.join(PROGRAMS)} ...")
+        sys.exit(f"usage: python -m maix_facemesh_ros.programs.start {'|'.join(PROGRAMS)} ...")
     sys.exit(start(sys.argv.pop(1)))
