@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from maix_facemesh_ros.msg import Face, FaceArray
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters
 from rclpy.qos import (
@@ -33,6 +32,7 @@ from rclpy.qos import (
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face as PlainFace
+from maix_facemesh_ros.msg import Face, FaceArray
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.facemesh_rviz import UPRIGHT, view_position
 from maix_facemesh_ros.ros.launch_files import parameter_arguments
