@@ -34,6 +34,7 @@ ELSEWHERE = {
     "maixcam_shared",
     "pyarrow",  # .parquet
     "skimage",  # the demo's image
+    "typing_extensions",  # for mypy and editors only
 }
 
 #: Program, a module that is missing, and the command that is said to install it.
