@@ -29,13 +29,15 @@ from maix_facemesh_ros.mesh.connections import (
     IndexArray,
     each_line_once,
 )
-from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
+from maix_facemesh_ros.mesh.landmark_subsets import (
+    LANDMARKS,
+    LEFT_IRIS,
+    MESH_LANDMARKS,
+    RIGHT_IRIS,
+)
 
 Colour = tuple[int, int, int]
 Numbers = npt.NDArray[Any]
-
-MESH_LANDMARKS: Final = 468
-"""Number of landmarks that the tesselation joins: all but the ten of the irises."""
 
 
 class _Contour(NamedTuple):
@@ -50,7 +52,7 @@ _CONTOURS: Final = (
     _Contour(FACEMESH_LIPS, (255, 110, 130)),
 )
 # Centre and edge of the irises: round, unlike the four lines that MediaPipe joins each of them by.
-_IRISES: Final = ((468, FACEMESH_RIGHT_IRIS[:, 0]), (473, FACEMESH_LEFT_IRIS[:, 0]))
+_IRISES: Final = ((RIGHT_IRIS, FACEMESH_RIGHT_IRIS[:, 0]), (LEFT_IRIS, FACEMESH_LEFT_IRIS[:, 0]))
 _IRIS_COLOUR: Final[Colour] = (90, 220, 255)
 _MESH_LINES: Final = each_line_once(FACEMESH_TESSELATION)
 _BOX_COLOUR: Final[Colour] = (80, 250, 160)

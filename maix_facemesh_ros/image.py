@@ -31,6 +31,11 @@ class Stamp(NamedTuple):
         """Both together, as `FaceMesh.process` takes it."""
         return self.sec + self.nanosec * 1e-9
 
+    @property
+    def nanoseconds(self) -> int:
+        """Both together, exact."""
+        return self.sec * 10**9 + self.nanosec
+
     @classmethod
     def from_seconds(cls, seconds: float) -> Stamp:
         """Return the stamp nearest to a time in seconds, not negative."""

@@ -1,4 +1,4 @@
-"""Small files that a parameter names: calibrations and tokens.
+"""Files that users name: their order, and small ones such as calibrations and tokens.
 
 A name may begin with `~`, `file://` or `package://`. What is not a small regular file is refused at
 once: a named pipe or a device would keep the program waiting, where not even SIGINT helps.
@@ -66,6 +66,24 @@ def read_small_file(name: str | Path) -> bytes:
         if about.st_size > LARGEST_FILE:
             raise OSError(f"{path} has {about.st_size} bytes: {LARGEST_FILE} are the most")
         return stream.read(LARGEST_FILE)
+
+
+def read_token(name: str | Path) -> str:
+    """Return the token in a file, without the white space around it; empty if there is none.
+
+    Raises:
+        OSError: it cannot be read, or is not text.
+    """
+    try:
+        return read_small_file(name).decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise OSError(f"{name} is not text: {error}") from error
+
+
+def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Return what sorts face2.png before Face10.png."""
+    parts = re.findall(r"([0-9]+)|([^0-9]+)", path.name.casefold())
+    return [(int(number or -1), text) for number, text in parts], path.name
 
 
 def exposure_of(file: Path) -> str:

@@ -75,7 +75,7 @@ class Enrichment:
             self._ids = self._ids or FaceIds()
             self._ids.assign(faces, stamp, parameters.id_timeout)
             if parameters.smoothing == "one_euro":
-                self._smoother.smooth(faces, stamp, _one_euro(parameters))
+                self._smoother.smooth(faces, stamp, OneEuro.from_parameters(parameters))
         if parameters.pose:
             self._find_poses(faces, size, camera, parameters)
         if parameters.blendshapes:
@@ -138,14 +138,6 @@ def _find_head(face: Face, estimator: HeadPoseEstimator, *, with_gaze: bool) -> 
 @lru_cache(maxsize=1)
 def _assumed_camera(width: int, height: int, field_of_view: float) -> CameraModel:
     return CameraModel.from_field_of_view(width, height, field_of_view)
-
-
-def _one_euro(parameters: FaceMeshParameters) -> OneEuro:
-    return OneEuro(
-        parameters.one_euro_min_cutoff,
-        parameters.one_euro_beta,
-        parameters.one_euro_derivate_cutoff,
-    )
 
 
 def _keep_wanted_points(face: Face, parameters: FaceMeshParameters) -> None:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from maix_facemesh_ros.analysis.head_pose import SELLION
 from maix_facemesh_ros.face import DoubleArray, Gaze
 from maix_facemesh_ros.mesh.canonical_face import VERTICES
+from maix_facemesh_ros.mesh.landmark_subsets import LEFT_IRIS, RIGHT_IRIS
 
 #: Metres from the centre that an eye turns about to its iris: the centre is 13.5 mm behind the
 #: cornea (Fry, Hill: «The center of rotation of the eye», 1962), the iris 3.6 mm.
@@ -60,8 +61,8 @@ class _Eye(NamedTuple):
         return place[[2, 0, 1]] / 100
 
 
-RIGHT = _Eye(corners=(33, 133), lids=(159, 145), iris=468, rim=(469, 471))
-LEFT = _Eye(corners=(263, 362), lids=(386, 374), iris=473, rim=(474, 476))
+RIGHT = _Eye(corners=(33, 133), lids=(159, 145), iris=RIGHT_IRIS, rim=(469, 471))
+LEFT = _Eye(corners=(263, 362), lids=(386, 374), iris=LEFT_IRIS, rim=(474, 476))
 
 #: Of both eyes: what is looked up at once, and the two middles (2, 3).
 _CORNERS_AND_IRISES = [*RIGHT.corners, RIGHT.iris, *LEFT.corners, LEFT.iris]

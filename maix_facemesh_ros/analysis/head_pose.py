@@ -35,10 +35,7 @@ from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.errors import ArgumentError
 from maix_facemesh_ros.face import DoubleArray, FloatArray
 from maix_facemesh_ros.mesh.canonical_face import VERTICES, WEIGHTED_LANDMARKS
-from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
-
-#: How many landmarks are vertices of the canonical face: not the irises.
-VERTEX_COUNT: Final = len(VERTICES)
+from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS, MESH_LANDMARKS
 
 #: The vertex that is the origin of the head's frame (see above).
 SELLION: Final = 168
@@ -236,7 +233,7 @@ class HeadPoseEstimator:
         # z is in the scale of x and y. What this scale is in directions depends on the lens and on
         # the place in the image: how far the landmarks are spread tells it.
         scale = _scale(points.take(_USED, axis=0), rays.take(_USED, axis=0))
-        middle = float(points_z[:VERTEX_COUNT].sum()) / VERTEX_COUNT
+        middle = float(points_z[:MESH_LANDMARKS].sum()) / MESH_LANDMARKS
         depths: DoubleArray = (middle - points_z.astype(np.float64)) * scale
         # Zero is at the mean depth so far, as in MediaPipe; then at that of the weighted centre.
         offset = float(_WEIGHTS @ depths.take(_USED))

@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maix_facemesh_ros.analysis.stream_stamps import LONGEST_PAUSE
+from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import Box, Face, FloatArray
 
 #: A face may be so many face sizes away from the way that it was going, at once and for every
@@ -245,22 +246,15 @@ def _cost(it: _Seen, person: _Person, expected: _Place, stamp: float) -> float:
         off = it.points - before.points * np.float32(scale)
         off -= np.array((shift_x, shift_y), np.float32)
         distance = float(np.hypot(off[:, 0], off[:, 1]).mean()) / size
-    overlap = _overlap(it.box, before.box, scale, shift_x, shift_y)
-    cost = WEIGHT_OF_DISTANCE * distance + 1.0 - overlap
+    shared = overlap(it.box, _moved(before.box, scale, shift_x, shift_y))
+    cost = WEIGHT_OF_DISTANCE * distance + 1.0 - shared
     return cost - TRUST_IN_BACKEND if 0 != it.backend_id == before.backend_id else cost
 
 
-def _overlap(box: Box, before: Box, scale: float, shift_x: float, shift_y: float) -> float:
-    """Return intersection over union of a box and an older one that has moved and grown."""
+def _moved(box: Box, scale: float, shift_x: float, shift_y: float) -> Box:
+    """Return a box that has moved and grown."""
     x, y, width, height = box
-    x0, y0 = before[0] * scale + shift_x, before[1] * scale + shift_y
-    width0, height0 = before[2] * scale, before[3] * scale
-    across = min(x + width, x0 + width0) - max(x, x0)
-    down = min(y + height, y0 + height0) - max(y, y0)
-    if not (across > 0 < down):
-        return 0.0
-    both = across * down
-    return both / (width * height + width0 * height0 - both)
+    return x * scale + shift_x, y * scale + shift_y, width * scale, height * scale
 
 
 def _speed(places: Sequence[tuple[float, _Place]]) -> _Place:

@@ -16,20 +16,27 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.parameters import FaceMeshParameters
 
 
 class OneEuro(NamedTuple):
-    """The filter's parameters; the defaults are MediaPipe's."""
+    """The filter's parameters; those of `FaceMeshParameters` by default are MediaPipe's."""
 
     #: Cutoff frequency for what does not move, in hertz.
-    min_cutoff: float = 0.05
+    min_cutoff: float
     #: By how much it grows with the speed, in hertz for a face size a second.
-    beta: float = 80.0
+    beta: float
     #: Cutoff frequency for the speed itself, in hertz.
-    derivate_cutoff: float = 1.0
+    derivate_cutoff: float
 
-
-MEDIAPIPE = OneEuro()
+    @classmethod
+    def from_parameters(cls, parameters: FaceMeshParameters) -> OneEuro:
+        """Return the filter that the parameters ask for."""
+        return cls(
+            parameters.one_euro_min_cutoff,
+            parameters.one_euro_beta,
+            parameters.one_euro_derivate_cutoff,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +56,7 @@ class LandmarkSmoother:
     def __init__(self) -> None:
         self._states: dict[int, _State] = {}
 
-    def smooth(self, faces: list[Face], stamp: float, one_euro: OneEuro = MEDIAPIPE) -> None:
+    def smooth(self, faces: list[Face], stamp: float, one_euro: OneEuro) -> None:
         """Replace `points` and `points_z` of each face that has an id by their smoothed values.
 
         Args:

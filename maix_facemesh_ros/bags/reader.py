@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-import re
 import sqlite3
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -44,6 +43,7 @@ from maix_facemesh_ros.bags.unpacking import (
     unpack_file,
     unpack_zstd,
 )
+from maix_facemesh_ros.user_files import natural_order
 
 #: A message that begins with this is compressed on its own; CDR begins with 0.
 COMPRESSED_MESSAGE = ZSTD_MAGIC
@@ -222,7 +222,7 @@ class Bag:
 
     def _found(self) -> list[Path]:
         """Return the storage files in the folder, by their names, or else by their contents."""
-        files = sorted((path for path in self.path.iterdir() if path.is_file()), key=_natural)
+        files = sorted((path for path in self.path.iterdir() if path.is_file()), key=natural_order)
         named = [path for path in files if storage_by_name(path)]
         if not named:
             return [path for path in files if isinstance(kind_of(path), Storage)]
@@ -348,12 +348,6 @@ def _twin(path: Path) -> Path:
     if path.suffix == COMPRESSED_FILE:
         return path.with_suffix("")
     return path.with_name(path.name + COMPRESSED_FILE)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Return what sorts bag_2.mcap before bag_10.mcap."""
-    parts = re.findall(r"([0-9]+)|([^0-9]+)", path.name)
-    return [(int(number or -1), text) for number, text in parts]
 
 
 def _merged(topics: list[BagTopic], metadata: BagMetadata) -> tuple[BagTopic, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from maix_facemesh_ros.errors import FaceMeshError
-from maix_facemesh_ros.user_files import read_small_file
+from maix_facemesh_ros.user_files import read_token
 
 #: Bytes of a token that is made here.
 TOKEN_BYTES = 18
@@ -107,12 +107,12 @@ def token_of(file: Path) -> str:
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            token = read_small_file(file).decode("utf-8").strip()
+            token = read_token(file)
         else:
             token = secrets.token_urlsafe(TOKEN_BYTES)
             with os.fdopen(descriptor, "w") as made:
                 made.write(f"{token}\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise AccessError(f"token_file {file} can neither be read nor made: {error}") from error
     if not token:
         raise AccessError(f"token_file {file} is empty: write a token into it, or delete it")

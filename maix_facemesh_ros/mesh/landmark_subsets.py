@@ -23,6 +23,11 @@ Array = npt.NDArray[Any]
 
 #: The landmark network's number of points; valid mesh indices are 0..477.
 LANDMARKS: Final = 478
+#: The first of them are the vertices of MediaPipe's mesh; the irises follow, five points each.
+MESH_LANDMARKS: Final = 468
+#: Centers of the irises (the person's right and left).
+RIGHT_IRIS: Final = 468
+LEFT_IRIS: Final = 473
 
 # fmt: off
 #: The landmarks that MediaPipe's blendshape network reads.
@@ -49,7 +54,7 @@ SUB_68: Final[tuple[int, ...]] = (
 
 #: Centres of the right and left iris, tip of the nose, right and left corner of the mouth (the
 #: person's right and left).
-SUB_5: Final[tuple[int, ...]] = (468, 473, 4, 61, 291)
+SUB_5: Final[tuple[int, ...]] = (RIGHT_IRIS, LEFT_IRIS, 4, 61, 291)
 
 #: The mesh indices for each number of landmarks one can ask for.
 LANDMARK_SUBSETS: Final[dict[int, tuple[int, ...]]] = {

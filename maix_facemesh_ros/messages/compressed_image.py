@@ -23,6 +23,11 @@ import numpy.typing as npt
 from maix_facemesh_ros.image import ImageError, Levels, Pixels
 from maix_facemesh_ros.messages.levels import levels_of, to_8_bits
 
+#: `format` of the CompressedImages of this package, as compressed_image_transport writes it, and
+#: the quality of their JPEG, 1 to 100.
+JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
+JPEG_QUALITY = 80
+
 #: Pixels of a compressed image at most: more than any camera has, and 200 MB when decoded.
 LARGEST_COMPRESSED = 64_000_000
 

@@ -23,6 +23,7 @@ from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.messages.annotations import image_annotations
+from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, JPEG_QUALITY
 from maix_facemesh_ros.messages.faces import serialized_faces
 from maix_facemesh_ros.offline.network_results import ImageResults
 from maix_facemesh_ros.offline.open_recording import open_recording
@@ -34,9 +35,6 @@ FACES_TOPIC = "{namespace}/faces"
 
 #: Of the node's private topics: those of a node that is called facemesh.
 NODE = "facemesh"
-
-#: JPEG quality of annotated images, 1 to 100: that of the node.
-QUALITY = 80
 
 #: Rows of an image whose colors are swapped at once.
 ROWS_AT_ONCE = 256
@@ -158,7 +156,7 @@ def _drawn(cursor: Cursor, number: int, faces: Iterable[Face]) -> bytes:
     for face in faces:
         draw_face(pixels, face, mesh=True, box=True, label=True)
     _swap_red_and_blue(pixels)
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
 
 
@@ -172,6 +170,6 @@ def _swap_red_and_blue(image: Pixels) -> None:
 def _compressed_image(header: Any, jpeg: bytes) -> Any:
     return package("sensor_msgs").CompressedImage(
         header=header,
-        format="rgb8; jpeg compressed bgr8",
+        format=JPEG_FORMAT,
         data=np.frombuffer(jpeg, np.uint8),
     )

@@ -55,7 +55,7 @@ class FaceTable:
         self, recording: Path, topic: str, image: ImageResults, faces: Sequence[Face]
     ) -> None:
         """Write the faces of an image."""
-        stamp = image.stamp.sec * 10**9 + image.stamp.nanosec
+        stamp = image.stamp.nanoseconds
         for face in faces:
             self._table.write(
                 [

@@ -7,7 +7,6 @@ the same images at the same times.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -22,6 +21,7 @@ from maix_facemesh_ros.messages.compressed_image import (
     DecodedImage,
     read_image_file,
 )
+from maix_facemesh_ros.user_files import natural_order
 
 #: Images of a folder, and one image in a loop, are this number a second, and so are those of a
 #: video that does not tell its times.
@@ -141,7 +141,7 @@ class ImageFolder:
         #: Files that are images, and all others.
         self.files: list[Path] = []
         self.others: list[Path] = []
-        for file in sorted((each for each in path.iterdir() if each.is_file()), key=_natural):
+        for file in sorted((each for each in path.iterdir() if each.is_file()), key=natural_order):
             (self.files if cv2.haveImageReader(str(file)) else self.others).append(file)
         if not self.files:
             raise ImageFileError("it is a folder without an image in it")
@@ -374,9 +374,3 @@ def _has_several_frames(path: Path) -> bool:
         return video.isOpened() and _grab(video) and _grab(video)
     finally:
         video.release()
-
-
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Return what sorts face2.png before face10.png."""
-    parts = re.findall(r"([0-9]+)|([^0-9]+)", path.name.casefold())
-    return [(int(number or -1), text) for number, text in parts], path.name

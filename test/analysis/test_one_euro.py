@@ -7,13 +7,15 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother
+from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother, OneEuro
 from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: (478, 3) x, y, z of a face 100 pixels wide and high.
 SHAPE = np.random.default_rng(1).uniform(0, 100, (478, 3))
 SHAPE[0], SHAPE[1] = (0, 0, 0), (100, 100, 0)
 INTERVAL = 1 / 30
+DEFAULT = OneEuro.from_parameters(FaceMeshParameters())
 
 Landmarks = npt.NDArray[np.float64]
 
@@ -35,7 +37,7 @@ def smoothed(images: list[Landmarks], stamps: list[float] | None = None) -> list
     results = []
     for number, landmarks in enumerate(images):
         face = face_of(landmarks)
-        smoother.smooth([face], stamps[number] if stamps else number * INTERVAL)
+        smoother.smooth([face], stamps[number] if stamps else number * INTERVAL, DEFAULT)
         results.append(landmarks_of(face))
     return results
 
@@ -104,9 +106,9 @@ def test_faces_are_smoothed_each_by_its_id() -> None:
     first, second = trembling(2)
     elsewhere = first + 300
     smoother = LandmarkSmoother()
-    smoother.smooth([face_of(first, 1), face_of(elsewhere, 2)], 0.0)
+    smoother.smooth([face_of(first, 1), face_of(elsewhere, 2)], 0.0, DEFAULT)
     faces = [face_of(elsewhere, 2), face_of(second, 1)]
-    smoother.smooth(faces, INTERVAL)
+    smoother.smooth(faces, INTERVAL, DEFAULT)
 
     np.testing.assert_allclose(landmarks_of(faces[0]), elsewhere, atol=1e-4)
     np.testing.assert_array_equal(landmarks_of(faces[1]), smoothed([first, second])[1])
@@ -115,28 +117,28 @@ def test_faces_are_smoothed_each_by_its_id() -> None:
 def test_face_that_was_away_starts_anew() -> None:
     first, second = trembling(2)
     smoother = LandmarkSmoother()
-    smoother.smooth([face_of(first)], 0.0)
-    smoother.smooth([], INTERVAL)
+    smoother.smooth([face_of(first)], 0.0, DEFAULT)
+    smoother.smooth([], INTERVAL, DEFAULT)
     face = face_of(second)
-    smoother.smooth([face], 2 * INTERVAL)
+    smoother.smooth([face], 2 * INTERVAL, DEFAULT)
     np.testing.assert_array_equal(landmarks_of(face), second.astype(np.float32))
 
 
 def test_forget_starts_anew() -> None:
     first, second = trembling(2)
     smoother = LandmarkSmoother()
-    smoother.smooth([face_of(first)], 0.0)
+    smoother.smooth([face_of(first)], 0.0, DEFAULT)
     smoother.forget()
     face = face_of(second)
-    smoother.smooth([face], INTERVAL)
+    smoother.smooth([face], INTERVAL, DEFAULT)
     np.testing.assert_array_equal(landmarks_of(face), second.astype(np.float32))
 
 
 def test_faces_without_id_or_landmarks_are_left_alone() -> None:
     first, second = trembling(2)
     smoother = LandmarkSmoother()
-    smoother.smooth([face_of(first, 0), Face(id=5)], 0.0)
+    smoother.smooth([face_of(first, 0), Face(id=5)], 0.0, DEFAULT)
     untracked, empty = face_of(second, 0), Face(id=5)
-    smoother.smooth([untracked, empty], INTERVAL)
+    smoother.smooth([untracked, empty], INTERVAL, DEFAULT)
     np.testing.assert_array_equal(landmarks_of(untracked), second.astype(np.float32))
     assert empty.points.shape == (0, 2)

@@ -13,11 +13,11 @@ from maix_facemesh_ros.backends.onnx.roi import (
     RoiRule,
     bounding_box,
     crop,
-    overlap,
     project_landmarks,
     roi_from_detection,
     roi_from_landmarks,
 )
+from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.image import Pixels
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from array import array
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pytest
 
+from maix_facemesh_ros.mesh.canonical_face import VERTICES
+from maix_facemesh_ros.mesh.connections import FACEMESH_LEFT_IRIS, FACEMESH_RIGHT_IRIS
 from maix_facemesh_ros.mesh.landmark_subsets import (
     LANDMARK_SUBSETS,
+    LANDMARKS,
+    LEFT_IRIS,
+    MESH_LANDMARKS,
+    RIGHT_IRIS,
     SUB_5,
     SUB_68,
     SUB_146,
@@ -146,3 +153,15 @@ def test_indices_must_be_whole_numbers() -> None:
 def test_points_and_depths_that_do_not_belong_together(points: Any, depths: Any) -> None:
     with pytest.raises(ValueError, match="points"):
         get_sub_landmarks(points, depths, [0])
+
+
+def test_the_page_of_facemesh_view_has_the_same_numbers() -> None:
+    page = (files("maix_facemesh_ros") / "browser/page/frame.js").read_text()
+    assert f"const LANDMARKS = {LANDMARKS};" in page
+    assert f"const IRISES = [{RIGHT_IRIS}, {LEFT_IRIS}];" in page
+
+
+def test_the_mesh_is_what_the_irises_are_not_in() -> None:
+    assert len(VERTICES) == MESH_LANDMARKS
+    irises = {int(i) for edge in (FACEMESH_RIGHT_IRIS, FACEMESH_LEFT_IRIS) for i in edge.flat}
+    assert {RIGHT_IRIS, LEFT_IRIS, *irises} == set(range(MESH_LANDMARKS, LANDMARKS))

@@ -15,6 +15,7 @@ from skimage import data
 
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.image import Pixels, Stamp
+from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -69,7 +70,7 @@ def jpeg(image: Pixels) -> bytes:
 def compressed_image(stamp: int, encoded: bytes) -> bytes:
     name = "sensor_msgs/msg/CompressedImage"
     pixels = np.frombuffer(encoded, np.uint8)
-    message = message_type(name)(header(stamp), "rgb8; jpeg compressed bgr8", pixels)
+    message = message_type(name)(header(stamp), JPEG_FORMAT, pixels)
     return bytes(TYPES.serialize_cdr(message, name))
 
 

@@ -19,6 +19,7 @@ from skimage import data
 from maix_facemesh_ros.bags.message_types import topic_of_type
 from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT
 
 SECOND = 10**9
 
@@ -83,7 +84,7 @@ def image_message(image: Pixels, stamp: int, *, jpeg: bool = False) -> Image | C
     message.header.stamp = to_time(stamp)
     message.header.frame_id = "camera_optical_frame"
     if jpeg:
-        message.format = "rgb8; jpeg compressed bgr8"
+        message.format = JPEG_FORMAT
         quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
         _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], quality)
         message.data = array("B", encoded.tobytes())

@@ -31,7 +31,7 @@ from maix_facemesh_ros.maixcam_shared import link
 from maix_facemesh_ros.maixcam_shared.maix_face import MaixFace, Thresholds
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.sources.base import Report, SourceError, SourceNotice
-from maix_facemesh_ros.user_files import exposure_of, path_of, read_small_file
+from maix_facemesh_ros.user_files import exposure_of, path_of, read_small_file, read_token
 
 #: Seconds until the next attempt, after the first failure in a row, the second and so on; the last
 #: one stays. So a device that is back has its host within half a second.
@@ -167,8 +167,8 @@ class MaixCamFaceSource:
             return self._parameters.maixcam_token
         # Read for each attempt, so that a token that is put right is taken at once.
         try:
-            token = read_small_file(file).decode("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+            token = read_token(file)
+        except OSError as error:
             raise DeviceLostError(f"needs its token: {file} cannot be read ({error})") from error
         if not token:
             raise DeviceLostError(

@@ -18,14 +18,9 @@ import numpy as np
 
 from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid, suppress_weighted
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_bytes
-from maix_facemesh_ros.backends.onnx.roi import (
-    OPENCV_WARPS_IN_STEPS,
-    Roi,
-    RoiRule,
-    crop,
-    overlap,
-)
+from maix_facemesh_ros.backends.onnx.roi import OPENCV_WARPS_IN_STEPS, Roi, RoiRule, crop
 from maix_facemesh_ros.backends.onnx.variants import model_file
+from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.image import ChannelOrder, Image, Pixels
 

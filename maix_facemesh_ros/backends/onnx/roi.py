@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.boxes import intersection
 from maix_facemesh_ros.face import Box, FloatArray
 from maix_facemesh_ros.image import Pixels
 
@@ -191,24 +192,10 @@ def project_landmarks(
     return points, (z * -roi.width).astype(np.float32)
 
 
-def overlap(first: Box, second: Box) -> float:
-    """Return the intersection over union of two boxes, 0..1."""
-    intersection = _intersection(first, second)
-    union = first[2] * first[3] + second[2] * second[3] - intersection
-    return intersection / union if union > 0 else 0.0
-
-
 def containment(first: Box, second: Box) -> float:
     """Return how much of the smaller of two boxes lies in the other one, 0..1."""
     smaller = min(first[2] * first[3], second[2] * second[3])
-    return _intersection(first, second) / smaller if smaller > 0 else 0.0
-
-
-def _intersection(first: Box, second: Box) -> float:
-    left, top = max(first[0], second[0]), max(first[1], second[1])
-    right = min(first[0] + first[2], second[0] + second[2])
-    bottom = min(first[1] + first[3], second[1] + second[3])
-    return max(right - left, 0.0) * max(bottom - top, 0.0)
+    return intersection(first, second) / smaller if smaller > 0 else 0.0
 
 
 def bounding_box(points: FloatArray) -> Box:

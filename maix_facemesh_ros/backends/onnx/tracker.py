@@ -24,12 +24,12 @@ from maix_facemesh_ros.backends.onnx.roi import (
     Roi,
     bounding_box,
     containment,
-    overlap,
     roi_from_detection,
     roi_from_landmarks,
 )
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
+from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.parameters import FaceMeshParameters

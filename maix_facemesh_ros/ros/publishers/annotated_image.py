@@ -18,13 +18,11 @@ from std_msgs.msg import Header
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Image, Pixels
+from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, JPEG_QUALITY
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 
 #: Images over which the rate is counted.
 RATE_WINDOW = 30
-
-#: JPEG quality, 1 to 100.
-QUALITY = 80
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -76,11 +74,11 @@ class AnnotatedImage:
             )
         if self._jpeg.get_subscription_count():
             bgr_image = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
-            _, data = cv2.imencode(".jpg", bgr_image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            _, data = cv2.imencode(".jpg", bgr_image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             self._jpeg.publish(
                 CompressedImage(
                     header=header,
-                    format="rgb8; jpeg compressed bgr8",
+                    format=JPEG_FORMAT,
                     data=array("B", data.tobytes()),
                 )
             )

@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
-from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
+from maix_facemesh_ros.mesh.landmark_subsets import LEFT_IRIS, RIGHT_IRIS, SUB_68
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.messages import pose_message
@@ -29,7 +29,7 @@ from maix_facemesh_ros.ros.messages import pose_message
 QUEUED_MESSAGES = 10
 
 #: The 70 landmarks of hri_msgs/FacialLandmarks: dlib's 68, then the right and the left pupil.
-HRI_LANDMARKS = (*SUB_68, 468, 473)
+HRI_LANDMARKS = (*SUB_68, RIGHT_IRIS, LEFT_IRIS)
 
 #: Around a face in its cropped image, as a part of the box: the box of the landmarks ends at the
 #: eyebrows, and those who look at the image want the forehead too.

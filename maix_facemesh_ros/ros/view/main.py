@@ -256,7 +256,7 @@ class FaceMeshView(ParameterNode):
     def _delay_of(self, stamp: Stamp) -> float | None:
         """Return the seconds since a stamp; None where that is another clock's."""
         now = self.get_clock().now().nanoseconds
-        delay = (now - stamp.sec * 10**9 - stamp.nanosec) / 1e9
+        delay = (now - stamp.nanoseconds) / 1e9
         return delay if abs(delay) < LONGEST_DELAY else None
 
     # ---- What is said about it -------------------------------------------------------------------
