@@ -39,7 +39,7 @@ FIRST_IMAGES = 15
 LIMIT = 1.0
 BUSY_PIXELS = 1280 * 720
 
-#: Key of the count of images on /diagnostics (`ARRIVED` of `ros/diagnostics.py`).
+#: Key of the count of images on /diagnostics (`ARRIVED` of `ros/diagnostic_keys.py`).
 ARRIVED = "pictures arrived"
 
 #: Seconds for processes to start and to find each other.
@@ -211,9 +211,10 @@ def _collector() -> Iterator[Collector]:
     """Give what collects the node's messages, in a thread of its own."""
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
-    from maix_facemesh_ros.msg import FaceArray
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.qos import QoSProfile
+
+    from maix_facemesh_ros.msg import FaceArray
 
     collector = Collector()
     node = rclpy.create_node("collector")

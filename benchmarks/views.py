@@ -78,7 +78,7 @@ EVERYTHING = tuple(topic for topics in VIEWS.values() for topic in topics)
 #: A node that does not even ask whether somebody looks.
 WITHOUT_VIEWS = """
 from maix_facemesh_ros.ros import facemesh_node
-facemesh_node.FaceMeshNode._show = lambda *_: None
+facemesh_node.FaceMeshNode._publish_to = lambda *_: None
 facemesh_node.main()
 """
 

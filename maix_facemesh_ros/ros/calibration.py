@@ -21,9 +21,14 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from maix_facemesh_ros.backends.registry import FACE_SOURCES
 from maix_facemesh_ros.camera import calibration as camera_info
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
+from maix_facemesh_ros.parameters import NodeParameters
+from maix_facemesh_ros.ros.diagnostic_keys import CALIBRATION, CALIBRATION_PUBLISHERS
+from maix_facemesh_ros.ros.image_topics import camera_info_topic
 from maix_facemesh_ros.ros.qos_events import SubscriptionEventCallbacks
+from maix_facemesh_ros.ros.result import Result
 from maix_facemesh_ros.ros.topic_watch import describe_publisher
 
 #: Seconds between two warnings of the same kind.
@@ -91,6 +96,7 @@ class Calibration:
         self._kept_came = False
         #: Publishers that keep their calibration, and have been asked for it.
         self._asked: set[bytes] = set()
+        self._is_subscribed = not file
         if file:
             self._take(read_calibration(file))
             self.origin = file
@@ -110,15 +116,15 @@ class Calibration:
             KEPT_INTERVAL, self._ask_for_kept, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
-    def image_is(self, header: Header, size: tuple[int, int]) -> None:
-        """Take note of an image: its header and its width and height in pixels."""
-        if self._image_size != size:
-            self._image_size = size
+    def publish(self, result: Result) -> None:
+        """Compare the calibration with an image's size; publish one from a file with the image."""
+        if self._image_size != result.size:
+            self._image_size = result.size
             self._check_size()
         if self._latest is None:
             self._name_publishers()
         if self._publisher is not None and self._latest is not None:
-            self._latest.header = header
+            self._latest.header = result.header
             self._publisher.publish(self._latest)
 
     @property
@@ -126,6 +132,14 @@ class Calibration:
         """Whether there is a calibration that can be used, and of images of this size."""
         camera = self.camera
         return camera is not None and self._image_size in (None, (camera.width, camera.height))
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What /diagnostics says of it."""
+        facts = {CALIBRATION: self.state()}
+        if self._is_subscribed:
+            facts[CALIBRATION_PUBLISHERS] = str(self._node.count_publishers(self.origin))
+        return facts
 
     def state(self) -> str:
         """What is known, in words."""
@@ -224,6 +238,31 @@ class Calibration:
                 f"{_text(self._image_size)}: use the calibration of this camera and resolution",
                 throttle_duration_sec=WARNING_INTERVAL,
             )
+
+
+def open_calibration(
+    node: Node, parameters: NodeParameters, images: str, callback_group: CallbackGroup
+) -> Calibration:
+    """Return the calibration of a node's images, from the file or topic that the parameters name.
+
+    Args:
+        node: subscribes.
+        parameters: those of the start.
+        images: full name of the topic with the images.
+        callback_group: of the subscription.
+
+    Raises:
+        ParameterError: the file cannot be read, or is not a calibration.
+    """
+    own_camera = parameters.source != "" or parameters.backend in FACE_SOURCES
+    return Calibration(
+        node,
+        parameters.calibration_file,
+        topic=camera_info_topic(node, images),
+        own_camera=own_camera,
+        rectified=not own_camera and camera_info.is_rectified(images, parameters.rectified),
+        callback_group=callback_group,
+    )
 
 
 def read_calibration(file: str) -> CameraInfo:

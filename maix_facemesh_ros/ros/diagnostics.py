@@ -13,21 +13,22 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
+from maix_facemesh_ros.ros.diagnostic_keys import (
+    ANSWERED,
+    ARRIVED,
+    FACES,
+    LOST_IN_TRANSPORT,
+    MEDIAN,
+    NOT_ANSWERED,
+    RATE_IN,
+    RATE_OUT,
+    REASON,
+    REPLACED,
+    STATUS,
+)
+
 #: Seconds between two messages (REP-107).
 INTERVAL = 1.0
-
-#: Ends the name of the status that the counts are in, after the full name of the node.
-STATUS = ": faces"
-
-#: Keys of the counts of images since the start, and the beginning of those with the reason why
-#: images were not answered. `facemesh_replay` reads these keys, and those of the connections.
-ARRIVED, ANSWERED, NOT_ANSWERED = "pictures arrived", "pictures answered", "pictures not answered"
-REASON = "not answered: "
-
-#: Keys of the numbers of publishers and subscribers that the node knows on its topics.
-IMAGE_PUBLISHERS = "publishers of images"
-CALIBRATION_PUBLISHERS = "publishers of calibrations"
-FACES_SUBSCRIBERS = "subscribers of faces"
 
 
 class Diagnostics:
@@ -58,13 +59,13 @@ class Diagnostics:
 
     def arrived(self, *, replaced_another: bool) -> None:
         """Count an image that came in, and whether one that waited was given up for it."""
-        self._count("arrived")
+        self._count(ARRIVED)
         if replaced_another:
-            self.lost("a newer image came before it was its turn")
+            self.lost(REPLACED)
 
     def answered(self, faces: int) -> None:
         """Count an image whose faces were published."""
-        self._count("answered")
+        self._count(ANSWERED)
         self._faces = faces
 
     def took(self, seconds: Mapping[str, float]) -> None:
@@ -75,27 +76,27 @@ class Diagnostics:
 
     def lost(self, reason: str) -> None:
         """Count an image that is not answered, for one of a few reasons."""
-        self._count("not answered")
+        self._count(NOT_ANSWERED)
         with self._lock:
             self._reasons[reason] += 1
 
     def lost_in_transport(self, number: int) -> None:
         """Count images that a publisher sent and that did not arrive."""
-        self._count("lost in transport", number)
+        self._count(LOST_IN_TRANSPORT, number)
 
     def trouble(self, text: str) -> None:
         """Say at once what is wrong with the source of the images; empty: nothing any more."""
         self._trouble = text
         self._report()
 
-    def total(self, what: str) -> int:
-        """Return the count since the start: arrived, answered, not answered, lost in transport."""
-        return self._total[what]
+    def total(self, key: str) -> int:
+        """Return a count of images since the start, by its key: ARRIVED, ANSWERED and so on."""
+        return self._total[key]
 
-    def _count(self, what: str, number: int = 1) -> None:
+    def _count(self, key: str, number: int = 1) -> None:
         with self._lock:
-            self._total[what] += number
-            self._since_report[what] += number
+            self._total[key] += number
+            self._since_report[key] += number
 
     def _report(self) -> None:
         status = self._status()
@@ -107,17 +108,17 @@ class Diagnostics:
         now = time.monotonic()
         with self._lock:
             elapsed, self._reported_at = now - self._reported_at, now
-            rates = {what: count / elapsed for what, count in self._since_report.items()}
+            rates = {key: count / elapsed for key, count in self._since_report.items()}
             steps = {step: 1e3 * median(seconds) for step, seconds in self._seconds.items()}
             self._since_report.clear()
             self._seconds.clear()
             values = {
                 **self._facts(),
-                "faces": str(self._faces),
-                "rate in": f"{rates.get('arrived', 0.0):.1f} Hz",
-                "rate out": f"{rates.get('answered', 0.0):.1f} Hz",
-                **{f"{step}, median": f"{duration:.2f} ms" for step, duration in steps.items()},
-                **{f"pictures {what}": str(count) for what, count in self._total.items()},
+                FACES: str(self._faces),
+                RATE_IN: f"{rates.get(ARRIVED, 0.0):.1f} Hz",
+                RATE_OUT: f"{rates.get(ANSWERED, 0.0):.1f} Hz",
+                **{f"{step}{MEDIAN}": f"{duration:.2f} ms" for step, duration in steps.items()},
+                **{key: str(count) for key, count in self._total.items()},
                 **{f"{REASON}{reason}": str(n) for reason, n in self._reasons.items()},
             }
         level, text = _judge(rates, self._trouble)
@@ -132,10 +133,10 @@ class Diagnostics:
 def _judge(rates: dict[str, float], trouble: str) -> tuple[bytes, str]:
     if trouble:
         return DiagnosticStatus.ERROR, trouble
-    if rates.get("lost in transport", 0.0) > 0.0:
+    if rates.get(LOST_IN_TRANSPORT, 0.0) > 0.0:
         return DiagnosticStatus.WARN, "images are lost in transport"
-    if rates.get("arrived", 0.0) == 0.0:
+    if rates.get(ARRIVED, 0.0) == 0.0:
         return DiagnosticStatus.STALE, "no images arrive"
-    if rates.get("not answered", 0.0) > 0.0:
+    if rates.get(NOT_ANSWERED, 0.0) > 0.0:
         return DiagnosticStatus.WARN, "not every image is answered"
     return DiagnosticStatus.OK, "every image is answered"

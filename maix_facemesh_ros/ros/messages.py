@@ -1,4 +1,4 @@
-"""Messages as faces, and poses as messages."""
+"""Messages as faces, and poses and images as messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from array import array
 import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import Point, Pose, Quaternion
+from sensor_msgs.msg import Image as ImageMessage
+from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face, FloatArray, Gaze
-from maix_facemesh_ros.image import ImageError
+from maix_facemesh_ros.image import ImageError, Pixels
 from maix_facemesh_ros.messages.faces import quaternion_of
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
@@ -29,6 +31,19 @@ def pose_message(pose: npt.NDArray[np.float64]) -> Pose:
     x, y, z = pose[:3, 3].tolist()
     qx, qy, qz, qw = quaternion_of(pose[:3, :3])
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def rgb8_message(header: Header, pixels: Pixels) -> ImageMessage:
+    """Return uint8 (H, W, 3) pixels, red, green, blue, as sensor_msgs/Image."""
+    height, width = pixels.shape[:2]
+    return ImageMessage(
+        header=header,
+        height=height,
+        width=width,
+        encoding="rgb8",
+        step=3 * width,
+        data=array("B", pixels.tobytes()),
+    )
 
 
 def _face(message: FaceMessage) -> Face:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from builtin_interfaces.msg import Time
 from rclpy.node import Node
+
+from maix_facemesh_ros.image import Stamp
 
 #: Moments whose stamps are remembered: the faces of an image and the image itself come one after
 #: the other, with those of later ones in between, and are to have the same stamp.
@@ -29,9 +30,9 @@ class OwnStamps:
         """
         self._node = node
         self._camera_delay = camera_delay
-        self._given: dict[float, Time] = {}
+        self._given: dict[float, Stamp] = {}
 
-    def at(self, taken_at: float) -> Time:
+    def at(self, taken_at: float) -> Stamp:
         """Return the stamp of what the camera handed over at this moment; always the same one."""
         stamp = self._given.get(taken_at)
         if stamp is None:
@@ -40,11 +41,11 @@ class OwnStamps:
                 del self._given[next(iter(self._given))]
         return stamp
 
-    def _now_back_to(self, moment: float) -> Time:
+    def _now_back_to(self, moment: float) -> Stamp:
         now, at = self._read_both_clocks()
         # Simulated time is zero until the first message on /clock.
         nanoseconds = max(0, now - round(1e9 * (at - moment)))
-        return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+        return Stamp(*divmod(nanoseconds, 10**9))
 
     def _read_both_clocks(self) -> tuple[int, float]:
         """Return the node's time in nanoseconds, and `time.monotonic` at the same moment."""

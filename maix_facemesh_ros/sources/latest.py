@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -30,6 +31,11 @@ class LatestSlot(Generic[Item]):
             self._condition.wait_for(lambda: self._item is not None or self._closed)
             item, self._item = self._item, None
             return None if self._closed else item
+
+    def items(self) -> Iterator[Item]:
+        """Take items until the slot is closed."""
+        while (item := self.take()) is not None:
+            yield item
 
     def close(self) -> None:
         """Wake everyone who waits; what is in the slot is dropped."""

@@ -12,11 +12,12 @@ from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import Header
 
 from cameras import CALIBRATION
+from maix_facemesh_ros.image import Stamp
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.ros.calibration import Calibration, read_calibration
+from node_results import result_of
 
 TIMEOUT = 60.0
 
@@ -67,7 +68,7 @@ def test_without_calibration_the_topic_is_named(camera: Camera) -> None:
 
 
 def test_a_calibration_that_fits_is_described(camera: Camera) -> None:
-    camera.calibration.image_is(Header(), (640, 480))
+    camera.calibration.publish(result_of(size=(640, 480)))
     assert camera.says(calibration_of(640, 480)) == (
         "640x480, focal length 525.0 and 530.0 pixels, no distortion"
     )
@@ -117,7 +118,7 @@ def test_a_publisher_of_which_no_calibration_arrives_is_named(
 ) -> None:
     monkeypatch.setattr("maix_facemesh_ros.ros.calibration.PATIENCE", 0.0)
     for _ in range(3):
-        camera.calibration.image_is(Header(), (640, 480))
+        camera.calibration.publish(result_of(size=(640, 480)))
     log = capfd.readouterr().err
     assert log.count("no calibration arrives on /eye/camera_info, though there is") == 1
     assert "/eye/listener with sensor_msgs/msg/CameraInfo RELIABLE VOLATILE" in log
@@ -135,7 +136,7 @@ def test_of_rectified_images_the_projection_counts(camera: Camera) -> None:
 def test_a_calibration_for_other_images_is_told(
     camera: Camera, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    camera.calibration.image_is(Header(), (640, 480))
+    camera.calibration.publish(result_of(size=(640, 480)))
     assert camera.says(calibration_of(1280, 720)).endswith("; does not fit the images of 640x480")
     assert (
         "/eye/camera_info is for images of 1280x720, but these are 640x480"
@@ -144,7 +145,7 @@ def test_a_calibration_for_other_images_is_told(
 
 
 def test_binning_and_a_region_of_interest_are_minded(camera: Camera) -> None:
-    camera.calibration.image_is(Header(), (320, 240))
+    camera.calibration.publish(result_of(size=(320, 240)))
     binned = calibration_of(1280, 960)
     binned.binning_x = binned.binning_y = 2
     binned.roi.width, binned.roi.height = 640, 480
@@ -210,13 +211,13 @@ def test_the_own_camera_s_calibration_is_published_with_every_image(
     camera.node.create_subscription(CameraInfo, "camera_info", received.append, 1)
     own = Calibration(camera.node, str(calibration_file), own_camera=True)
     assert own.state().startswith("640x480, focal length 525.0 and 530.0 pixels")
-    header = Header(frame_id="eye")
+    sent = 0
     end = time.monotonic() + TIMEOUT
     while not received:
         assert time.monotonic() < end, "no calibration arrives"
-        header.stamp.sec += 1
-        own.image_is(header, (640, 480))
+        sent += 1
+        own.publish(result_of(stamp=Stamp(sent, 0), frame_id="eye"))
         camera.spin_once()
     assert received[0].header.frame_id == "eye"
-    assert 1 <= received[0].header.stamp.sec <= header.stamp.sec
+    assert 1 <= received[0].header.stamp.sec <= sent
     assert received[0].k[0] == 525.0

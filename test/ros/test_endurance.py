@@ -21,16 +21,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.backends.onnx.tracker import IMAGES_UNTIL_REST
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
+from maix_facemesh_ros.ros.inputs import FaceMeshInput, TopicImages
+from maix_facemesh_ros.ros.result import Result
 from node_in_this_process import node_in_this_process
 from running_node import HELLO, TIMEOUT, NodeProcess, Robot, StartNode, image_message, stamp_of
 from scenes import paste_head
@@ -199,8 +200,10 @@ def _time_images(
     """Return the seconds of 150 images at camera rate: on their whole way, and in `process`."""
     inference: list[float] = []
     published = threading.Event()
-    assert isinstance(node._mesh, FaceMesh)
-    process, publish = node._mesh.process, node._faces.publish
+    assert isinstance(node._input, FaceMeshInput)
+    mesh, images = node._input._mesh, node._input._images
+    assert isinstance(images, TopicImages)
+    process, publish = mesh.process, node._faces.publish
 
     def timed_process(*arguments: Any, **keywords: Any) -> list[Face]:
         start = time.perf_counter()
@@ -208,17 +211,17 @@ def _time_images(
         inference.append(time.perf_counter() - start)
         return faces
 
-    def publish_and_say(answer: FaceArray) -> None:
-        publish(answer)
+    def publish_and_say(result: Result) -> None:
+        publish(result)
         published.set()
 
-    monkeypatch.setattr(node._mesh, "process", timed_process)
+    monkeypatch.setattr(mesh, "process", timed_process)
     monkeypatch.setattr(node._faces, "publish", publish_and_say)
     whole = []
     for _ in range(150):
         published.clear()
         start = time.perf_counter()
-        node._on_image(message)
+        images.on_message(message)
         assert published.wait(TIMEOUT)
         whole.append(time.perf_counter() - start)
         time.sleep(1 / CAMERA_RATE / 2)

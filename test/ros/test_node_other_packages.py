@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
@@ -21,6 +20,7 @@ from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.publishers.interop import OTHER_PACKAGES, _crop
 from message_packages import build_message_package
+from node_results import result_of
 from running_node import Robot, StartNode, image_message
 from scenes import ASTRONAUT_POINTS, plain, scene
 
@@ -272,7 +272,7 @@ def test_nothing_is_made_that_nobody_wants(name: str, astronaut: Pixels) -> None
     made: list[str] = []
     package = OTHER_PACKAGES[name](NobodyThere(), Untouchable())
     face = Face(id=3, score=0.9, box=(10.0, 10.0, 90.0, 90.0), points=ASTRONAUT_POINTS)
-    package.publish(Header(), (512, 512), [face], astronaut)
+    package.publish(result_of([face], size=(512, 512), rgb=astronaut))
     assert made, "the topics are there nevertheless"
 
 
@@ -293,9 +293,8 @@ def test_the_cropped_image_is_black_outside_the_image(
     columns, rows = np.meshgrid(np.arange(512), np.arange(512))
     # Where a pixel comes from is its colour.
     image = np.dstack([columns // 2, rows // 2, np.full((512, 512), 255)]).astype(np.uint8)
-    cropped = _crop(Header(), Face(id=1, box=box), image)
-    assert (cropped.width, cropped.height, cropped.encoding) == (128, 128, "rgb8")
-    pixels = np.frombuffer(cropped.data, np.uint8).reshape(128, 128, 3)
+    pixels = _crop(Face(id=1, box=box), image)
+    assert pixels.shape == (128, 128, 3)
     edges = {
         "left": pixels[:, 0],
         "right": pixels[:, -1],

@@ -48,14 +48,14 @@ print("went on")
 #: Runs a node of which each compressed image takes a minute to decode.
 SLOW_DECODER = """
 import sys, time
-from maix_facemesh_ros.ros import facemesh_node
+from maix_facemesh_ros.ros import facemesh_node, inputs
 
 def decode(message):
     print("decoding", flush=True)
     time.sleep(60)
 
-raw = facemesh_node.TRANSPORTS["compressed"]
-facemesh_node.TRANSPORTS["compressed"] = raw._replace(read=decode)
+raw = inputs.TRANSPORTS["compressed"]
+inputs.TRANSPORTS["compressed"] = raw._replace(read=decode)
 sys.exit(facemesh_node.main(["--ros-args", "-p", "image_transport:=compressed"]))
 """
 

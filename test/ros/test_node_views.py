@@ -10,10 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -22,11 +21,15 @@ from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.connections import FACEMESH_CONTOURS
+from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERED
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
+from maix_facemesh_ros.ros.inputs import FaceMeshInput, TopicImages
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.publishers import annotated_image as annotated_image
 from maix_facemesh_ros.ros.publishers import cloud as face_cloud
 from maix_facemesh_ros.ros.publishers import markers as face_markers
+from maix_facemesh_ros.ros.result import Result
 from node_in_this_process import node_in_this_process
 from running_node import TIMEOUT, Robot, StartNode, image_message
 from scenes import plain, scene
@@ -374,18 +377,25 @@ def node(own_network: None, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: AR
         yield node
 
 
+def put_image(node: FaceMeshNode, message: bytes) -> None:
+    """Give the node a serialized image, as if it had come on the topic."""
+    assert isinstance(node._input, FaceMeshInput)
+    assert isinstance(node._input._images, TopicImages)
+    node._input._images.on_message(message)
+
+
 def answer_one(node: FaceMeshNode, image: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the node's worker answer one image, and wait until all is made of it."""
     done = threading.Event()
-    show = node._show
+    publish = node._publish
 
-    def show_and_say(*arguments: Any) -> None:
-        show(*arguments)
+    def publish_and_say(result: Result) -> None:
+        publish(result)
         done.set()
 
     with monkeypatch.context() as patch:
-        patch.setattr(node, "_show", show_and_say)
-        node._on_image(bytes(serialize_message(image_message(image))))
+        patch.setattr(node, "_publish", publish_and_say)
+        put_image(node, bytes(serialize_message(image_message(image))))
         assert done.wait(TIMEOUT)
 
 
@@ -447,18 +457,18 @@ def test_a_view_that_fails_costs_no_faces(
     happened: list[str] = []
     publish = node._faces.publish
 
-    def publish_and_say(message: bytes) -> None:
-        publish(message)
-        happened.append(f"{len(deserialize_message(message, FaceArray).faces)} faces")
+    def publish_and_say(result: Result) -> None:
+        publish(result)
+        happened.append(f"{len(result.faces)} faces")
 
     def fail(*arguments: Any) -> None:  # noqa: ARG001
         happened.append("a fault")
         raise RuntimeError("of the test")
 
     monkeypatch.setattr(node._faces, "publish", publish_and_say)
-    monkeypatch.setattr(node._cloud, "publish", fail)
+    monkeypatch.setattr(face_cloud.FaceCloud, "publish", fail)
     for _ in range(2):
         answer_one(node, scene(astronaut, LEFT), monkeypatch)
     assert happened == ["1 faces", "a fault"] * 2
-    totals = [node._diagnostics.total(what) for what in ("arrived", "answered", "not answered")]
+    totals = [node._diagnostics.total(what) for what in (ARRIVED, ANSWERED, NOT_ANSWERED)]
     assert totals == [2, 2, 0]

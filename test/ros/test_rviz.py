@@ -29,7 +29,6 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_check_compatible,
 )
-from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face as PlainFace
 from maix_facemesh_ros.msg import Face, FaceArray
@@ -49,6 +48,7 @@ from maix_facemesh_ros.ros.publishers.markers import (
 )
 from maix_facemesh_ros.ros.publishers.tf_broadcaster import frames_of_image
 from node_in_this_process import node_in_this_process
+from node_results import result_of
 from running_node import TIMEOUT, Robot
 
 pytest_plugins = ["running_node"]
@@ -212,17 +212,15 @@ def test_a_slender_head_of_an_arrow_would_be_dark_from_its_tip() -> None:
 
 def test_names_of_frames_start_again_at_the_limit() -> None:
     faces = [PlainFace(id=number, pose=np.eye(4)) for number in (1, 100, 101, 102, 0)]
-    header = Header(frame_id="camera")
 
-    def names(limit: int, **options: Any) -> list[str]:
-        options = {"prefix": "", "for_hri": False, **options}
-        frames = frames_of_image(header, faces, limit=limit, **options)
-        return [frame.child_frame_id for frame in frames]
+    def names(limit: int, **values: Any) -> list[str]:
+        result = result_of(faces, frame_limit=limit, **values)
+        return [frame.child_frame_id for frame in frames_of_image(result)]
 
     assert names(0) == ["face_1", "face_100", "face_101", "face_102"]
     # 101 would be face_1, which another face has that is still in view.
     assert names(100) == ["face_1", "face_100", "face_2"]
-    assert names(100, prefix="left/", for_hri=True)[2:] == [
+    assert names(100, frame_prefix="left/", hri_msgs=True)[2:] == [
         *("left/face_100", "left/face_f100"),
         *("left/face_f101", "left/face_2", "left/face_f102"),
     ]

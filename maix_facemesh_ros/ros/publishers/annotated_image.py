@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from array import array
 from collections import deque
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -13,13 +12,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
-from std_msgs.msg import Header
 
 from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, JPEG_QUALITY
 from maix_facemesh_ros.ros.image_topics import compressed_topic
+from maix_facemesh_ros.ros.messages import rgb8_message
+from maix_facemesh_ros.ros.result import Result
 
 #: Images over which the rate is counted.
 RATE_WINDOW = 30
@@ -43,41 +42,27 @@ class AnnotatedImage:
         """Whether anybody has subscribed."""
         return bool(self._raw.get_subscription_count() or self._jpeg.get_subscription_count())
 
-    def publish(self, header: Header, image: Image, faces: Sequence[Face]) -> None:
-        """Publish one image with its faces, if anybody wants it.
-
-        Args:
-            header: the image's own.
-            image: only read.
-            faces: found in it.
-        """
+    def publish(self, result: Result) -> None:
+        """Publish one image with its faces drawn into a copy, where somebody has subscribed."""
+        if result.image is None:
+            return
         if not self.is_wanted:
             # The rate is counted anew when somebody comes back.
             self._drawn_at.clear()
             return
         self._drawn_at.append(time.monotonic())
-        drawn = _rgb_copy(image)
-        for face in faces:
+        drawn = _rgb_copy(result.image)
+        for face in result.faces:
             draw_face(drawn, face, mesh=True, box=True, label=True)
         self._write_rate(drawn)
-        height, width = drawn.shape[:2]
         if self._raw.get_subscription_count():
-            self._raw.publish(
-                ImageMessage(
-                    header=header,
-                    height=height,
-                    width=width,
-                    encoding="rgb8",
-                    step=3 * width,
-                    data=array("B", drawn.tobytes()),
-                )
-            )
+            self._raw.publish(rgb8_message(result.header, drawn))
         if self._jpeg.get_subscription_count():
             bgr_image = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
             _, data = cv2.imencode(".jpg", bgr_image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             self._jpeg.publish(
                 CompressedImage(
-                    header=header,
+                    header=result.header,
                     format=JPEG_FORMAT,
                     data=array("B", data.tobytes()),
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import numpy.typing as npt
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.ros.result import Result
 
 #: One point: metres in the header's frame, the face's id, and its index in the mesh.
 POINT: Any = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("id", "<u4"), ("index", "<u4")])
@@ -35,15 +34,15 @@ class FaceCloud:
         """Announce the topic."""
         self._publisher = node.create_publisher(PointCloud2, "~/points", QoSProfile(depth=2))
 
-    def publish(self, header: Header, faces: Sequence[Face]) -> None:
-        """Publish the cloud of one image, also an empty one, if anybody wants it."""
+    def publish(self, result: Result) -> None:
+        """Publish the cloud of one image, also an empty one, where somebody has subscribed."""
         if not self._publisher.get_subscription_count():
             return
-        parts = [_points_of(face) for face in faces if face.points_3d is not None]
+        parts = [_points_of(face) for face in result.faces if face.points_3d is not None]
         points = np.concatenate([np.empty(0, POINT), *parts])
         self._publisher.publish(
             PointCloud2(
-                header=header,
+                header=result.header,
                 height=1,
                 width=len(points),
                 fields=_FIELDS,

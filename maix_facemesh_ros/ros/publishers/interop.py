@@ -6,8 +6,7 @@ parameter is on, and its absence is a line on the log.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -17,14 +16,14 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import LEFT_IRIS, RIGHT_IRIS, SUB_68
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.parameters import NodeParameters
-from maix_facemesh_ros.ros.messages import pose_message
+from maix_facemesh_ros.ros.messages import pose_message, rgb8_message
+from maix_facemesh_ros.ros.result import Result, ResultPublisher
 
 QUEUED_MESSAGES = 10
 
@@ -38,29 +37,11 @@ CROP_MARGIN = 0.2
 CROP_SIZE = 128
 
 
-class OtherPackage(Protocol):
+class OtherPackage(ResultPublisher, Protocol):
     """Faces in the messages of one package."""
 
     def __init__(self, node: Node, messages: Any) -> None:
         """Announce the topics; `messages` is the package's module `msg`."""
-        ...
-
-    def publish(
-        self,
-        header: Header,
-        size: tuple[int, int],
-        faces: Sequence[Face],
-        image: Pixels | None,
-    ) -> None:
-        """Publish the faces of one image of width and height `size`.
-
-        Args:
-            header: of the image.
-            size: its width and height, pixels.
-            faces: in it, with absolute points.
-            image: RGB uint8 array of shape (height, width, 3); None from a MaixCAM, which sends
-                faces alone.
-        """
         ...
 
 
@@ -73,28 +54,23 @@ class Detections:
             messages.Detection2DArray, "~/detections", QUEUED_MESSAGES
         )
 
-    def publish(
-        self,
-        header: Header,
-        size: tuple[int, int],  # noqa: ARG002
-        faces: Sequence[Face],
-        image: Pixels | None,  # noqa: ARG002
-    ) -> None:
-        """See `OtherPackage`."""
+    def publish(self, result: Result) -> None:
+        """See `ResultPublisher`."""
         if not self._publisher.get_subscription_count():
             return
+        header = result.header
         detections = self._msg.Detection2DArray(header=header)
-        for face in faces:
+        for face in result.faces:
             x, y, width, height = face.box
             detection = self._msg.Detection2D(header=header, id=str(face.id) if face.id else "")
             detection.bbox.center.position.x = x + width / 2
             detection.bbox.center.position.y = y + height / 2
             detection.bbox.size_x, detection.bbox.size_y = width, height
-            result = self._msg.ObjectHypothesisWithPose()
-            result.hypothesis.class_id, result.hypothesis.score = "face", face.score
+            scored = self._msg.ObjectHypothesisWithPose()
+            scored.hypothesis.class_id, scored.hypothesis.score = "face", face.score
             if face.pose is not None:
-                result.pose.pose = pose_message(face.pose)
-            detection.results = [result]
+                scored.pose.pose = pose_message(face.pose)
+            detection.results = [scored]
             detections.detections.append(detection)
         self._publisher.publish(detections)
 
@@ -108,17 +84,11 @@ class ImageAnnotations:
             messages.ImageAnnotations, "~/image_annotations", QUEUED_MESSAGES
         )
 
-    def publish(
-        self,
-        header: Header,
-        size: tuple[int, int],  # noqa: ARG002
-        faces: Sequence[Face],
-        image: Pixels | None,  # noqa: ARG002
-    ) -> None:
-        """See `OtherPackage`."""
+    def publish(self, result: Result) -> None:
+        """See `ResultPublisher`."""
         if not self._publisher.get_subscription_count():
             return
-        self._publisher.publish(image_annotations(self._msg, header, faces))
+        self._publisher.publish(image_annotations(self._msg, result.header, result.faces))
 
 
 class HumanFaces:
@@ -135,29 +105,23 @@ class HumanFaces:
         #: By id: roi, landmarks, cropped.
         self._of_face: dict[int, tuple[Publisher, Publisher, Publisher]] = {}
 
-    def publish(
-        self,
-        header: Header,
-        size: tuple[int, int],
-        faces: Sequence[Face],
-        image: Pixels | None,
-    ) -> None:
-        """See `OtherPackage`."""
-        known = [face for face in faces if face.id]
+    def publish(self, result: Result) -> None:
+        """See `ResultPublisher`."""
+        known = [face for face in result.faces if face.id]
         for gone in self._of_face.keys() - {face.id for face in known}:
             for publisher in self._of_face.pop(gone):
                 self._node.destroy_publisher(publisher)
         for face in known:
             roi, landmarks, cropped = self._publishers_of(face.id)
             if roi.get_subscription_count():
-                roi.publish(self._roi(header, size, face))
+                roi.publish(self._roi(result, face))
             if len(face.points) and landmarks.get_subscription_count():
-                landmarks.publish(self._landmarks(header, size, face))
-            if image is not None and cropped.get_subscription_count():
-                cropped.publish(_crop(header, face, image))
+                landmarks.publish(self._landmarks(result, face))
+            if result.image is not None and cropped.get_subscription_count():
+                cropped.publish(rgb8_message(result.header, _crop(face, result.image.rgb)))
         if self._tracked.get_subscription_count():
             ids = [hri_id(face.id) for face in known]
-            self._tracked.publish(self._msg.IdsList(header=header, ids=ids))
+            self._tracked.publish(self._msg.IdsList(header=result.header, ids=ids))
 
     def _publishers_of(self, number: int) -> tuple[Publisher, Publisher, Publisher]:
         if number not in self._of_face:
@@ -172,15 +136,17 @@ class HumanFaces:
             )
         return self._of_face[number]
 
-    def _roi(self, header: Header, size: tuple[int, int], face: Face) -> Any:
+    def _roi(self, result: Result, face: Face) -> Any:
+        size = result.size
         x, y, width, height = face.box
         left, right = np.clip(np.array([x, x + width]) / size[0], 0, 1).tolist()
         top, bottom = np.clip(np.array([y, y + height]) / size[1], 0, 1).tolist()
         return self._msg.NormalizedRegionOfInterest2D(
-            header=header, xmin=left, ymin=top, xmax=right, ymax=bottom, c=face.score
+            header=result.header, xmin=left, ymin=top, xmax=right, ymax=bottom, c=face.score
         )
 
-    def _landmarks(self, header: Header, size: tuple[int, int], face: Face) -> Any:
+    def _landmarks(self, result: Result, face: Face) -> Any:
+        size = result.size
         # A landmark that `landmarks_indices` leaves out is at 0, 0 with confidence 0.
         places = dict(zip(_indices(face), np.clip(face.points / size, 0, 1).tolist(), strict=True))
         landmarks = []
@@ -191,7 +157,7 @@ class HumanFaces:
                 landmark.c = face.landmarks_score
             landmarks.append(landmark)
         return self._msg.FacialLandmarks(
-            header=header, landmarks=landmarks, width=size[0], height=size[1]
+            header=result.header, landmarks=landmarks, width=size[0], height=size[1]
         )
 
 
@@ -204,8 +170,13 @@ def _indices(face: Face) -> Iterable[int]:
     return range(len(face.points)) if face.indices is None else face.indices.tolist()
 
 
-def _crop(header: Header, face: Face, image: Pixels) -> Image:
-    """Return the square of an RGB image around the box, scaled; black outside the image."""
+def _crop(face: Face, image: Pixels) -> Pixels:
+    """Return the square around a face's box, uint8 (CROP_SIZE, CROP_SIZE, 3).
+
+    Args:
+        face: its box counts.
+        image: uint8 (H, W, 3); what lies outside it is black.
+    """
     x, y, width, height = face.box
     side = max(1, round((1 + 2 * CROP_MARGIN) * max(width, height)))
     left, top = round(x + width / 2 - side / 2), round(y + height / 2 - side / 2)
@@ -214,15 +185,7 @@ def _crop(header: Header, face: Face, image: Pixels) -> Image:
     row, column = max(-top, 0), max(-left, 0)
     square[row : row + seen.shape[0], column : column + seen.shape[1]] = seen
     smoothing = cv2.INTER_AREA if side > CROP_SIZE else cv2.INTER_LINEAR
-    cropped = cv2.resize(square, (CROP_SIZE, CROP_SIZE), interpolation=smoothing)
-    return Image(
-        header=header,
-        height=CROP_SIZE,
-        width=CROP_SIZE,
-        encoding="rgb8",
-        step=3 * CROP_SIZE,
-        data=array("B", cropped.tobytes()),
-    )
+    return np.asarray(cv2.resize(square, (CROP_SIZE, CROP_SIZE), interpolation=smoothing), np.uint8)
 
 
 #: By the name of the package, which is that of the parameter too.

@@ -5,7 +5,7 @@ With a pose they stand in space where the head is; without, on a plane before th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Vector3
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from std_msgs.msg import ColorRGBA, Header
+from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
 from maix_facemesh_ros.camera.model import CameraModel
@@ -27,7 +27,7 @@ from maix_facemesh_ros.mesh.connections import (
     each_line_once,
 )
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
-from maix_facemesh_ros.parameters import NodeParameters
+from maix_facemesh_ros.ros.result import Result
 
 #: Sizes in metres of a head at the distance of one metre; they grow with its distance, so that what
 #: is far away can still be seen (`_enlargement`). RViz draws a line that is less than a pixel wide
@@ -93,31 +93,20 @@ class FaceMarkers:
         self._publisher = node.create_publisher(MarkerArray, "~/markers", QoSProfile(depth=2))
         self._shown: set[tuple[str, int]] = set()
 
-    def publish(
-        self,
-        header: Header,
-        size: tuple[int, int],
-        faces: Sequence[Face],
-        camera: CameraModel | None,
-        parameters: NodeParameters,
-    ) -> None:
-        """Publish the markers of one image's faces, if anybody wants them.
+    def publish(self, result: Result) -> None:
+        """Publish the markers of one image's faces, where somebody has subscribed.
 
-        Args:
-            header: the image's own.
-            size: the image's width and height in pixels.
-            faces: a marker has the id of its face; faces without one are -1, -2, … in their order.
-            camera: what took the image; None: not known.
-            parameters: those in force.
+        A marker has the id of its face; faces without one are -1, -2, … in their order.
         """
         if not self._publisher.get_subscription_count():
             # Whoever comes later starts with an empty scene.
             self._shown.clear()
             return
-        camera = camera or _camera_of_plane(*size)
+        header, parameters = result.header, result.parameters
+        camera = result.camera or _camera_of_plane(*result.size)
         lifetime = _duration(parameters.marker_lifetime)
         markers = []
-        for order, face in enumerate(faces):
+        for order, face in enumerate(result.faces):
             for marker in _markers_of(face, camera, parameters.marker_depth):
                 marker.header, marker.lifetime = header, lifetime
                 marker.id = face.id or -1 - order

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from geometry_msgs.msg import Transform, TransformStamped, Vector3
@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
 from maix_facemesh_ros.ros.messages import pose_message
 from maix_facemesh_ros.ros.publishers.interop import hri_id
+from maix_facemesh_ros.ros.result import Result
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -32,11 +33,9 @@ class FaceFrames:
         self._node = node
         self._publisher: Publisher | None = None
 
-    def publish(
-        self, header: Header, faces: Sequence[Face], *, prefix: str, limit: int, for_hri: bool
-    ) -> None:
-        """Publish the frames of one image's faces, see `frames_of_image`."""
-        frames = frames_of_image(header, faces, prefix=prefix, limit=limit, for_hri=for_hri)
+    def publish(self, result: Result) -> None:
+        """Publish the frames of one image's faces, see `frames_of_image`, where `tf` is on."""
+        frames = frames_of_image(result) if result.parameters.tf else []
         if not frames:
             return
         if TFMessage is None:
@@ -52,29 +51,26 @@ class FaceFrames:
         self._publisher.publish(TFMessage(transforms=frames))
 
 
-def frames_of_image(
-    header: Header, faces: Sequence[Face], *, prefix: str, limit: int, for_hri: bool
-) -> list[TransformStamped]:
-    """Return the frames of one image's faces, under the header's own.
+def frames_of_image(result: Result) -> list[TransformStamped]:
+    """Return the frames of one image's faces, under the image's own frame.
 
-    Args:
-        header: of the image.
-        faces: those without pose or id have no frame.
-        prefix: of the frames' names, such as `left/`; empty: none.
-        limit: how many numbers there are, before they start again at 1: with 100 the face with id
-            101 has face_1. Of two faces with one number the newer has no frame. 0: no limit.
-        for_hri: also under the names that go with the topics of hri_msgs. REP-155 has a face's
-            identifier in its frame, and an identifier that is unique, so these have no limit.
+    Faces without pose or id have no frame. With a `frame_limit` of 100 the face with id 101 has
+    face_1; of two faces with one number the newer has no frame. With `hri_msgs` there are also the
+    names that go with its topics: REP-155 has a face's identifier in its frame, and an identifier
+    that is unique, so these have no limit.
     """
+    limit, prefix = result.parameters.frame_limit, result.parameters.frame_prefix
     frames: list[TransformStamped] = []
     taken: set[int] = set()
-    for face in sorted(faces, key=lambda face: face.id):
+    for face in sorted(result.faces, key=lambda face: face.id):
         number = (face.id - 1) % limit + 1 if limit and face.id else face.id
         names = [str(number)] if number not in taken else []
         taken.add(number)
-        if for_hri:
+        if result.parameters.hri_msgs:
             names.append(hri_id(face.id))
-        frames += (frame for name in names for frame in _frames_of(face, prefix, name, header))
+        frames += (
+            frame for name in names for frame in _frames_of(face, prefix, name, result.header)
+        )
     return frames
 
 

@@ -18,7 +18,7 @@ from rclpy.qos import QoSProfile
 from maix_facemesh_ros.bags.camera_topics import COMPRESSED
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, FACE_ARRAY
 from maix_facemesh_ros.errors import FaceMeshError
-from maix_facemesh_ros.ros.diagnostics import ANSWERED, ARRIVED, NOT_ANSWERED, REASON, STATUS
+from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERED, REASON, STATUS
 
 #: Seconds between two looks at the graph, until what is waited for is told, and then in between.
 LOOK = 0.05

@@ -22,7 +22,7 @@ from rosgraph_msgs.msg import Clock
 
 from maix_facemesh_ros.bags.storage import BagMessage, BagTopic
 from maix_facemesh_ros.msg import FaceArray
-from maix_facemesh_ros.ros.diagnostics import (
+from maix_facemesh_ros.ros.diagnostic_keys import (
     CALIBRATION_PUBLISHERS,
     FACES_SUBSCRIBERS,
     IMAGE_PUBLISHERS,

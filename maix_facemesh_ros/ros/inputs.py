@@ -1,0 +1,461 @@
+"""Where the node's results come from: a topic, a file, a live source or a MaixCAM.
+
+An `Input` gives items in order and makes a `Result` of each. Images, whatever brings them, go
+through `FaceMeshInput`: `Images.items` → `Images.read` → `FaceMesh.process` → `Result`. A MaixCAM
+has found the faces itself: `FaceStreamInput` makes a `Result` of what it sends.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
+
+from maix_facemesh_ros.analysis.enrichment import camera_of_images
+from maix_facemesh_ros.analysis.stream_stamps import StampCheck
+from maix_facemesh_ros.backends.registry import FACE_SOURCES, open_image_source
+from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame
+from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.face_stream import FaceStream
+from maix_facemesh_ros.image import Image, Levels
+from maix_facemesh_ros.messages.image import read_compressed_image
+from maix_facemesh_ros.parameters import NodeParameters
+from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
+from maix_facemesh_ros.ros.calibration import Calibration
+from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
+from maix_facemesh_ros.ros.dds_profile import advice_on_receive_buffer
+from maix_facemesh_ros.ros.diagnostic_keys import ARRIVED, FIND, IMAGE_PUBLISHERS, LEVELS, READ
+from maix_facemesh_ros.ros.diagnostics import Diagnostics
+from maix_facemesh_ros.ros.image_topics import compressed_topic
+from maix_facemesh_ros.ros.message_reader import MessageReader
+from maix_facemesh_ros.ros.node_process import COMPILE_TIMEOUT, START_TIMEOUT, start_bound
+from maix_facemesh_ros.ros.own_stamps import OwnStamps
+from maix_facemesh_ros.ros.result import Result
+from maix_facemesh_ros.ros.topic_watch import TopicWatch
+from maix_facemesh_ros.sources.base import ImageSource, SourceNotice
+from maix_facemesh_ros.sources.latest import LatestSlot
+
+#: Seconds that a camera or URL may take to end its last read when the node stops.
+READER_TIMEOUT = 0.5
+
+#: Images of a MaixCAM that may come before the JPEG of one of them.
+JPEGS_LATE = 16
+
+Item = TypeVar("Item")
+
+
+class Input(Protocol[Item]):
+    """Gives the results of one stream of images, in order."""
+
+    #: The topic or source, as it may be shown.
+    name: str
+    #: Those in force.
+    parameters: NodeParameters
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What /diagnostics says of it, by key."""
+        ...
+
+    def items(self) -> Iterator[Item]:
+        """Give what is to be answered, until the input ends or is stopped.
+
+        All of a file; the latest of anything live. To be iterated once, in one thread.
+
+        Raises:
+            SourceError: nothing more comes, or nothing in it can be read.
+        """
+        ...
+
+    def result(self, item: Item) -> Result:
+        """Return the result of one item; in the thread of `items`.
+
+        Raises:
+            ImageError: the item is an image that cannot be used.
+        """
+        ...
+
+    def change(self, **changes: Any) -> None:
+        """Change parameters while running: all of them, or with a bad one none.
+
+        Raises:
+            ParameterError: a bad value, or a parameter that is fixed at the start.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Give no more items, from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Free everything, when the last item has been answered."""
+        ...
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether, after `stop`, a camera or URL is still being read."""
+        ...
+
+
+class Images(Protocol):
+    """Gives images in order; each is read when its turn comes. See also `Input`."""
+
+    name: str
+    is_blocked: bool = False
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What /diagnostics says of it, by key."""
+        return {}
+
+    def items(self) -> Iterator[Any]:
+        """Give what holds one image each."""
+        ...
+
+    def read(self, item: Any) -> Image:
+        """Return the image of an item, with its stamp and frame.
+
+        Raises:
+            ImageError: it cannot be used.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Give no more items, from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Wait a moment for a read that has begun."""
+        return
+
+
+@dataclass(frozen=True)
+class InputContext:
+    """The parts of the node that inputs use."""
+
+    node: Node
+    #: Those of the start.
+    parameters: NodeParameters
+    calibration: Calibration
+    diagnostics: Diagnostics
+    #: Takes the messages of topics.
+    topic_reader: MessageReader
+    #: Whether the node is on its way out.
+    is_stopping: Callable[[], bool]
+
+    def report(self, notice: SourceNotice) -> None:
+        """Log a notice of a source, and show what is wrong with it on /diagnostics."""
+        if self.is_stopping():
+            return
+        self.diagnostics.trouble(notice.text if notice.warning else "")
+        if notice.warning:
+            self.node.get_logger().warning(notice.text)
+        else:
+            self.node.get_logger().info(notice.text)
+
+
+def image_topic(node: Node, parameters: NodeParameters) -> str:
+    """Return the topic with the images, before remaps where they have not been followed."""
+    is_compressed = parameters.image_transport == "compressed"
+    if is_compressed or parameters.backend in FACE_SOURCES:
+        return compressed_topic(node, "image_raw")
+    return "image_raw"
+
+
+def open_input(context: InputContext) -> Input[Any]:
+    """Open the input that the parameters name.
+
+    Raises:
+        BackendError: the backend cannot run here.
+        ModelError: a model file is missing, damaged, or not the network it should be.
+        SourceError: there is no such source, or nothing in it that can be read.
+    """
+    if context.parameters.backend in FACE_SOURCES:
+        return FaceStreamInput(context)
+    if context.parameters.execution_provider != "cpu":
+        start_bound.give(COMPILE_TIMEOUT)
+    mesh = FaceMesh(context.parameters)
+    start_bound.give(START_TIMEOUT)
+    return FaceMeshInput(context, mesh, _open_images(context))
+
+
+def _open_images(context: InputContext) -> Images:
+    if not context.parameters.source:
+        return TopicImages(context)
+    source = open_image_source(context.parameters, context.report)
+    return LiveImages(context, source) if source.is_live else FileImages(context, source)
+
+
+class FaceMeshInput:
+    """Finds the faces of images with `FaceMesh`."""
+
+    def __init__(self, context: InputContext, mesh: FaceMesh, images: Images) -> None:
+        self.name = images.name
+        self.parameters = context.parameters
+        self._mesh = mesh
+        self._images = images
+        self._calibration = context.calibration
+        self._diagnostics = context.diagnostics
+        self._logger = context.node.get_logger()
+        self._stamp_check = StampCheck()
+        self._levels: Levels | None = None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `Input`."""
+        levels = {} if self._levels is None else {LEVELS: str(self._levels)}
+        return {**self._mesh.facts, **levels, **self._images.facts}
+
+    def items(self) -> Iterator[Any]:
+        """See `Input`."""
+        return self._images.items()
+
+    def result(self, item: Any) -> Result:
+        """See `Input`."""
+        started = time.perf_counter()
+        image = self._images.read(item)
+        read = time.perf_counter()
+        if notice := self._stamp_check.notice(image.stamp.seconds, started):
+            self._logger.warning(f"{self.name}: {notice}")
+        self._levels = image.levels
+        self._mesh.camera = self._calibration.camera
+        parameters = self.parameters
+        faces = self._mesh.process(image)
+        found = time.perf_counter()
+        self._diagnostics.took({READ: read - started, FIND: found - read})
+        camera = camera_of_images(image.size, self._mesh.camera, parameters)
+        return Result(
+            image.stamp, image.frame_id, image.size, faces, camera, parameters, image=image
+        )
+
+    def change(self, **changes: Any) -> None:
+        """See `Input`."""
+        self._mesh.change(**changes)
+        self.parameters = self.parameters.changed(**changes)
+
+    def stop(self) -> None:
+        """See `Input`."""
+        self._images.stop()
+
+    def close(self) -> None:
+        """See `Input`."""
+        self._images.close()
+        self._mesh.close()
+
+    @property
+    def is_blocked(self) -> bool:
+        """See `Input`."""
+        return self._images.is_blocked
+
+
+class Transport(NamedTuple):
+    """How images come on a topic."""
+
+    message_type: type
+    #: Reads a serialized message.
+    read: Callable[[bytes], Image]
+
+
+#: By the values of `image_transport`.
+TRANSPORTS = {
+    "raw": Transport(ImageMessage, read_image_of_any_encoding),
+    "compressed": Transport(CompressedImage, read_compressed_image),
+}
+
+
+class TopicImages(Images):
+    """Images of a topic, raw or compressed: the latest is always the next."""
+
+    def __init__(self, context: InputContext) -> None:
+        """Subscribe."""
+        self._node = context.node
+        self._diagnostics = context.diagnostics
+        self._slot: LatestSlot[bytes] = LatestSlot()
+        self._transport = TRANSPORTS[context.parameters.image_transport]
+        subscription = AdaptiveSubscription(
+            context.node,
+            self._transport.message_type,
+            image_topic(context.node, context.parameters),
+            self.on_message,
+            context.topic_reader,
+        )
+        self.name = subscription.topic_name
+        TopicWatch(
+            context.node,
+            subscription,
+            arrived=lambda: context.diagnostics.total(ARRIVED),
+            lost=context.diagnostics.lost_in_transport,
+        )
+        limit = advice_on_receive_buffer() if context.parameters.image_transport == "raw" else ""
+        if limit:
+            context.node.get_logger().info(f"images of best-effort publishers may be lost: {limit}")
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `Images`."""
+        return {IMAGE_PUBLISHERS: str(self._node.count_publishers(self.name))}
+
+    def on_message(self, message: bytes) -> None:
+        """Put a serialized message into the slot, in place of one that still waits there."""
+        self._diagnostics.arrived(replaced_another=self._slot.put(message))
+
+    def items(self) -> Iterator[bytes]:
+        """Take messages out of the slot."""
+        return self._slot.items()
+
+    def read(self, item: bytes) -> Image:
+        """See `Images`; the pixels are a view of the message where nothing has to be converted."""
+        return self._transport.read(item)
+
+    def stop(self) -> None:
+        """See `Input`."""
+        self._slot.close()
+
+
+class FileImages(Images):
+    """All images of a file or folder, each when it is due; the worker reads them itself."""
+
+    def __init__(self, context: InputContext, source: ImageSource) -> None:
+        self.name = source.name
+        self._context = context
+        self._source = source
+
+    def items(self) -> Iterator[Image]:
+        """See `Input`."""
+        for image in _stamped(self._source, self._context):
+            self._context.diagnostics.arrived(replaced_another=False)
+            yield image
+
+    def read(self, item: Image) -> Image:
+        """See `Images`."""
+        return item
+
+    def stop(self) -> None:
+        """See `Images`."""
+        self._source.close()
+
+
+class LiveImages(Images):
+    """Images of a camera or URL, read in a thread of their own: the latest is always the next."""
+
+    def __init__(self, context: InputContext, source: ImageSource) -> None:
+        self.name = source.name
+        self._context = context
+        self._source = source
+        self._slot: LatestSlot[Image] = LatestSlot()
+        self._reader = threading.Thread(target=self._read_source, name="source reader", daemon=True)
+
+    def items(self) -> Iterator[Image]:
+        """See `Input`."""
+        self._reader.start()
+        return self._slot.items()
+
+    def read(self, item: Image) -> Image:
+        """See `Images`."""
+        return item
+
+    def stop(self) -> None:
+        """See `Input`."""
+        self._source.close()
+        self._slot.close()
+
+    def close(self) -> None:
+        """See `Images`."""
+        if self._reader.is_alive():
+            self._reader.join(READER_TIMEOUT)
+
+    @property
+    def is_blocked(self) -> bool:  # type: ignore[override]
+        """See `Input`."""
+        return self._reader.is_alive()
+
+    def _read_source(self) -> None:
+        for image in _stamped(self._source, self._context):
+            self._context.diagnostics.arrived(replaced_another=self._slot.put(image))
+
+
+def _stamped(source: ImageSource, context: InputContext) -> Iterator[Image]:
+    """Give a source's images on the node's clock and in its `frame_id`, until the node stops."""
+    stamps = OwnStamps(context.node, context.parameters.camera_delay)
+    for image in source.images():
+        if context.is_stopping():
+            return
+        stamp = stamps.at(image.stamp.seconds)
+        yield replace(image, stamp=stamp, frame_id=context.parameters.frame_id)
+
+
+class FaceStreamInput:
+    """The faces that a MaixCAM has found, and JPEGs of some of their images."""
+
+    is_blocked = False
+
+    def __init__(self, context: InputContext) -> None:
+        """Prepare; `items` connects.
+
+        Raises:
+            SourceError: an address or file that cannot be right.
+        """
+        self.parameters = context.parameters
+        self._stream = FaceStream(context.parameters, context.report)
+        self.name = self._stream.name
+        self._calibration = context.calibration
+        self._diagnostics = context.diagnostics
+        self._stamps = OwnStamps(context.node, context.parameters.camera_delay)
+        #: Of the last images, by the time at which they were taken: their JPEGs may follow.
+        self._recent: dict[float, Result] = {}
+        self._result_of = {FaceFrame: self._result_of_faces, JpegFrame: self._result_of_jpeg}
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `Input`."""
+        return self._stream.facts
+
+    def items(self) -> Iterator[FaceFrame | JpegFrame]:
+        """See `Input`."""
+        self._stream.camera = self._calibration.camera
+        return self._stream.frames()
+
+    def result(self, item: FaceFrame | JpegFrame) -> Result:
+        """See `Input`."""
+        return self._result_of[type(item)](item)
+
+    def change(self, **changes: Any) -> None:
+        """See `Input`."""
+        self._stream.change(**changes)
+        self.parameters = self.parameters.changed(**changes)
+
+    def stop(self) -> None:
+        """See `Input`."""
+        self._stream.close()
+
+    def close(self) -> None:
+        """See `Input`."""
+
+    def _result_of_faces(self, frame: Any) -> Result:
+        self._diagnostics.arrived(replaced_another=False)
+        result = self._result(frame.taken_at, (frame.width, frame.height), frame.faces)
+        self._recent[frame.taken_at] = result
+        if len(self._recent) > JPEGS_LATE:
+            del self._recent[next(iter(self._recent))]
+        # For the next frame: this one was enriched with the calibration of before.
+        self._stream.camera = self._calibration.camera
+        return result
+
+    def _result_of_jpeg(self, frame: Any) -> Result:
+        if found := self._recent.get(frame.taken_at):
+            return replace(found, jpeg=frame.jpeg)
+        # Its own faces were replaced by later ones.
+        latest = next(reversed(self._recent.values()), None)
+        result = self._result(frame.taken_at, (0, 0) if latest is None else latest.size, [])
+        return replace(result, jpeg=frame.jpeg, has_faces=False)
+
+    def _result(self, taken_at: float, size: tuple[int, int], faces: Sequence[Face]) -> Result:
+        camera = camera_of_images(size, self._stream.camera, self.parameters)
+        stamp, frame_id = self._stamps.at(taken_at), self.parameters.frame_id
+        return Result(stamp, frame_id, size, faces, camera, self.parameters)
