@@ -22,6 +22,9 @@ from maix_facemesh_ros.face import DoubleArray
 
 SECOND = 10**9
 
+#: The result of an answer that is equal to its golden one, within the tolerances.
+SAME = "the same"
+
 #: Images whose differences a report tells one by one.
 TOLD_IMAGES = 5
 
@@ -195,7 +198,7 @@ class GoldenCheck:
         elif lines := list(self._compare(answer, golden)):
             self._differs("different", stamp, lines)
         else:
-            self.results["the same"] += 1
+            self.results[SAME] += 1
 
     def finish(self) -> None:
         """Count the golden faces that are left over."""
@@ -210,7 +213,7 @@ class GoldenCheck:
     @property
     def passed(self) -> bool:
         """Whether all is as it should be so far, and something was compared."""
-        return not self.differs and self.results["the same"] > 0
+        return not self.differs and self.results[SAME] > 0
 
     @property
     def verdict(self) -> str:

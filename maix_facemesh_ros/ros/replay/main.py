@@ -43,14 +43,11 @@ from maix_facemesh_ros.ros.replay.nodes import (
     started,
     wait_for_nodes,
 )
-from maix_facemesh_ros.ros.replay.player import DROPPED, NOT_SENT, REFUSED, BagPlayer
+from maix_facemesh_ros.ros.replay.player import BagPlayer, Outcome
 
 #: Exit codes beside 0, which is for faces that are equal, or were not to be compared. argparse ends
 #: with 2 too, and so does a fault of this program: only faces that differ end with 1.
 DIFFERENT, FAILED, NO_IMAGES, INTERRUPTED = 1, 2, 3, 130
-
-#: How an image ended that has an answer.
-ANSWERED = "answered"
 
 #: From here on the command line is for ROS.
 ROS_ARGUMENTS = "--ros-args"
@@ -306,38 +303,43 @@ def _player(
 
 def _play_once(
     player: BagPlayer, bag: Bag, checks: Mapping[str, GoldenCheck], record: FacesBag | None
-) -> Counter[str]:
-    """Play the bag; returns how many images ended in which way."""
-    results: Counter[str] = Counter()
+) -> Counter[tuple[Outcome, str]]:
+    """Play the bag; returns how many images had which outcome, with its words for the report."""
+    results: Counter[tuple[Outcome, str]] = Counter()
     total = sum(camera.topic.message_count for camera in player.cameras)
     # None: no bar where nobody looks at it, as in a log.
     with tqdm(total=total, unit=" images", dynamic_ncols=True, disable=None) as bar:
         for image in player.play(bag.messages(player.topics.names)):
-            results[image.why_not or ANSWERED] += 1
+            results[image.outcome, image.text] += 1
             if record and image.answer:
                 record.write(image.faces, image.log_time, image.answer)
             if check := checks.get(image.faces):
                 answer = image.answer and deserialize_message(image.answer, FaceArray)
-                check.image(image.stamp, answer, image.why_not)
+                check.image(image.stamp, answer, image.text)
             bar.update()
     return results
 
 
-def _report(player: BagPlayer, results: Counter[str], checks: Mapping[str, GoldenCheck]) -> int:
+def _report(
+    player: BagPlayer,
+    results: Counter[tuple[Outcome, str]],
+    checks: Mapping[str, GoldenCheck],
+) -> int:
     """Say how it went; returns the exit code.
 
     Raises:
         NoImagesError: the nodes could not use a single image.
         ReplayError: they answered none for another reason.
     """
-    counts = [f"{number} {what}" for what, number in results.most_common()]
+    counts = [f"{number} {text}" for (_, text), number in results.most_common()]
+    outcomes = {outcome for outcome, _ in results}
     print(f"{results.total()} images played: {', '.join(counts)}", flush=True)
-    if not results[ANSWERED]:
-        refused = all(what.startswith(REFUSED) for what in results)
+    if Outcome.ANSWERED not in outcomes:
+        refused = outcomes <= {Outcome.REFUSED}
         raise (NoImagesError if refused else ReplayError)("not a single image was answered")
     if sent_again := sum(camera.sent_again for camera in player.cameras):
         print(f"{sent_again} times an image was lost on its way and was sent again")
-    if results[DROPPED]:
+    if Outcome.DROPPED in outcomes:
         print("without --rate each image waits for its turn, and none is dropped")
     for faces, check in checks.items():
         check.finish()
@@ -345,8 +347,8 @@ def _report(player: BagPlayer, results: Counter[str], checks: Mapping[str, Golde
         print("\n".join(f"  {line}" for line in check.report()), flush=True)
     if any(check.differs for check in checks.values()):
         return DIFFERENT
-    all_compared = all(check.passed for check in checks.values()) and not results[NOT_SENT]
-    return 0 if all_compared else FAILED
+    all_compared = all(check.passed for check in checks.values())
+    return 0 if all_compared and Outcome.NOT_SENT not in outcomes else FAILED
 
 
 def _parameter_file(options: argparse.Namespace, stack: ExitStack) -> Path:

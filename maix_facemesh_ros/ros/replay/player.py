@@ -1,7 +1,7 @@
 """Plays a bag into the nodes that answer its images, and brings each image its answer.
 
-One image's way: `play` waits for its turn → `Camera.ask` publishes it → `Camera._on_faces` takes
-the answer → `play` gives both as a `PlayedImage`.
+One image's way: `play` waits for its turn → `PlayedCamera.ask` publishes it →
+`PlayedCamera._on_faces` takes the answer → `play` gives both as a `PlayedImage`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import NamedTuple
 
 from builtin_interfaces.msg import Time
@@ -60,15 +61,21 @@ ATTEMPTS = 5
 #: each would be waited for in vain.
 HOPELESS = 10
 
-#: Why an image has no answer that the node cannot use; its reasons follow.
-REFUSED = "not used by the node"
 
-#: Why an image has no answer that was not sent.
-NOT_SENT = f"not played, as the node has answered none of {HOPELESS} in a row"
+class Outcome(Enum):
+    """What became of an image."""
 
-
-#: Why an image has no answer that came when the node was at work on another.
-DROPPED = "dropped by the node, which was busy"
+    ANSWERED = auto()
+    #: The node has counted it as not answered, with its reason.
+    REFUSED = auto()
+    #: The node has answered a later one instead.
+    DROPPED = auto()
+    #: It never arrived at the node.
+    LOST = auto()
+    #: No answer in time.
+    UNANSWERED = auto()
+    #: The node has answered none of `HOPELESS` in a row.
+    NOT_SENT = auto()
 
 
 class PlayedImage(NamedTuple):
@@ -82,7 +89,9 @@ class PlayedImage(NamedTuple):
     log_time: int
     #: A serialized FaceArray; None: there is none.
     answer: bytes | None
-    why_not: str = ""
+    outcome: Outcome
+    #: The outcome in words, for reports.
+    text: str
 
 
 @dataclass(slots=True)
@@ -95,7 +104,7 @@ class _Asked:
     attempts: int = 1
 
 
-class Camera:
+class PlayedCamera:
     """A topic of images, and the node that answers them."""
 
     def __init__(self, player: Node, topic: BagTopic, node: AnsweringNode) -> None:
@@ -130,7 +139,9 @@ class Camera:
         """Publish a recorded image, unless there is no hope of an answer."""
         assert self.publisher is not None
         if self.unanswered >= HOPELESS:
-            self._done(_Asked(stamp_of(message.data), message, 0.0), None, NOT_SENT)
+            asked = _Asked(stamp_of(message.data), message, 0.0)
+            text = f"not played, as the node has answered none of {HOPELESS} in a row"
+            self._done(asked, Outcome.NOT_SENT, text)
             return
         self._asked.append(_Asked(stamp_of(message.data), message, time.monotonic()))
         self.publisher.publish(message.data)
@@ -144,15 +155,16 @@ class Camera:
         self.sent_again += 1
         self.publisher.publish(asked.message.data)
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, outcome: Outcome, text: str) -> None:
         """Wait no longer for the oldest image's answer, of which the node has said nothing."""
         self.unanswered += 1
-        self._done(self._asked.popleft(), None, why)
+        self._done(self._asked.popleft(), outcome, text)
 
-    def is_refused(self, why: str) -> None:
+    def is_refused(self, reasons: str) -> None:
         """Take note that the node has refused the oldest image; it may well use the next one."""
         self.unanswered = 0
-        self._done(self._asked.popleft(), None, why)
+        text = f"not used by the node ({reasons})"
+        self._done(self._asked.popleft(), Outcome.REFUSED, text)
 
     def played(self) -> Iterator[PlayedImage]:
         """Give the images whose fate is known by now, once and in order."""
@@ -165,11 +177,13 @@ class Camera:
             return
         # The node answers in order, so those before will have no answer any more.
         while self._asked[0].stamp != stamp:
-            self.give_up(DROPPED)
+            self.give_up(Outcome.DROPPED, "dropped by the node, which was busy")
         self.unanswered = 0
-        self._done(self._asked.popleft(), answer)
+        self._done(self._asked.popleft(), Outcome.ANSWERED, "answered", answer)
 
-    def _done(self, asked: _Asked, answer: bytes | None, why_not: str = "") -> None:
+    def _done(
+        self, asked: _Asked, outcome: Outcome, text: str, answer: bytes | None = None
+    ) -> None:
         self._played.append(
             PlayedImage(
                 self.topic.name,
@@ -177,7 +191,8 @@ class Camera:
                 asked.stamp,
                 asked.message.log_time,
                 answer,
-                why_not,
+                outcome,
+                text,
             )
         )
 
@@ -214,9 +229,11 @@ class BagPlayer:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._reports = NodeReports(node)
-        self.cameras = [Camera(node, topic, answering) for topic, answering in cameras.items()]
+        self.cameras = [
+            PlayedCamera(node, topic, answering) for topic, answering in cameras.items()
+        ]
         # Who is to wait before a message: a calibration is for the images after it.
-        self._waiting: dict[str, list[Camera]] = {
+        self._waiting: dict[str, list[PlayedCamera]] = {
             topic.name: [
                 camera
                 for camera in self.cameras
@@ -259,7 +276,7 @@ class BagPlayer:
                 if is_calibration and message.log_time > first[0].log_time:
                     self.topics.publish(message)
 
-    def _connect(self, camera: Camera) -> None:
+    def _connect(self, camera: PlayedCamera) -> None:
         """Wait until this node and a camera's know each other's publishers and subscriptions."""
         begin = time.monotonic()
         while not self._is_connected(camera, begin):
@@ -271,7 +288,7 @@ class BagPlayer:
                     "the quality of service with ros2 topic info -v"
                 )
 
-    def _is_connected(self, camera: Camera, begin: float) -> bool:
+    def _is_connected(self, camera: PlayedCamera, begin: float) -> bool:
         """Tell if all connections with a camera's node are there, as both sides know them."""
         topics = [
             name
@@ -345,7 +362,7 @@ class BagPlayer:
             if time.monotonic() >= due:
                 return
 
-    def _wait_for_answers(self, camera: Camera) -> Iterator[PlayedImage]:
+    def _wait_for_answers(self, camera: PlayedCamera) -> Iterator[PlayedImage]:
         """Take what comes until the camera has an answer, or will have none, to every image."""
         while (asked := camera.waits_for) is not None:
             self._spin(LOOK)
@@ -354,12 +371,12 @@ class BagPlayer:
         # The answer may also have come while another camera's was waited for.
         yield from camera.played()
 
-    def _look_after(self, camera: Camera, asked: _Asked) -> None:
+    def _look_after(self, camera: PlayedCamera, asked: _Asked) -> None:
         """Find out what has become of an image whose answer takes long."""
         reports = self._reports.of(camera.node.name)
         is_refused = bool(reports) and reports[-1].not_answered > camera.refused
         if time.monotonic() - asked.sent_at > self._timeout:
-            camera.give_up(f"no answer within {self._timeout:.0f} s")
+            camera.give_up(Outcome.UNANSWERED, f"no answer within {self._timeout:.0f} s")
         elif camera.publisher is not None and not camera.publisher.get_subscription_count():
             raise ReplayError(
                 f"{camera.node.name} has gone: nobody subscribes to {camera.node.images} any more"
@@ -371,11 +388,11 @@ class BagPlayer:
             return  # it may still come
         elif is_refused:
             camera.refused = reports[-1].not_answered
-            camera.is_refused(f"{REFUSED} ({reports[-1].reasons})")
+            camera.is_refused(reports[-1].reasons)
         elif self._rate is None and asked.attempts < ATTEMPTS:
             camera.ask_again()
         else:
-            camera.give_up("lost on its way to the node")
+            camera.give_up(Outcome.LOST, "lost on its way to the node")
 
     def _publish_clock(self, nanoseconds: int) -> None:
         if self._clock is not None:
