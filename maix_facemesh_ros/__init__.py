@@ -5,8 +5,7 @@ The ROS 2 node is in `maix_facemesh_ros.ros`, which this package does not import
 
 from pkgutil import extend_path
 
-# In a checkout this folder stands before the installed package, which alone has the generated
-# messages.
+# In a checkout this folder stands before the installed package, which alone has the messages.
 __path__ = extend_path(__path__, __name__)
 
 from maix_facemesh_ros.backends.base import BackendError

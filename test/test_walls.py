@@ -37,12 +37,25 @@ FORMER_PLACES = ("bags/golden_faces.py",)
 #: Name: the only places in the package that may import it.
 ONLY_IN = {
     "onnxruntime": ("backends/onnx/network.py",),
-    "maix": ("backends/maix/",),
+    "maix": ("backends/maix/import_maix.py",),
     # They read and write bags without ROS.
-    "mcap": ("bags/",),
-    "rosbags": ("bags/", "ros/"),
+    "mcap": ("bags/", "offline/", "ros/replay/"),
+    "rosbags": ("bags/", "offline/", "ros/replay/"),
     "tornado": ("browser/",),
 }
+
+#: Parts of the package, and the parts that they must not reach, directly or through others.
+APART = {
+    "analysis/": ("backends/",),
+    "sources/": ("backends/",),
+    "ros/publishers/": ("backends/", "face_mesh.py", "face_stream.py", "offline/"),
+    "mesh/": ("",),
+}
+#: Imports nothing of the package, so every part may import it.
+FOR_ALL = "errors.py"
+#: Lines that an `__init__.py` has at most, and the names that it may set.
+LONGEST_INIT = 40
+SET_IN_INIT = {"__all__", "__path__", "__version__"}
 
 
 def imported(module: Path) -> Iterator[str]:
@@ -71,6 +84,97 @@ def test_imports_stay_inside_the_walls(module: Path) -> None:
         assert place(module).startswith(("ros/", *FORMER_PLACES)) or not is_ros(name), name
         allowed = ONLY_IN.get(name.split(".")[0])
         assert allowed is None or place(module).startswith(allowed), name
+
+
+def own_imports(module: Path) -> set[Path]:
+    """Return the modules of the package that a module imports, wherever in the file."""
+    found = set()
+    for name in imported(module):
+        parts = name.split(".")
+        if parts[0] == PACKAGE.name:
+            # The last part may be a name in the module.
+            for path in (PACKAGE.joinpath(*parts[1:]), PACKAGE.joinpath(*parts[1:-1])):
+                found |= {path.with_suffix(".py"), path / "__init__.py"} & ALL
+    return found - {module, PACKAGE / "__init__.py"}
+
+
+def reachable(module: Path) -> set[Path]:
+    """Return the modules that a module imports, directly or through others."""
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        new = IMPORTS[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
+
+
+ALL = frozenset(
+    module
+    for module in MODULES
+    if module not in SHARED and not place(module).startswith(FORMER_PLACES)
+)
+IMPORTS = {module: own_imports(module) for module in ALL}
+
+
+def room(module: Path) -> str:
+    """Return the package, one of those directly below this one, or the module itself."""
+    return place(module).split("/")[0]
+
+
+@pytest.mark.parametrize(("part", "apart"), APART.items())
+def test_parts_that_must_not_know_others_do_not_reach_them(
+    part: str, apart: tuple[str, ...]
+) -> None:
+    modules = {module for module in ALL if place(module).startswith(part)}
+    assert len(modules) > 1
+    for module in modules:
+        others = {place(other) for other in reachable(module) - modules} - {FOR_ALL}
+        assert [other for other in others if other.startswith(apart)] == [], place(module)
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Not even where an import stands in a function."""
+    assert [place(module) for module in ALL if module in reachable(module)] == []
+
+
+def test_no_circle_between_rooms() -> None:
+    rooms: dict[str, set[str]] = {}
+    for module, others in IMPORTS.items():
+        rooms.setdefault(room(module), set()).update(
+            room(other) for other in others if room(other) != room(module)
+        )
+    assert len(rooms) > 10
+    # Take away what needs nothing that is left, until nothing is left.
+    while free := [name for name, needs in rooms.items() if not needs & rooms.keys()]:
+        for name in free:
+            del rooms[name]
+    assert rooms == {}
+
+
+@pytest.mark.parametrize(
+    "module", sorted(module for module in ALL if module.name == "__init__.py"), ids=place
+)
+def test_an_init_has_no_logic(module: Path) -> None:
+    text = module.read_text()
+    assert len(text.splitlines()) <= LONGEST_INIT
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.Assign):
+            assert {ast.unparse(target) for target in statement.targets} <= SET_IN_INIT
+        elif isinstance(statement, ast.Expr):
+            assert isinstance(statement.value, ast.Constant), ast.unparse(statement)
+        else:
+            assert isinstance(statement, (ast.Import, ast.ImportFrom)), ast.unparse(statement)
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for module in sorted(ALL):
+        for statement in ast.parse(module.read_text()).body:
+            if isinstance(statement, ast.ClassDef) and not statement.name.startswith("_"):
+                places.setdefault(statement.name, []).append(place(module))
+    assert len(places) > 100
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("module", SHARED + APP, ids=lambda module: module.name)

@@ -53,7 +53,7 @@ CREATE INDEX timestamp_idx ON messages (timestamp ASC);
 """
 
 
-class Storage(Protocol):
+class StorageWriter(Protocol):
     """One storage file that is written."""
 
     def refusal(self, topic: BagTopic) -> str:
@@ -208,7 +208,7 @@ class _SqliteStorage:
 
 
 #: Ends of names and storages, by rosbag2's names of these.
-STORAGES: dict[str, tuple[str, Callable[[Path], Storage]]] = {
+STORAGES: dict[str, tuple[str, Callable[[Path], StorageWriter]]] = {
     "mcap": (".mcap", _McapStorage),
     "sqlite3": (".db3", _SqliteStorage),
 }
