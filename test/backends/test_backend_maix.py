@@ -34,12 +34,9 @@ for values in SCENES:
     (face,) = detect(image, maix_detector)
     roi = roi_from_detection(face.box, face.box_keypoints, RoiRule(1.2, square=True))
     onnx = network.find(Image(image, "rgb", Stamp(0, 0)), roi)
-    # MediaPipe measures z along the crop's x axis in an image as if it were square.
-    height, width = image.shape[:2]
-    onnx_z = onnx.points_z / np.hypot(np.cos(roi.rotation), np.sin(roi.rotation) * width / height)
     pixel = roi.width / network.SIZE
     off = np.abs(face.points - onnx.points) / pixel
-    off_z = np.abs(face.points_z - onnx_z) / pixel
+    off_z = np.abs(face.points_z - onnx.points_z) / pixel
     answer.append({
         "scene": values, "side": roi.width, "roll": float(np.degrees(roi.rotation)),
         "count": len(face.points),
@@ -47,7 +44,7 @@ for values in SCENES:
         "x": [off[:, 0].mean().item(), off[:, 0].max().item()],
         "y": [off[:, 1].mean().item(), off[:, 1].max().item()],
         "z": [off_z.mean().item(), off_z.max().item()],
-        "z scale": (face.points_z.std() / onnx_z.std()).item(),
+        "z scale": (face.points_z.std() / onnx.points_z.std()).item(),
         "nose": face.points_z[[1, 4]].tolist(), "ears": face.points_z[[234, 454]].tolist(),
         "score": abs(face.landmarks_score - onnx.presence),
     })
