@@ -55,6 +55,8 @@ APART = {
 FOR_ALL = "errors.py"
 #: Lines that an `__init__.py` has at most, and the names that it may set.
 LONGEST_INIT = 40
+#: Lines of the node's module, which only connects inputs with publishers.
+LONGEST_NODE = 250
 SET_IN_INIT = {"__all__", "__path__", "__version__"}
 
 
@@ -165,6 +167,16 @@ def test_an_init_has_no_logic(module: Path) -> None:
             assert isinstance(statement.value, ast.Constant), ast.unparse(statement)
         else:
             assert isinstance(statement, (ast.Import, ast.ImportFrom)), ast.unparse(statement)
+
+
+def test_the_node_is_wiring_only() -> None:
+    """The ROS part asks no item for its type, and each publisher and input uses its arguments."""
+    assert len((PACKAGE / "ros/facemesh_node.py").read_text().splitlines()) < LONGEST_NODE
+    for module in ALL:
+        if place(module).startswith("ros/"):
+            text = module.read_text()
+            assert "isinstance(" not in text, place(module)
+            assert "noqa: ARG" not in text, place(module)
 
 
 def test_no_two_public_classes_have_one_name() -> None:

@@ -120,25 +120,24 @@ def _ros_type(parameter: Parameter) -> RosParameter.Type:
 
 
 def _ros_parameter(parameter: Parameter, value: Any) -> RosParameter:
-    return RosParameter(
-        parameter.name,
-        _ros_type(parameter),
-        list(value) if isinstance(value, tuple) else value,
-    )
+    kind = _ros_type(parameter)
+    is_list = kind is RosParameter.Type.INTEGER_ARRAY
+    return RosParameter(parameter.name, kind, list(value) if is_list else value)
 
 
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:
+    kind = _ros_type(parameter)
     descriptor = ParameterDescriptor(
-        type=_ros_type(parameter).value,
+        type=kind.value,
         description=parameter.description,
         additional_constraints=parameter.range_text(),
         read_only=not parameter.changeable,
     )
-    if isinstance(parameter.default, float):
+    if kind is RosParameter.Type.DOUBLE:
         descriptor.floating_point_range = [
             FloatingPointRange(from_value=parameter.minimum, to_value=parameter.maximum, step=0.0)
         ]
-    elif parameter.minimum is not None and isinstance(parameter.default, int):
+    elif parameter.minimum is not None and kind is RosParameter.Type.INTEGER:
         descriptor.integer_range = [
             IntegerRange(
                 from_value=int(parameter.minimum),

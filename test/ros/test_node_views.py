@@ -453,7 +453,7 @@ def _is_matched(node: FaceMeshNode, topic: str, count: int) -> bool:
 def test_a_view_that_fails_costs_no_faces(
     node: FaceMeshNode, astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are out before, and the image counts as answered."""
+    """They are out before, the image counts as answered, and other views are published."""
     happened: list[str] = []
     publish = node._faces.publish
 
@@ -467,8 +467,11 @@ def test_a_view_that_fails_costs_no_faces(
 
     monkeypatch.setattr(node._faces, "publish", publish_and_say)
     monkeypatch.setattr(face_cloud.FaceCloud, "publish", fail)
+    monkeypatch.setattr(
+        face_markers.FaceMarkers, "publish", lambda *_: happened.append("markers after it")
+    )
     for _ in range(2):
         answer_one(node, scene(astronaut, LEFT), monkeypatch)
-    assert happened == ["1 faces", "a fault"] * 2
+    assert happened == ["1 faces", "a fault", "markers after it"] * 2
     totals = [node._diagnostics.total(what) for what in (ARRIVED, ANSWERED, NOT_ANSWERED)]
     assert totals == [2, 2, 0]

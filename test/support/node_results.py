@@ -20,8 +20,11 @@ def result_of(
     stamp: Stamp = STAMP,
     frame_id: str = "camera",
     rgb: Pixels | None = None,
+    jpeg: bytes | None = None,
+    has_faces: bool = True,
     **values: Any,
 ) -> Result:
-    """Return a result; `values` are parameters of the node."""
+    """Return a result; `values` are the node's parameters."""
     image = None if rgb is None else Image(rgb, "rgb", stamp, frame_id)
-    return Result(stamp, frame_id, size, faces, None, NodeParameters(**values), image=image)
+    parameters = NodeParameters(**values)
+    return Result(stamp, frame_id, size, faces, None, parameters, image, jpeg, has_faces)

@@ -248,6 +248,8 @@ class BagPlayer:
         for camera in self.cameras:
             camera.publisher = self.topics.publisher(camera.topic.name)
         self._clock = self._clock_interval = None
+        #: Of `time.monotonic`: when to publish the bag's time again.
+        self._next_clock = 0.0
         if clock_rate is not None:
             self._clock = node.create_publisher(Clock, "/clock", QoSProfile(depth=1))
             self._clock_interval = 1.0 / clock_rate
