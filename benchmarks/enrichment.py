@@ -43,10 +43,10 @@ PARTS: dict[str, dict[str, object]] = {
 }
 
 #: Pixels of noise on each coordinate of a still face, and how fast moving ones are: widths of the
-#: face, metres and degrees a second.
+#: face, meters and degrees a second.
 NOISE = 0.3
 SPEED = 1.0
-METRES_A_SECOND = 0.2
+METERS_A_SECOND = 0.2
 DEGREES_A_SECOND = 90.0
 SMOOTHINGS = ("off", "one_euro")
 
@@ -77,7 +77,7 @@ def _jitter_rows() -> list[Row]:
         )
         for what, unit, (at_once, smoothed) in (
             ("a landmark", "px", points),
-            ("the head's place", "mm", [millimetres for millimetres, _ in poses]),
+            ("the head's place", "mm", [millimeters for millimeters, _ in poses]),
             ("the head's direction", "degrees", [degrees for _, degrees in poses]),
         )
     ]
@@ -89,7 +89,7 @@ def _lag_rows() -> list[Row]:
         Row(f"{what} lags by smoothing", Figure.milliseconds([seconds]))
         for what, seconds in (
             (f"a landmark that moves {SPEED:g} face width a second", _lag()),
-            (f"a head that moves {METRES_A_SECOND:g} m/s", _pose_lag()),
+            (f"a head that moves {METERS_A_SECOND:g} m/s", _pose_lag()),
             (f"a head that turns {DEGREES_A_SECOND:g} degrees/s", _turn_lag()),
         )
     ]
@@ -151,7 +151,7 @@ def _points_jitter(smoothing: str) -> float:
 
 
 def _pose_jitter(smoothing: str) -> tuple[float, float]:
-    """Return the standard deviation of a still head in millimetres and degrees."""
+    """Return the standard deviation of a still head in millimeters and degrees."""
     poses = _poses(_still(smoothing))
     forwards = poses[:, :3, 0]
     off = np.linalg.norm(forwards - forwards.mean(axis=0), axis=1)
@@ -172,10 +172,10 @@ def _lag() -> float:
 
 def _pose_lag() -> float:
     """Return the seconds by which the place of a head that moves evenly is behind."""
-    step = METRES_A_SECOND / RATE
+    step = METERS_A_SECOND / RATE
     heads = [head_at((-0.15 + step * at, 0.0, 0.7), rotation(0, 0, 0)) for at in range(40)]
     at_once, smoothed = _last_pose("off", heads), _last_pose("one_euro", heads)
-    return float(at_once[0, 3] - smoothed[0, 3]) / METRES_A_SECOND
+    return float(at_once[0, 3] - smoothed[0, 3]) / METERS_A_SECOND
 
 
 def _turn_lag() -> float:

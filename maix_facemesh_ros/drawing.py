@@ -1,7 +1,7 @@
 """Faces drawn into an image: landmarks as MaixPy draws them, and the mesh, the box and a label.
 
-Colours are red, green, blue: what is drawn is meant for an image in RGB order. The landmarks are
-grey and look the same in BGR.
+Colors are red, green, blue: what is drawn is meant for an image in RGB order. The landmarks are
+gray and look the same in BGR.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from maix_facemesh_ros.mesh.landmark_subsets import (
     RIGHT_IRIS,
 )
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Numbers = npt.NDArray[Any]
 
 
 class _Contour(NamedTuple):
     connections: IndexArray
-    colour: Colour
+    color: Color
 
 
 _CONTOURS: Final = (
@@ -51,17 +51,17 @@ _CONTOURS: Final = (
     _Contour(np.concatenate([FACEMESH_LEFT_EYE, FACEMESH_RIGHT_EYE]), (120, 255, 170)),
     _Contour(FACEMESH_LIPS, (255, 110, 130)),
 )
-# Centre and edge of the irises: round, unlike the four lines that MediaPipe joins each of them by.
+# Center and edge of the irises: round, unlike the four lines that MediaPipe joins each of them by.
 _IRISES: Final = ((RIGHT_IRIS, FACEMESH_RIGHT_IRIS[:, 0]), (LEFT_IRIS, FACEMESH_LEFT_IRIS[:, 0]))
-_IRIS_COLOUR: Final[Colour] = (90, 220, 255)
+_IRIS_COLOR: Final[Color] = (90, 220, 255)
 _MESH_LINES: Final = each_line_once(FACEMESH_TESSELATION)
-_BOX_COLOUR: Final[Colour] = (80, 250, 160)
-_LABEL_COLOUR: Final[Colour] = (10, 40, 25)
+_BOX_COLOR: Final[Color] = (80, 250, 160)
+_LABEL_COLOR: Final[Color] = (10, 40, 25)
 
 # Lines of the mesh are drawn in so many shades, from far to near: one OpenCV call for each shade
 # instead of one for each of the 1322 lines.
 _SHADES: Final = 12
-_MESH_COLOURS: Final[list[Colour]] = [
+_MESH_COLORS: Final[list[Color]] = [
     (round(red), round(green), round(blue))
     for red, green, blue in np.linspace((0, 60, 130), (190, 255, 255), _SHADES).tolist()
 ]
@@ -95,11 +95,11 @@ def draw_landmarks(
 
     The formula is that of `draw_face` in MaixCDK, `maix_nn_face_landmarks.hpp` (Apache License
     2.0). MaixPy itself overlooks the lowest depth if it stands first (as it may in the subsets of
-    68 and 5) and its greys are then arbitrary; here the lowest counts wherever it stands.
+    68 and 5) and its grays are then arbitrary; here the lowest counts wherever it stands.
 
     Args:
         image: (H, W, 3) uint8, drawn into.
-        points: (N, 2) pixels or flat x0, y0, x1, y1, …; the circle's centre is the pixel in which
+        points: (N, 2) pixels or flat x0, y0, x1, y1, …; the circle's center is the pixel in which
             the point lies. Points that are not finite or do not touch the image are left out.
         points_z: (N,) depths, larger = closer, in any unit; None or empty if there are none.
             A depth that is not finite counts as the farthest.
@@ -119,26 +119,26 @@ def draw_landmarks(
             f"radius_min {radius_min} and radius_max {radius_max}: "
             "must be 0 <= radius_min <= radius_max"
         )
-    centres, depths = _checked_points(points, points_z)
+    centers, depths = _checked_points(points, points_z)
     nearness = _nearness(depths)
     radii: npt.NDArray[np.int64]
-    greys: npt.NDArray[np.int64]
+    grays: npt.NDArray[np.int64]
     if nearness is None:
-        radii = np.full(len(centres), (radius_max - radius_min) // 2)
-        greys = np.full(len(centres), 255)
+        radii = np.full(len(centers), (radius_max - radius_min) // 2)
+        grays = np.full(len(centers), 255)
     else:
-        # In float32 and truncated, as in MaixCDK: float64 would make some greys and radii other.
+        # In float32 and truncated, as in MaixCDK: float64 would make some grays and radii other.
         radii = np.maximum((nearness * np.float32(radius_max)).astype(np.int64), radius_min)
-        greys = (nearness * np.float32(255)).astype(np.int64)
+        grays = (nearness * np.float32(255)).astype(np.int64)
 
     if image.size == 0:
         return image
     canvas = np.ascontiguousarray(image)
-    seen = _touching(centres, radii, image.shape)
-    pixels = np.floor(centres[seen]).astype(np.int64)
-    circles = np.column_stack([pixels, radii[seen], greys[seen]]).tolist()
-    for x, y, radius, grey in circles:
-        cv2.circle(canvas, (x, y), radius, (grey, grey, grey), cv2.FILLED)
+    seen = _touching(centers, radii, image.shape)
+    pixels = np.floor(centers[seen]).astype(np.int64)
+    circles = np.column_stack([pixels, radii[seen], grays[seen]]).tolist()
+    for x, y, radius, gray in circles:
+        cv2.circle(canvas, (x, y), radius, (gray, gray, gray), cv2.FILLED)
     return _drawn_into(image, canvas)
 
 
@@ -174,8 +174,8 @@ def draw_face(
             length than `points`.
     """
     _check_image(image)
-    centres, depths = _checked_points(face.points, face.points_z)
-    rows = _row_of_landmark(face.indices, len(centres))
+    centers, depths = _checked_points(face.points, face.points_z)
+    rows = _row_of_landmark(face.indices, len(centers))
     if points is None:
         points = not (mesh and np.all(rows[:MESH_LANDMARKS] >= 0))
 
@@ -183,9 +183,9 @@ def draw_face(
         return image
     canvas = np.ascontiguousarray(image)
     if mesh:
-        _draw_mesh(canvas, centres, _nearness(depths), rows)
+        _draw_mesh(canvas, centers, _nearness(depths), rows)
     if points:
-        draw_landmarks(canvas, centres, depths)
+        draw_landmarks(canvas, centers, depths)
     if box:
         _draw_box(canvas, face.box)
     if label:
@@ -201,7 +201,7 @@ def _check_image(image: Pixels) -> None:
         advice = "image.astype(np.uint8), after scaling to 0..255"
         raise ArgumentError(f"image is {image.dtype}, must be uint8: convert it, {advice}")
     if image.ndim != 3 or image.shape[2] != 3:
-        advice = "grey and RGBA images convert with cv2.cvtColor"
+        advice = "gray and RGBA images convert with cv2.cvtColor"
         raise ArgumentError(f"image has the shape {image.shape}, must be (H, W, 3): {advice}")
     if not image.flags.writeable:
         raise ArgumentError("image is read-only and can't be drawn into: pass image.copy()")
@@ -225,13 +225,13 @@ def _checked_points(
     depths = np.zeros(0, np.float32) if points_z is None else np.asarray(points_z, np.float32)
     if flat.size % 2 or flat.ndim > 2 or (flat.ndim == 2 and flat.shape[1] != 2):
         raise ArgumentError(f"points of shape {flat.shape}: give (N, 2) or flat x0, y0, x1, y1, …")
-    centres = flat.reshape(-1, 2)
-    if depths.ndim != 1 or len(depths) not in (0, len(centres)):
+    centers = flat.reshape(-1, 2)
+    if depths.ndim != 1 or len(depths) not in (0, len(centers)):
         raise ArgumentError(
-            f"{len(centres)} points but points_z of shape {depths.shape}: "
+            f"{len(centers)} points but points_z of shape {depths.shape}: "
             "give one depth for each point, or none at all"
         )
-    return centres, depths
+    return centers, depths
 
 
 def _nearness(depths: Numbers) -> npt.NDArray[np.float32] | None:
@@ -247,11 +247,11 @@ def _nearness(depths: Numbers) -> npt.NDArray[np.float32] | None:
     return np.asarray(np.minimum(above_farthest * per_unit, 1), np.float32)
 
 
-def _touching(centres: Numbers, radii: Numbers, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def _touching(centers: Numbers, radii: Numbers, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """(N,) which circles have a part in an image of this shape; not those of NaN."""
     reach = radii[:, None] + 1.0
     # A comparison with NaN is false.
-    inside = (centres > -reach) & (centres < np.array((shape[1], shape[0])) + reach)
+    inside = (centers > -reach) & (centers < np.array((shape[1], shape[0])) + reach)
     return np.asarray(inside.all(axis=1))
 
 
@@ -270,20 +270,20 @@ def _row_of_landmark(indices: npt.NDArray[np.uint16] | None, count: int) -> npt.
 
 def _draw_mesh(
     canvas: Pixels,
-    centres: Numbers,
+    centers: Numbers,
     nearness: npt.NDArray[np.float32] | None,
     rows: npt.NDArray[np.int64],
 ) -> None:
     """The tesselation, and over it the contours; of both, what joins landmarks that are there."""
-    drawable = (np.abs(centres) < _FARTHEST_PIXEL).all(axis=1)  # A comparison with NaN is false.
+    drawable = (np.abs(centers) < _FARTHEST_PIXEL).all(axis=1)  # A comparison with NaN is false.
     if not drawable.any():
         return
-    corners = np.zeros(centres.shape, np.int32)
-    corners[drawable] = _sub_pixels(centres[drawable])
+    corners = np.zeros(centers.shape, np.int32)
+    corners[drawable] = _sub_pixels(centers[drawable])
     rows = np.where((rows >= 0) & np.append(drawable, False)[rows], rows, -1)
 
-    face_width = float(np.ptp(centres[drawable, 0]))
-    area = canvas[_covered_area(canvas, centres[drawable])]
+    face_width = float(np.ptp(centers[drawable, 0]))
+    area = canvas[_covered_area(canvas, centers[drawable])]
     behind = area.copy()
     _draw_tesselation(canvas, corners, nearness, rows)
     opacity = float(np.interp(face_width, _FACE_WIDTHS, _MESH_OPACITIES))
@@ -291,11 +291,11 @@ def _draw_mesh(
         cv2.addWeighted(area, opacity, behind, 1 - opacity, 0, dst=area)
 
     thickness = 1 if face_width < _LARGE_FACE else 2
-    for connections, colour in _CONTOURS:
-        _draw_lines(canvas, corners[_lines_between(connections, rows)], colour, thickness)
-    for centre, edge in _IRISES:
-        if np.all(rows[[centre, *edge]] >= 0):
-            _draw_iris(canvas, centres[rows[centre]], centres[rows[edge]], thickness)
+    for connections, color in _CONTOURS:
+        _draw_lines(canvas, corners[_lines_between(connections, rows)], color, thickness)
+    for center, edge in _IRISES:
+        if np.all(rows[[center, *edge]] >= 0):
+            _draw_iris(canvas, centers[rows[center]], centers[rows[edge]], thickness)
 
 
 def _draw_tesselation(
@@ -307,8 +307,8 @@ def _draw_tesselation(
     """All lines of the mesh, the near ones brighter and over the far ones."""
     lines = _lines_between(_MESH_LINES, rows)
     shades = _shades(lines, nearness)
-    for shade, colour in enumerate(_MESH_COLOURS):
-        _draw_lines(canvas, corners[lines[shades == shade]], colour)
+    for shade, color in enumerate(_MESH_COLORS):
+        _draw_lines(canvas, corners[lines[shades == shade]], color)
 
 
 def _sub_pixels(points: Numbers) -> npt.NDArray[np.int32]:
@@ -341,21 +341,21 @@ def _covered_area(canvas: Pixels, points: Numbers) -> tuple[slice, slice]:
 
 
 def _draw_lines(
-    canvas: Pixels, lines: npt.NDArray[np.int32], colour: Colour, thickness: int = 1
+    canvas: Pixels, lines: npt.NDArray[np.int32], color: Color, thickness: int = 1
 ) -> None:
     """Lines of shape (M, 2, 2) in fixed-point pixels, smoothed."""
     if len(lines):
-        cv2.polylines(canvas, list(lines), False, colour, thickness, cv2.LINE_AA, _SUB_PIXEL_BITS)
+        cv2.polylines(canvas, list(lines), False, color, thickness, cv2.LINE_AA, _SUB_PIXEL_BITS)
 
 
-def _draw_iris(canvas: Pixels, centre: Numbers, edge: Numbers, thickness: int) -> None:
-    """A circle round the centre (2,), as far from it as the edge's points (4, 2) on average."""
-    radius = float(np.hypot(*(edge - centre).T).mean())
+def _draw_iris(canvas: Pixels, center: Numbers, edge: Numbers, thickness: int) -> None:
+    """A circle round the center (2,), as far from it as the edge's points (4, 2) on average."""
+    radius = float(np.hypot(*(edge - center).T).mean())
     if radius < _FARTHEST_PIXEL:
-        x, y = _sub_pixels(centre).tolist()
+        x, y = _sub_pixels(center).tolist()
         fixed_radius = round(radius * 2**_SUB_PIXEL_BITS)
         cv2.circle(
-            canvas, (x, y), fixed_radius, _IRIS_COLOUR, thickness, cv2.LINE_AA, _SUB_PIXEL_BITS
+            canvas, (x, y), fixed_radius, _IRIS_COLOR, thickness, cv2.LINE_AA, _SUB_PIXEL_BITS
         )
 
 
@@ -364,7 +364,7 @@ def _draw_box(canvas: Pixels, box: Box) -> None:
     if corners is None:
         return
     thickness = _box_thickness(canvas)
-    cv2.rectangle(canvas, corners[0], corners[1], _BOX_COLOUR, thickness)
+    cv2.rectangle(canvas, corners[0], corners[1], _BOX_COLOR, thickness)
 
 
 def _box_corners(
@@ -386,7 +386,7 @@ def _box_thickness(canvas: Pixels) -> int:
 
 
 def _draw_label(canvas: Pixels, face: Face) -> None:
-    """Id and score, dark on the box's colour: above the box, or within it at the image's top."""
+    """Id and score, dark on the box's color: above the box, or within it at the image's top."""
     corners = _box_corners(face.box)
     if corners is None:
         return
@@ -402,6 +402,6 @@ def _draw_label(canvas: Pixels, face: Face) -> None:
     top = corners[0][1] - outside - label_height
     left, top = max(left, 0), top if top >= 0 else max(corners[0][1], 0)
     bottom_right = (left + label_width - 1, top + label_height - 1)
-    cv2.rectangle(canvas, (left, top), bottom_right, _BOX_COLOUR, cv2.FILLED)
+    cv2.rectangle(canvas, (left, top), bottom_right, _BOX_COLOR, cv2.FILLED)
     base_line = (left + margin, top + label_height - below - 1)
-    cv2.putText(canvas, text, base_line, _FONT, scale, _LABEL_COLOUR, thickness, cv2.LINE_AA)
+    cv2.putText(canvas, text, base_line, _FONT, scale, _LABEL_COLOR, thickness, cv2.LINE_AA)

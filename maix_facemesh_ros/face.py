@@ -27,7 +27,7 @@ def _no_depths() -> FloatArray:
 class Gaze:
     """Where the eyes of one face look, in the camera's optical frame."""
 
-    #: (3,) metres: the point between the eyes.
+    #: (3,) meters: the point between the eyes.
     origin: DoubleArray
     #: (3,) of length 1: both eyes together.
     direction: DoubleArray
@@ -60,7 +60,7 @@ class Face:
     landmarks_score: float = 0.0
     #: (N, 2) pixels; (0, 2) without landmarks or with `landmarks_abs` off.
     points: FloatArray = field(default_factory=_no_points)
-    #: (N,) depth in pixels (the scale of x and y), 0 at the face's centre, larger = closer.
+    #: (N,) depth in pixels (the scale of x and y), 0 at the face's center, larger = closer.
     points_z: FloatArray = field(default_factory=_no_depths)
     #: (N, 2) pixels of the landmark network's input; (0, 2) unless `landmarks_rel` is on.
     points_rel: FloatArray = field(default_factory=_no_points)
@@ -68,9 +68,9 @@ class Face:
     indices: npt.NDArray[np.uint16] | None = None
     #: (52,) expression scores 0..1, in the order of `BLENDSHAPE_NAMES`.
     blendshapes: FloatArray | None = None
-    #: (4, 4) head in the camera's optical frame, metres.
+    #: (4, 4) head in the camera's optical frame, meters.
     pose: DoubleArray | None = None
-    #: (N, 3) landmarks in the camera's optical frame, metres.
+    #: (N, 3) landmarks in the camera's optical frame, meters.
     points_3d: FloatArray | None = None
     #: Where the eyes look; None where that is not computed, and while both are closed.
     gaze: Gaze | None = None

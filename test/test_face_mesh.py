@@ -474,7 +474,7 @@ def inputs(monkeypatch: pytest.MonkeyPatch) -> list[Pixels]:
 
 
 def test_detector_sees_black_beside_the_image(inputs: list[Pixels]) -> None:
-    find(plain(grey=255), detector="short_range")
+    find(plain(gray=255), detector="short_range")
     (seen,) = inputs
     assert (seen[0, 0] == 0).all()
     assert (seen[0, 64] == 255).all()
@@ -482,7 +482,7 @@ def test_detector_sees_black_beside_the_image(inputs: list[Pixels]) -> None:
 
 def test_landmark_network_sees_the_edge_repeated(inputs: list[Pixels]) -> None:
     roi = Roi(center_x=0, center_y=0, width=100, height=100, rotation=0.3)
-    FaceLandmarksNetwork().find(Image(plain(grey=255), "rgb", Stamp(0, 0)), roi)
+    FaceLandmarksNetwork().find(Image(plain(gray=255), "rgb", Stamp(0, 0)), roi)
     (seen,) = inputs
     assert (seen == 255).all()
 

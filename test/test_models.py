@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 ASTRONAUT: Callable[[], Pixels] = skimage.data.astronaut
 SCALE: Callable[..., NDArray[np.float64]] = skimage.transform.resize
 FACE_IN_ASTRONAUT = (slice(40, 210), slice(140, 310))
-FACE_CENTRE = (125 / 512, 225 / 512)
+FACE_CENTER = (125 / 512, 225 / 512)
 """Row and column, as fractions of the image."""
 
 Shapes = dict[str, list[int | str]]
@@ -144,7 +144,7 @@ def test_full_range_finds_the_face_at_any_size(height: int, width: int) -> None:
     row, column = divmod(best, columns)  # cells are in row-major order, 4 pixels apart
     x = (column + 0.5) * 4 + regressors[0, best, 0]
     y = (row + 0.5) * 4 + regressors[0, best, 1]
-    assert (y / height, x / width) == pytest.approx(FACE_CENTRE, abs=0.03)
+    assert (y / height, x / width) == pytest.approx(FACE_CENTER, abs=0.03)
 
 
 def test_full_range_gives_the_same_with_free_and_with_fixed_size() -> None:

@@ -89,7 +89,7 @@ def outside_networks(work: Callable[[], object], network_times: list[float]) -> 
 
 
 def image_with(astronaut: Pixels, width: int, height: int) -> Pixels:
-    """Return a grey image of this size with the astronaut, 360 pixels high, in its corner."""
+    """Return a gray image of this size with the astronaut, 360 pixels high, in its corner."""
     image = np.full((height, width, 3), 90, np.uint8)
     image[:360, :360] = cv2.resize(astronaut, (360, 360), interpolation=cv2.INTER_AREA)
     return image
@@ -97,10 +97,10 @@ def image_with(astronaut: Pixels, width: int, height: int) -> Pixels:
 
 @pytest.mark.skipif(not IS_X86, reason="elsewhere the plain file may be the chosen one")
 def test_the_chosen_landmark_file_is_faster_than_the_plain_one() -> None:
-    grey = np.full((1, 256, 256, 3), 128, np.uint8)
+    gray = np.full((1, 256, 256, 3), 128, np.uint8)
     chosen = Network(model_file("face_landmarks", "cpu"))
     plain = Network(find_model("face_landmarks_plain.onnx"))
-    found = ratio(processor_time(lambda: chosen.run(grey)), processor_time(lambda: plain.run(grey)))
+    found = ratio(processor_time(lambda: chosen.run(gray)), processor_time(lambda: plain.run(gray)))
     assert found < 0.8
 
 

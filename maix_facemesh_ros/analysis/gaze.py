@@ -1,14 +1,14 @@
 """Where the eyes look: from the irises among the landmarks, and the pose of the head.
 
-Each eye is a ball that turns about a centre behind the corners of the eye. The line of sight that
-the middle of the iris is seen on meets the ball where the iris is, and from the centre through that
+Each eye is a ball that turns about a center behind the corners of the eye. The line of sight that
+the middle of the iris is seen on meets the ball where the iris is, and from the center through that
 point the eye looks (the geometric model of Ishikawa, Baker, Matthews, Kanade: «Passive driver gaze
 tracking with active appearance models», 2004).
 
 What can be expected. The iris of an eye moves by 0.17 mm for each degree, which in a face of 100
 pixels is a tenth of a pixel: noise of the landmarks of 0.3 pixels is 3 degrees there, and 1 degree
 in a face of 300 pixels (the tests measure it; smoothing makes it less). Beside it stands an error
-that stays for each person: the place of the centre is an average, a millimetre is 6 degrees, and
+that stays for each person: the place of the center is an average, a millimeter is 6 degrees, and
 what a person looks at is some 5 degrees beside the axis of the eye (the angle kappa). So this tells
 who looks at the robot from who does not, and left from right, but not which button somebody reads.
 """
@@ -27,11 +27,11 @@ from maix_facemesh_ros.face import DoubleArray, Gaze
 from maix_facemesh_ros.mesh.canonical_face import VERTICES
 from maix_facemesh_ros.mesh.landmark_subsets import LEFT_IRIS, RIGHT_IRIS
 
-#: Metres from the centre that an eye turns about to its iris: the centre is 13.5 mm behind the
+#: Meters from the center that an eye turns about to its iris: the center is 13.5 mm behind the
 #: cornea (Fry, Hill: «The center of rotation of the eye», 1962), the iris 3.6 mm.
 IRIS_DISTANCE = 0.0099
 
-#: Metres from the middle between the corners of an eye to that centre, back and up. The cornea of
+#: Meters from the middle between the corners of an eye to that center, back and up. The cornea of
 #: an adult stands about 9 mm before the middle of the corners. Irises stand above the line between
 #: the corners: 1.2 mm was fitted to the four faces of MediaPipe's answers that the tests have. They
 #: look into the camera, and with it come out to 2 degrees on average and to 5 degrees each.
@@ -56,7 +56,7 @@ class _Eye(NamedTuple):
 
     @property
     def middle(self) -> DoubleArray:
-        """(3,) metres in the head's frame: the middle between the corners."""
+        """(3,) meters in the head's frame: the middle between the corners."""
         place: DoubleArray = VERTICES[list(self.corners)].mean(axis=0) - VERTICES[SELLION]
         return place[[2, 0, 1]] / 100
 
@@ -90,7 +90,7 @@ def estimate_gaze(
     places = points.take(_CORNERS_AND_IRISES, axis=0).tolist()
     lids_and_rims = points.take(_LIDS_AND_RIMS, axis=0).tolist()
     # The corners as they are seen, as far away as the pose says: a person's eyes are not exactly
-    # where the average face has them, and a millimetre counts.
+    # where the average face has them, and a millimeter counts.
     depths = (_MIDDLES @ pose[2, :3] * face_scale + pose[2, 3]).tolist()
     back = (face_scale * (CENTER_HEIGHT * pose[:3, 2] - CENTER_DEPTH * pose[:3, 0])).tolist()
     centers, directions, widths = [], [], []
@@ -124,14 +124,14 @@ def estimate_gaze(
 def _direction(
     center: tuple[float, float, float], ray: Sequence[float], radius: float
 ) -> tuple[float, float, float]:
-    """Return the direction from a ball's centre to where a line of sight meets it first.
+    """Return the direction from a ball's center to where a line of sight meets it first.
 
     Where it passes by, the nearest point of the ball counts.
 
     Args:
-        center: metres.
+        center: meters.
         ray: x / z and y / z of the line of sight.
-        radius: of the ball in metres.
+        radius: of the ball in meters.
     """
     length = math.hypot(ray[0], ray[1], 1.0)
     sight = (ray[0] / length, ray[1] / length, 1.0 / length)

@@ -1,4 +1,4 @@
-"""The head in space: position and orientation in metres, from the landmarks and a camera model.
+"""The head in space: position and orientation in meters, from the landmarks and a camera model.
 
 The canonical face, an average adult's, is laid on the landmarks so that it is seen where they are
 (x and y, through the camera model) and as deep as they are (the network's z). What a landmark adds
@@ -52,13 +52,13 @@ SMALLEST_STEP: Final = 2e-3
 MOST_STEPS: Final = 10
 
 _IDENTITY: Final = np.eye(4)
-_METRES: Final = 0.01
+_METERS: Final = 0.01
 _USED: Final = WEIGHTED_LANDMARKS[:, 0].astype(np.intp)
 _WEIGHTS: Final = WEIGHTED_LANDMARKS[:, 1] / WEIGHTED_LANDMARKS[:, 1].sum()
-_CENTER: Final = _WEIGHTS @ VERTICES[_USED] * _METRES
-#: (33, 3) metres from the weighted centre, which makes many sums below vanish.
-_MODEL: Final = VERTICES[_USED] * _METRES - _CENTER
-_SELLION: Final = VERTICES[SELLION] * _METRES - _CENTER
+_CENTER: Final = _WEIGHTS @ VERTICES[_USED] * _METERS
+#: (33, 3) meters from the weighted center, which makes many sums below vanish.
+_MODEL: Final = VERTICES[_USED] * _METERS - _CENTER
+_SELLION: Final = VERTICES[SELLION] * _METERS - _CENTER
 _SPREAD: Final = float(_WEIGHTS @ (_MODEL * _MODEL).sum(axis=1))
 #: (33, 13): what the landmarks' positions are summed up with: each landmark's weight, weight times
 #: model point, and weight times outer product of the model point.
@@ -106,9 +106,9 @@ class Method(enum.Enum):
 class HeadPose:
     """One head in the camera's optical frame."""
 
-    #: (4, 4) float64: takes points of the head's frame to the camera's, metres.
+    #: (4, 4) float64: takes points of the head's frame to the camera's, meters.
     pose: DoubleArray
-    #: (478, 3) float32 metres: each landmark on the ray that it is seen on, as far away as the fit
+    #: (478, 3) float32 meters: each landmark on the ray that it is seen on, as far away as the fit
     #: and its z say (MediaPipe's metric landmarks). Projected they are the landmarks again.
     points_3d: FloatArray
 
@@ -120,18 +120,18 @@ class _Sight(NamedTuple):
     turn: DoubleArray
     #: (478, 2): x / z and y / z in the turned camera.
     rays: DoubleArray
-    #: (478,): depth relative to that of the weighted centre: z / z_center - 1.
+    #: (478,): depth relative to that of the weighted center: z / z_center - 1.
     depths: DoubleArray
 
 
 class _Fit(NamedTuple):
-    """The canonical face in the turned camera, in units of the distance of its weighted centre."""
+    """The canonical face in the turned camera, in units of the distance of its weighted center."""
 
     #: (3, 3): rotation times size.
     shape: DoubleArray
-    #: The size: what one metre of the canonical face is at the distance 1.
+    #: The size: what one meter of the canonical face is at the distance 1.
     size: float
-    #: x and y of the weighted centre; its z is 1.
+    #: x and y of the weighted center; its z is 1.
     x: float
     y: float
 
@@ -235,7 +235,7 @@ class HeadPoseEstimator:
         scale = _scale(points.take(_USED, axis=0), rays.take(_USED, axis=0))
         middle = float(points_z[:MESH_LANDMARKS].sum()) / MESH_LANDMARKS
         depths: DoubleArray = (middle - points_z.astype(np.float64)) * scale
-        # Zero is at the mean depth so far, as in MediaPipe; then at that of the weighted centre.
+        # Zero is at the mean depth so far, as in MediaPipe; then at that of the weighted center.
         offset = float(_WEIGHTS @ depths.take(_USED))
         return _Sight(turn, rays, (depths - offset) / (1.0 + offset))
 
@@ -293,7 +293,7 @@ def _fit_in_space(rays: DoubleArray, depths: DoubleArray) -> _Fit | None:
 def _fit_in_sight(rays: DoubleArray, depths: DoubleArray) -> _Fit | None:
     """Fit the model to the directions that the landmarks are seen in, and to their depths.
 
-    With M the rotation times size, m a model point and (x, y, 1) its centre, the model is seen at
+    With M the rotation times size, m a model point and (x, y, 1) its center, the model is seen at
     (x + M_x m, y + M_y m) / (1 + M_z m) and has the depth M_z m. What is minimised is the weighted
     sum of the squares of
 

@@ -156,7 +156,7 @@ class FaceIds:
         people = [person for person in self._people if self._may_return(person, stamp, timeout)]
         seen = [_look_at(face) for face in faces]
         present = []
-        for face, it, person in zip(faces, seen, self._recognise(seen, people, stamp), strict=True):
+        for face, it, person in zip(faces, seen, self._recognize(seen, people, stamp), strict=True):
             face.id = person.id if person else next(self._numbers)
             if math.isfinite(it.place.x + it.place.y + it.place.log_size):
                 places = [*(person.places if person else []), (stamp, it.place)]
@@ -171,7 +171,7 @@ class FaceIds:
         was_there = person.seen_at == self._stamp and stamp - self._stamp <= LONGEST_PAUSE
         return was_there or stamp - person.seen_at <= timeout
 
-    def _recognise(
+    def _recognize(
         self, seen: Sequence[_Seen], people: Sequence[_Person], stamp: float
     ) -> list[_Person | None]:
         """Return for each face who it is, None for somebody new."""

@@ -39,7 +39,7 @@ PUBLISHED_BY_US = re.compile(
     r"/image_annotated(/\w+)?$|^(/.*)?/humans/faces/[^/]+/(cropped|aligned)(/\w+)?$"
 )
 
-#: Encodings of distances (REP-118): 16 bits are millimetres, floating point are metres.
+#: Encodings of distances (REP-118): 16 bits are millimeters, floating point are meters.
 DISTANCE_ENCODINGS = ("16UC1", "32FC1", "64FC1")
 
 #: Messages of a topic that are looked into, spread over all of it; of a topic with fewer, all.
@@ -47,7 +47,7 @@ SAMPLES = 24
 
 #: A 16-bit gray image holds distances where this part of its pixels is zero, without a measurement,
 #: and all but this part of the others is above the shortest distance that a sensor measures, in
-#: millimetres, and above this multiple of the usual step from one level to the next. Levels of an
+#: millimeters, and above this multiple of the usual step from one level to the next. Levels of an
 #: image begin next to zero.
 NOT_MEASURED = 1e-3
 SHORTEST_DISTANCE = 100

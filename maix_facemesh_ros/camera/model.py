@@ -3,7 +3,7 @@
 The numbers are those of a ROS calibration (sensor_msgs/msg/CameraInfo), without ROS.
 
 Pixels are counted as everywhere in this package, with (0, 0) at the top left *corner* of the top
-left pixel. Calibrations count from the *centre* of that pixel (OpenCV, and with it ROS), so half a
+left pixel. Calibrations count from the *center* of that pixel (OpenCV, and with it ROS), so half a
 pixel is added to their principal points. Directions are in the camera's optical frame (REP-103): x
 to the right, y down, z forwards.
 """
@@ -35,7 +35,7 @@ COEFFICIENTS: Final = {
 #: All coefficients are 0, or there are none.
 NO_DISTORTION: Final = ""
 
-#: A calibration counts from the centre of the first pixel, this package from its corner.
+#: A calibration counts from the center of the first pixel, this package from its corner.
 HALF_PIXEL: Final = 0.5
 
 #: Undistorting is done step by step, until it is this exact or after so many steps.
@@ -169,7 +169,7 @@ class CameraModel:
 
     @classmethod
     def from_field_of_view(cls, width: int, height: int, degrees: float) -> CameraModel:
-        """Return a camera without distortion that looks through the image's centre.
+        """Return a camera without distortion that looks through the image's center.
 
         Args:
             width: pixels of the images.
@@ -319,7 +319,7 @@ def _undistort_equidistant(bent_rays: DoubleArray, coefficients: DoubleArray) ->
             3.0 * k1 + squared * (5.0 * k2 + squared * (7.0 * k3 + squared * 9.0 * k4))
         )
         # Where the slope has turned round the coefficients describe no lens: the result is
-        # recognised as wrong.
+        # recognized as wrong.
         step = (_bend(angle, coefficients) - bent) / np.maximum(slope, 1e-3)
         angle = angle - step
         if not (np.abs(step) > 1e-10).any():
@@ -375,7 +375,7 @@ def _cut(
 
     First the part, which is given in unbinned pixels, then the binning (image_geometry,
     pinhole_camera_model.cpp). Counted from the corner, binning is a plain division; image_geometry
-    divides what is counted from the centre, which is wrong by up to half a pixel.
+    divides what is counted from the center, which is wrong by up to half a pixel.
     """
     if min(*binning, *region) < 0:
         raise CalibrationError(

@@ -77,10 +77,10 @@ FACEMESH_RIGHT_EYE: Final = _connections(
     "33 246 161 160 159 158 157 173 133",
 )
 
-#: (4, 2) edge of the left iris; its centre, 473, is not connected.
+#: (4, 2) edge of the left iris; its center, 473, is not connected.
 FACEMESH_LEFT_IRIS: Final = _connections("474 475 476 477 474")
 
-#: (4, 2) edge of the right iris; its centre, 468, is not connected.
+#: (4, 2) edge of the right iris; its center, 468, is not connected.
 FACEMESH_RIGHT_IRIS: Final = _connections("469 470 471 472 469")
 
 #: (8, 2) lower and upper edge of the left eyebrow.

@@ -52,7 +52,7 @@ SUB_68: Final[tuple[int, ...]] = (
 )
 # fmt: on
 
-#: Centres of the right and left iris, tip of the nose, right and left corner of the mouth (the
+#: Centers of the right and left iris, tip of the nose, right and left corner of the mouth (the
 #: person's right and left).
 SUB_5: Final[tuple[int, ...]] = (RIGHT_IRIS, LEFT_IRIS, 4, 61, 291)
 
@@ -90,7 +90,7 @@ def get_sub_landmarks(
     Args:
         points: (N, 2) array, or flat x0, y0, x1, y1, … as an array or any other sequence. A flat
             sequence may carry a second set of N points behind the first (MaixPy's `landmarks_abs`
-            and `landmarks_rel` both on, recognised by its length of 4 N for N depths): it is left
+            and `landmarks_rel` both on, recognized by its length of 4 N for N depths): it is left
             out, as in MaixPy.
         points_z: N depths; None or empty when there are none, then none are returned.
         indices: the landmarks to take, each from 0 to N - 1, for example `SUB_68`. Empty: all of

@@ -53,8 +53,8 @@ def image_annotations(messages: Any, header: Any, faces: Sequence[Face]) -> Any:
                 position=messages.Point2(x=x, y=y),
                 text=f"{face.id}: {face.score:.0%}" if face.id else f"{face.score:.0%}",
                 font_size=TEXT_SIZE,
-                text_color=_colour(messages, TEXT),
-                background_color=_colour(messages, OUTLINE),
+                text_color=_color(messages, TEXT),
+                background_color=_color(messages, OUTLINE),
             )
         )
     return annotations
@@ -65,18 +65,18 @@ def _points(
     header: Any,
     kind: int,
     points: Iterable[Sequence[float]],
-    colour: tuple[float, float, float, float],
+    color: tuple[float, float, float, float],
     thickness: float,
 ) -> Any:
     return messages.PointsAnnotation(
         timestamp=header.stamp,
         type=kind,
         points=[messages.Point2(x=x, y=y) for x, y in points],
-        outline_color=_colour(messages, colour),
+        outline_color=_color(messages, color),
         thickness=thickness,
     )
 
 
-def _colour(messages: Any, colour: tuple[float, float, float, float]) -> Any:
-    r, g, b, a = colour
+def _color(messages: Any, color: tuple[float, float, float, float]) -> Any:
+    r, g, b, a = color
     return messages.Color(r=r, g=g, b=b, a=a)

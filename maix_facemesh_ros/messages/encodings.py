@@ -29,7 +29,7 @@ class Encoding(NamedTuple):
     order: ChannelOrder = "rgb"
     #: 16 bits a channel, of which `image_levels` makes 8.
     is_16_bit: bool = False
-    #: Rows of data for two rows of pixels: 3 where a half-size colour plane follows the grey one.
+    #: Rows of data for two rows of pixels: 3 where a half-size color plane follows the gray one.
     rows_per_two: int = 2
 
     @property

@@ -130,7 +130,7 @@ def _configuration(view_frame: str, frame_prefix: str) -> str:
 
 
 def view_position(faces: FaceArray, marker_depth: float) -> tuple[float, float, float]:
-    """Return where the view is aimed at: metres in the camera's frame.
+    """Return where the view is aimed at: meters in the camera's frame.
 
     That is the sellion of the nearest face that has a pose; else the middle of the largest face's
     box, at the depth of the markers without pose, on which plane the image is as wide as the plane
@@ -144,8 +144,8 @@ def view_position(faces: FaceArray, marker_depth: float) -> tuple[float, float, 
         box = max((face.box for face in faces.faces), key=lambda box: float(box.width * box.height))
         x = box.x + box.width / 2 - faces.image_width / 2
         y = box.y + box.height / 2 - faces.image_height / 2
-        metres_per_pixel = marker_depth / faces.image_width
-        return x * metres_per_pixel, y * metres_per_pixel, marker_depth
+        meters_per_pixel = marker_depth / faces.image_width
+        return x * meters_per_pixel, y * meters_per_pixel, marker_depth
     return 0.0, 0.0, marker_depth
 
 

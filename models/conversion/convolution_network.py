@@ -293,7 +293,7 @@ class ConvolutionNetwork:
     def _convert_resize(self, operator: Operator) -> Value:
         options = operator.options
         if options.alignCorners or not options.halfPixelCenters:
-            raise NotImplementedError("resizing by another rule than half-pixel centres")
+            raise NotImplementedError("resizing by another rule than half-pixel centers")
         value = self._values[operator.inputs[0]]
         before = self._graph.shape(operator.inputs[0])
         after = self._graph.shape(operator.output)
@@ -316,7 +316,7 @@ class ConvolutionNetwork:
         return Value(name, ChannelLayout.plain(self._graph.shape(operator.output)[3]))
 
     def _convert_reshape(self, operator: Operator) -> Value:
-        """From an image to [batch, cells, values]; a cell's values are neighbours in NHWC."""
+        """From an image to [batch, cells, values]; a cell's values are neighbors in NHWC."""
         shape = self._graph.shape(operator.output)
         if len(shape) != 3 or shape[0] != 1:
             raise NotImplementedError(f"a reshape to {shape}")

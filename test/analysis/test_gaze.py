@@ -24,7 +24,7 @@ from scenes import MEDIAPIPE
 
 CAMERA = CAMERAS["plumb_bob"]
 
-#: Metres: half an iris.
+#: Meters: half an iris.
 IRIS_RADIUS = 0.0059
 
 
@@ -35,7 +35,7 @@ def direction(left: float, up: float) -> DoubleArray:
 
 
 def irises(right: DoubleArray, left: DoubleArray) -> DoubleArray:
-    """Return (10, 3) metres in the head's frame: the irises of eyes that look somewhere."""
+    """Return (10, 3) meters in the head's frame: the irises of eyes that look somewhere."""
     places = []
     for eye, looks in ((RIGHT, right), (LEFT, left)):
         center = eye.middle + (-CENTER_DEPTH, 0.0, CENTER_HEIGHT)

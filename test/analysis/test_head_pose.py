@@ -235,7 +235,7 @@ def test_projection_is_opencvs() -> None:
             )
         else:
             expected, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), matrix, distortion)
-        # OpenCV counts from the centre of the first pixel, this package from its corner.
+        # OpenCV counts from the center of the first pixel, this package from its corner.
         np.testing.assert_allclose(model.project(points), expected[:, 0] + 0.5, atol=1e-6)
 
 

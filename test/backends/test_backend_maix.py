@@ -192,10 +192,10 @@ def test_each_image_gets_its_own_faces_from_the_first_on() -> None:
     answer = run(
         """
         detector = MaixFaceDetector(FaceMeshParameters(backend="maix"))
-        grey = np.full((480, 640, 3), 128, np.uint8)
+        gray = np.full((480, 640, 3), 128, np.uint8)
         left, right = scene(middle=(200, 240)), scene(middle=(440, 240))
         answer = []
-        for image in (left, right, grey, left, grey):
+        for image in (left, right, gray, left, gray):
             answer.append([round(face.points[4, 0].item()) for face in detect(image, detector)])
         """
     )

@@ -12,7 +12,7 @@ from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.image import Pixels
 
-#: A camera's noise, in grey levels.
+#: A camera's noise, in gray levels.
 NOISE = 2.0
 
 INTERVAL = 5
@@ -132,10 +132,10 @@ def test_an_eye_that_closes_is_looked_at_at_once(astronaut: Pixels, runs: list[i
 
 
 def test_a_face_that_has_gone_is_not_carried_on(astronaut: Pixels) -> None:
-    grey = np.full_like(astronaut, 128)
+    gray = np.full_like(astronaut, 128)
     noise = np.random.default_rng(0).integers(0, 255, astronaut.shape, np.uint8)
     elsewhere = np.roll(astronaut, (100, 150), (0, 1))
-    for image in (np.zeros_like(astronaut), grey, noise):
+    for image in (np.zeros_like(astronaut), gray, noise):
         with FaceMesh(tracking=True, max_face_num=1, landmarks_interval=100) as mesh:
             for _ in range(SETTLING):
                 assert len(mesh.process(astronaut)) == 1

@@ -118,10 +118,10 @@ def test_a_lowest_depth_that_stands_first_is_overlooked(maix: Any) -> None:
 
 def test_equal_depths_are_drawn_black_and_a_single_one_white(maix: Any) -> None:
     landmarks = maix.nn.FaceLandmarks()
-    for points, depths, grey in (([20, 30, 50, 30], [7, 7], 0), ([20, 30], [-5], 255)):
+    for points, depths, gray in (([20, 30, 50, 30], [7, 7], 0), ([20, 30], [-5], 255)):
         image = maix.image.Image(100, 50, bg=maix.image.COLOR_RED)
         landmarks.draw_face(image, points, len(depths), depths)
-        assert maix.image.image2cv(image)[30, 20].tolist() == [grey] * 3
+        assert maix.image.image2cv(image)[30, 20].tolist() == [gray] * 3
 
 
 def test_draw_face_refuses_what_the_real_one_refuses(maix: Any) -> None:
@@ -326,10 +326,10 @@ def test_dual_buff_gives_the_faces_of_the_image_before(maix: Any, astronaut: Pix
 
 
 def test_detect_takes_its_own_format_only(maix: Any, detector: Any, landmarks: Any) -> None:
-    grey = maix.image.Image(256, 256, maix.image.FMT_GRAYSCALE)
+    gray = maix.image.Image(256, 256, maix.image.FMT_GRAYSCALE)
     for network in (detector, landmarks):
         with pytest.raises(RuntimeError, match="input_type: RGB888, image format: GRAYSCALE"):
-            network.detect(grey)
+            network.detect(gray)
     with pytest.raises(RuntimeError, match="size not match"):
         landmarks.detect(maix.image.Image(255, 256))
     with pytest.raises(RuntimeError, match="Invalid arguments"):

@@ -22,7 +22,7 @@ from scenes import (
 )
 
 PLACES = ((100, 100), (640, 360), (1179, 619), (1200, 80), (77, 600), (333, 500), (901, 222))
-#: Coloured and grey images of scikit-image without any face.
+#: Colored and gray images of scikit-image without any face.
 NO_FACE = (
     "brick",
     "cat",

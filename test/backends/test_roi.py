@@ -42,7 +42,7 @@ def landmarks_at(low: tuple[float, float], high: tuple[float, float]) -> FloatAr
     return points.astype(np.float32)
 
 
-def test_roi_of_a_detection_is_the_box_enlarged_around_its_centre() -> None:
+def test_roi_of_a_detection_is_the_box_enlarged_around_its_center() -> None:
     assert roi_from_detection(BOX, LEVEL_EYES, RoiRule()) == Roi(40, 60, 60, 90, 0)
 
 
@@ -90,7 +90,7 @@ def test_rois_of_landmarks_that_differ_by_noise_are_the_same() -> None:
     points = landmarks_at((100, 50), (140, 110))
     noise = np.random.default_rng(1).uniform(-0.002, 0.002, (50, 478, 2)).astype(np.float32)
     rois = [roi_from_landmarks(points + each) for each in noise]
-    assert len(set(rois)) <= 2**4, "each of four numbers is rounded to one of two neighbours"
+    assert len(set(rois)) <= 2**4, "each of four numbers is rounded to one of two neighbors"
     assert max(map(rois.count, rois)) > 10
 
 
@@ -140,7 +140,7 @@ def test_projection_is_the_way_back_from_the_crop(degrees: float) -> None:
 
     points, _ = project_landmarks(landmarks, size, roi)
 
-    # The image's colour says where each pixel of the crop was, to half a level and 1/32 pixel.
+    # The image's color says where each pixel of the crop was, to half a level and 1/32 pixel.
     np.testing.assert_allclose(points, face[v, u, :2], atol=0.55)
 
 

@@ -83,7 +83,7 @@ def write_network(
 
 
 def _distances(view: BlobView) -> str:
-    """Left, top, right, bottom from the cell's centre in cells: (1, 4, rows, columns)."""
+    """Left, top, right, bottom from the cell's center in cells: (1, 4, rows, columns)."""
     graph = view.graph
     left, top = (graph.node("Neg", center) for center in (view.x, view.y))
     starts = (left, top, view.x, view.y)
@@ -267,8 +267,8 @@ def test_overlap_threshold(detector: YoloV8FaceDetector) -> None:
 
 def test_image_without_a_face(detector: YoloV8FaceDetector) -> None:
     rng = np.random.default_rng(1)
-    grey = rng.integers(0, 256, (300, 400, 1), np.uint8).repeat(3, axis=2)
-    assert detect(detector, grey) == []
+    gray = rng.integers(0, 256, (300, 400, 1), np.uint8).repeat(3, axis=2)
+    assert detect(detector, gray) == []
 
 
 def test_boxes_are_clipped_to_the_image_and_key_points_are_not(

@@ -222,8 +222,8 @@ def test_overlap_threshold(detector: YuNetDetector) -> None:
 
 def test_image_without_a_face(detector: YuNetDetector) -> None:
     rng = np.random.default_rng(1)
-    grey = rng.integers(0, 256, (300, 400, 1), np.uint8).repeat(3, axis=2)
-    assert detect(detector, grey) == []
+    gray = rng.integers(0, 256, (300, 400, 1), np.uint8).repeat(3, axis=2)
+    assert detect(detector, gray) == []
     for width, height in ((1, 1), (3000, 2), (1, 700)):
         assert detect(detector, black(width, height)) == []
 

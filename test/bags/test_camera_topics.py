@@ -66,7 +66,7 @@ def gray(image: Pixels) -> npt.NDArray[np.uint8]:
 
 
 def room() -> npt.NDArray[np.float64]:
-    """Return distances in metres, with a part that was not measured."""
+    """Return distances in meters, with a part that was not measured."""
     distances = np.fromfunction(lambda y, x: 0.6 + x / 100 + y / 200, (48, 64))
     distances[:6, :9] = 0.0
     return np.asarray(distances)
@@ -79,9 +79,9 @@ def on(topic: str, recorded: Recorded) -> Recorded:
 PHOTO = next(scene(1))
 
 DISTANCES = {
-    "millimetres": image_of((1000 * room()).astype(np.uint16), "16UC1"),
-    "metres": image_of(room().astype(np.float32), "32FC1"),
-    "millimetres called mono16": image_of((1000 * room()).astype(np.uint16), "mono16"),
+    "millimeters": image_of((1000 * room()).astype(np.uint16), "16UC1"),
+    "meters": image_of(room().astype(np.float32), "32FC1"),
+    "millimeters called mono16": image_of((1000 * room()).astype(np.uint16), "mono16"),
     "PNG": png_of((1000 * room()).astype(np.uint16), "16UC1; png compressed "),
     "PNG called mono16": png_of((1000 * room()).astype(np.uint16), "mono16; png compressed "),
     "compressedDepth": png_of((1000 * room()).astype(np.uint16), "16UC1; compressedDepth png"),
@@ -102,7 +102,7 @@ CAMERAS = {
     "at night": image_of((gray(PHOTO) // 25), "mono8"),
     "black": image_of(np.zeros((48, 64), np.uint8), "mono8"),
     "black, 16 bits": image_of(np.zeros((48, 64), np.uint16), "mono16"),
-    "colour": image_of(PHOTO, "rgb8"),
+    "color": image_of(PHOTO, "rgb8"),
     "gray PNG": png_of(gray(PHOTO), "mono8; png compressed "),
 }
 

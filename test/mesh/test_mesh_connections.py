@@ -90,7 +90,7 @@ def test_triangles_form_a_surface_with_eyes_and_mouth_as_holes() -> None:
     assert lines.shape == (1322, 2)
     # Euler's number of a disc is 1, and each hole takes 1 away.
     assert 468 - len(lines) + len(FACEMESH_TRIANGLES) == 1 - 3
-    # Neighbours go round the same way only if they name the side between them in both directions.
+    # Neighbors go round the same way only if they name the side between them in both directions.
     assert len(pairs(FACEMESH_TESSELATION)) == 3 * len(FACEMESH_TRIANGLES)
 
 

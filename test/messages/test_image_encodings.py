@@ -1,6 +1,6 @@
-"""Every encoding of a camera driver gives the colours that the camera saw.
+"""Every encoding of a camera driver gives the colors that the camera saw.
 
-The messages are made here with plain numpy from a chart of known colours, so that nothing of what
+The messages are made here with plain numpy from a chart of known colors, so that nothing of what
 is tested makes its own test: not OpenCV's conversions, not the table of encodings.
 """
 
@@ -25,15 +25,15 @@ from maix_facemesh_ros.messages.image import read_compressed_image, read_image
 
 Bytes = npt.NDArray[np.uint8]
 
-COLOURS = np.array(
+COLORS = np.array(
     [[230, 40, 60], [50, 200, 70], [40, 60, 220], [240, 230, 60], [128, 128, 128], [20, 200, 210]],
     np.uint8,
 )
 PATCH = 16
-#: uint8 (32, 48, 3) RGB: patches of one colour each.
-CHART: Bytes = COLOURS.reshape(2, 3, 3).repeat(PATCH, axis=0).repeat(PATCH, axis=1)
-GREY = np.rint(CHART @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
-GREY_CHART: Bytes = GREY[:, :, np.newaxis].repeat(3, axis=2)
+#: uint8 (32, 48, 3) RGB: patches of one color each.
+CHART: Bytes = COLORS.reshape(2, 3, 3).repeat(PATCH, axis=0).repeat(PATCH, axis=1)
+GRAY = np.rint(CHART @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+GRAY_CHART: Bytes = GRAY[:, :, np.newaxis].repeat(3, axis=2)
 
 
 def yuv() -> tuple[Bytes, Bytes, Bytes]:
@@ -57,12 +57,12 @@ def packed_422(order: str) -> Bytes:
 def planes_420(order: str) -> Bytes:
     y, u, v = yuv()
     planes = {"u": u[::2, ::2], "v": v[::2, ::2]}
-    colour = np.stack([planes[name] for name in order], axis=2).reshape(len(y) // 2, -1)
-    return np.concatenate([y, colour])
+    color = np.stack([planes[name] for name in order], axis=2).reshape(len(y) // 2, -1)
+    return np.concatenate([y, color])
 
 
 def mosaic(pattern: str) -> Bytes:
-    """One colour a pixel; the pattern names the first two pixels of the first two rows."""
+    """One color a pixel; the pattern names the first two pixels of the first two rows."""
     rows = np.empty(CHART.shape[:2], np.uint8)
     for place, name in enumerate(pattern):
         row, column = divmod(place, 2)
@@ -82,15 +82,15 @@ def flat(pixels: Bytes) -> Bytes:
 BGR_CHART = np.ascontiguousarray(CHART[:, :, ::-1])
 BAYER = ("rggb", "bggr", "gbrg", "grbg")
 
-#: encoding: the rows that a camera would send, and the colours that must come out.
+#: encoding: the rows that a camera would send, and the colors that must come out.
 SENT: dict[str, tuple[Bytes, Bytes]] = {
     "rgb8": (flat(CHART), CHART),
     "bgr8": (flat(BGR_CHART), CHART),
     "8UC3": (flat(BGR_CHART), CHART),
     "rgba8": (with_alpha(CHART), CHART),
     "bgra8": (with_alpha(BGR_CHART), CHART),
-    "mono8": (GREY, GREY_CHART),
-    "8UC1": (GREY, GREY_CHART),
+    "mono8": (GRAY, GRAY_CHART),
+    "8UC1": (GRAY, GRAY_CHART),
     "yuv422": (packed_422("uyvy"), CHART),
     "uyvy": (packed_422("uyvy"), CHART),
     "yuv422_yuy2": (packed_422("yuyv"), CHART),
@@ -100,8 +100,8 @@ SENT: dict[str, tuple[Bytes, Bytes]] = {
     **{f"bayer_{pattern}8": (mosaic(pattern), CHART) for pattern in BAYER},
 }
 SENT_16_BIT = {
-    "mono16": (GREY, GREY_CHART),
-    "16UC1": (GREY, GREY_CHART),
+    "mono16": (GRAY, GRAY_CHART),
+    "16UC1": (GRAY, GRAY_CHART),
     **{f"bayer_{pattern}16": (mosaic(pattern), CHART) for pattern in BAYER},
 }
 
@@ -115,13 +115,13 @@ def image(rows: Bytes, encoding: str, padding: int = 0, bigendian: bool = False)
     return message
 
 
-def assert_shows(seen: Image, colours: Bytes) -> None:
-    """The middle of each patch has its colour; at their borders demosaicing may do as it likes."""
+def assert_shows(seen: Image, colors: Bytes) -> None:
+    """The middle of each patch has its color; at their borders demosaicing may do as it likes."""
     rgb = seen.rgb
     assert rgb.shape == CHART.shape
     middle = slice(PATCH // 2, None, PATCH)
     np.testing.assert_allclose(
-        rgb[middle, middle].astype(int), colours[middle, middle].astype(int), atol=3
+        rgb[middle, middle].astype(int), colors[middle, middle].astype(int), atol=3
     )
 
 
@@ -131,19 +131,19 @@ def test_the_test_knows_every_encoding() -> None:
 
 @pytest.mark.parametrize("padding", [0, 6])
 @pytest.mark.parametrize("encoding", SENT)
-def test_colours_of_8_bit_encodings(encoding: str, padding: int) -> None:
-    rows, colours = SENT[encoding]
-    assert_shows(read_image(serialize_message(image(rows, encoding, padding))), colours)
+def test_colors_of_8_bit_encodings(encoding: str, padding: int) -> None:
+    rows, colors = SENT[encoding]
+    assert_shows(read_image(serialize_message(image(rows, encoding, padding))), colors)
 
 
 @pytest.mark.parametrize("bigendian", [False, True])
 @pytest.mark.parametrize("encoding", SENT_16_BIT)
-def test_colours_of_16_bit_encodings_in_both_byte_orders(encoding: str, bigendian: bool) -> None:
-    rows, colours = SENT_16_BIT[encoding]
+def test_colors_of_16_bit_encodings_in_both_byte_orders(encoding: str, bigendian: bool) -> None:
+    rows, colors = SENT_16_BIT[encoding]
     both = (rows.astype(np.uint16) << 8) + 0x55
     sent = both.astype(">u2" if bigendian else "<u2").view(np.uint8).reshape(len(rows), -1)
     message = image(sent, encoding, padding=4, bigendian=bigendian)
-    assert_shows(read_image(serialize_message(message)), colours)
+    assert_shows(read_image(serialize_message(message)), colors)
 
 
 @pytest.mark.parametrize("encoding", ["yuv422", "nv12"])
@@ -168,16 +168,16 @@ def compressed(data: bytes, name: str = "jpeg") -> bytes:
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg"])
-def test_colours_of_compressed_images(extension: str) -> None:
+def test_colors_of_compressed_images(extension: str) -> None:
     seen = read_compressed_image(compressed(encoded(extension), "bgr8; " + extension))
     assert_shows(seen, CHART)
     assert (seen.stamp.sec, seen.frame_id) == (9, "camera")
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: encoded(".png", GREY), lambda: encoded(".png", np.dstack([BGR_CHART, GREY]))]
+    "make", [lambda: encoded(".png", GRAY), lambda: encoded(".png", np.dstack([BGR_CHART, GRAY]))]
 )
-def test_grey_and_transparent_pngs_have_three_channels_too(make: Callable[[], bytes]) -> None:
+def test_gray_and_transparent_pngs_have_three_channels_too(make: Callable[[], bytes]) -> None:
     assert read_compressed_image(compressed(make())).pixels.shape == CHART.shape
 
 

@@ -523,10 +523,10 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_memory_does_not_grow_with_the_bag(workers: int, tmp_path: Path) -> None:
     """Ten times as many images, of 230 kilobytes each, in no more than a part of that."""
-    grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    gray = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     most = []
     for count in (50, 500):
-        bag = write_bag(tmp_path / f"bag{count}", camera_messages([grey] * count, raw=True))
+        bag = write_bag(tmp_path / f"bag{count}", camera_messages([gray] * count, raw=True))
         arguments = [str(bag), str(tmp_path / f"faces{count}"), str(workers)]
         finished = subprocess.run(
             [sys.executable, "-c", MEMORY, *arguments],

@@ -94,7 +94,7 @@ def run(own_network: None, tmp_path: Path) -> Iterator[Callable[[str], None]]:  
 
 
 def head(x: float, z: float, down: float = 0.0, number: int = 1) -> Face:
-    """Return a face at a place in metres that looks down by an angle in radians."""
+    """Return a face at a place in meters that looks down by an angle in radians."""
     pose = np.eye(4)
     cos, sin = math.cos(down), math.sin(down)
     # In the head's frame, to look down is to turn about y, to the left.

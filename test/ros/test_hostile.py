@@ -131,7 +131,7 @@ def _unknown_encoding(random: Random) -> bytes:
 
 
 def _odd_size(random: Random) -> bytes:
-    """Colours that lie two by two, in images of odd sizes."""
+    """Colors that lie two by two, in images of odd sizes."""
     name = _any(random, ["yuv422", "yuyv", "nv12", "nv21", "bayer_rggb8", "bayer_gbrg16"])
     width, height = (int(random.integers(1, 4)) for _ in range(2))
     return _image(encoding=name, width=width, height=height, step=width * 4)
@@ -172,7 +172,7 @@ _IMAGE_KINDS: dict[str, Callable[[Random], bytes]] = {
     "damaged": _damaged,
 }
 
-#: Kinds that can leave an image: other colours, or fewer bytes than there were.
+#: Kinds that can leave an image: other colors, or fewer bytes than there were.
 _SOMETIMES_GOOD = {
     *("wrong step", "odd size", "damaged"),
     *("cut JPEG", "damaged JPEG", "damaged PNG", "lying JPEG"),

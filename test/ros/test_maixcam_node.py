@@ -35,7 +35,7 @@ from scenes import paste_head, plain
 
 pytest_plugins = ["running_node"]
 
-#: Places of the face's centre in the images, which tell them apart in the answers.
+#: Places of the face's center in the images, which tell them apart in the answers.
 PLACES = tuple(range(90, 231, 20))
 
 #: The device's clock: an hour ahead, and 200 ppm too fast.

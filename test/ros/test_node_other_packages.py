@@ -147,10 +147,10 @@ def test_faces_in_the_messages_of_other_packages(
     for detection in detections["detections"]:
         face = faces[int(detection["id"])]
         box = detection["bbox"]
-        centre = box["center"]["position"]
+        center = box["center"]["position"]
         x, y, width, height = face.box
         assert (box["size_x"], box["size_y"]) == pytest.approx((width, height))
-        assert (centre["x"], centre["y"]) == pytest.approx((x + width / 2, y + height / 2))
+        assert (center["x"], center["y"]) == pytest.approx((x + width / 2, y + height / 2))
         (result,) = detection["results"]
         assert result["hypothesis"]["class_id"] == "face"
         assert result["hypothesis"]["score"] == pytest.approx(face.score)
@@ -291,7 +291,7 @@ def test_the_cropped_image_is_black_outside_the_image(
 ) -> None:
     """A square of 128 pixels with the middle of the box in its middle."""
     columns, rows = np.meshgrid(np.arange(512), np.arange(512))
-    # Where a pixel comes from is its colour.
+    # Where a pixel comes from is its color.
     image = np.dstack([columns // 2, rows // 2, np.full((512, 512), 255)]).astype(np.uint8)
     pixels = _crop(Face(id=1, box=box), image)
     assert pixels.shape == (128, 128, 3)

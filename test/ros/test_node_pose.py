@@ -1,4 +1,4 @@
-"""Heads in metres from the node: calibration in, pose, gaze and frames out."""
+"""Heads in meters from the node: calibration in, pose, gaze and frames out."""
 
 from __future__ import annotations
 

@@ -277,7 +277,7 @@ def test_without_pose_markers_stand_on_a_plane(
     assert len(viewer.scene["contours", face.id].points) >= 2 * 20
 
 
-def test_the_cloud_has_metres_ids_and_indices(
+def test_the_cloud_has_meters_ids_and_indices(
     start: StartNode, robot: Robot, astronaut: Pixels
 ) -> None:
     start(ASSUMED, "landmarks_num:=5")
@@ -334,7 +334,7 @@ def test_the_annotated_image_is_the_image_with_its_faces(
     expected = rgb.copy()
     for face in faces_of(answer):
         draw_face(expected, face, mesh=True, box=True, label=True)
-    # All but the corner in which the rate stands, light on dark; the rest of it is grey.
+    # All but the corner in which the rate stands, light on dark; the rest of it is gray.
     assert np.array_equal(pixels[:330], expected[:330])
     assert np.array_equal(pixels[:, 100:], expected[:, 100:])
     corner = pixels[330:, :100]
@@ -357,7 +357,7 @@ def _check_pixels(drawn: Any, sent: Any, face: Face) -> None:
     for column, row in ((x, y + height / 2), (x + width - 1, y + height / 2)):
         assert tuple(drawn[int(row), int(column)]) == green
     assert tuple(drawn[int(y + height - 1), int(x + width / 2)]) == green
-    # The red of a line's colour grows with its nearness: what a pixel has more than a part of what
+    # The red of a line's color grows with its nearness: what a pixel has more than a part of what
     # was there before, at the landmarks that no contour covers.
     inner = np.setdiff1d(np.arange(468), FACEMESH_CONTOURS)
     columns, rows = face.points[inner].astype(int).T

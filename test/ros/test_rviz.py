@@ -119,7 +119,7 @@ def test_frames_are_those_of_faces_and_go_with_them() -> None:
     assert 1 <= tf["Frame Timeout"] <= 2
 
 
-#: Metres from the chin to the top of the forehead, of the canonical face.
+#: Meters from the chin to the top of the forehead, of the canonical face.
 FACE_HEIGHT = 0.177
 #: Half of RViz's field of view upwards (Ogre's default, 45 degrees), as a tangent.
 HALF_FIELD = np.tan(np.radians(22.5))
@@ -171,15 +171,15 @@ def test_the_first_face_is_a_third_of_the_window() -> None:
 
 @pytest.mark.parametrize("distance", [0.3, 1.0, 3.0])
 def test_lines_are_a_pixel_wide_where_the_face_goes(distance: float) -> None:
-    """Thinner ones are dashes in RViz: a viewer half a metre before a face that was at one metre,
+    """Thinner ones are dashes in RViz: a viewer half a meter before a face that was at one meter,
     or before one that has come to 0.3 m, in a window of 700 pixels.
     """
     eye, axes = view_of_configuration()
     before = float((axes @ -eye)[2])
     first_face = min(distance, 1.0)
-    metres_per_pixel = 2 * HALF_FIELD * (before + distance - first_face) / 700
+    meters_per_pixel = 2 * HALF_FIELD * (before + distance - first_face) / 700
     for width in (MESH_WIDTH, LINE_WIDTH, POINT_SIZE):
-        assert width * _enlargement(distance) > metres_per_pixel
+        assert width * _enlargement(distance) > meters_per_pixel
 
 
 def face(z: float = 0.0, box: tuple[float, float, float, float] = (0.0, 0.0, 9.0, 9.0)) -> Face:

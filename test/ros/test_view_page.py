@@ -113,7 +113,7 @@ def frozen(browser: Browser) -> tuple[str, Pixels, Pixels]:
     return stamp, browser.canvas("#image"), browser.canvas("#overlay")
 
 
-def centre_of_mesh(overlay: Pixels) -> tuple[float, float]:
+def center_of_mesh(overlay: Pixels) -> tuple[float, float]:
     """Return where the lines on an overlay are, as fractions of its width and height."""
     rows, columns = np.nonzero(overlay[:, :, 3])
     return columns.mean() / overlay.shape[1], rows.mean() / overlay.shape[0]
@@ -145,7 +145,7 @@ def test_the_page_shows_a_face_and_follows_it(
     camera.until(lambda: browser.text(".face h2"), "face")
     stamp, image, overlay = frozen(browser)
     assert np.abs(image[:, :, :3].astype(int) - camera.sent[stamp]).mean() < 4, "another image"
-    x, y = centre_of_mesh(overlay)
+    x, y = center_of_mesh(overlay)
     assert (x * 640, y * 360) == pytest.approx(LEFT[:2], abs=15)
     assert browser.text("#connection") == "live"
     assert browser.text("#trouble") == ""
@@ -162,7 +162,7 @@ def test_the_page_shows_a_face_and_follows_it(
     camera.shows(scene(astronaut, moved))
     stamp, image, overlay = frozen(browser)
     assert np.abs(image[:, :, :3].astype(int) - camera.sent[stamp]).mean() < 4
-    x, y = centre_of_mesh(overlay)
+    x, y = center_of_mesh(overlay)
     assert (x * 640, y * 360) == pytest.approx(moved[:2], abs=15)
     assert browser.text(".face h2") == face
     assert browser.complaints() == []

@@ -43,7 +43,7 @@ def still(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    """Frame n is grey with brightness 40 n."""
+    """Frame n is gray with brightness 40 n."""
     path = tmp_path / "faces.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, SIZE)
     assert writer.isOpened()
@@ -77,8 +77,8 @@ def test_image_file_in_a_loop_gives_it_at_30_hertz(still: Path) -> None:
     np.testing.assert_allclose(np.diff([p.stamp.seconds for p in images]), 1 / 30, atol=1e-9)
 
 
-def test_image_file_that_is_grey_has_three_channels(tmp_path: Path) -> None:
-    path = tmp_path / "grey.png"
+def test_image_file_that_is_gray_has_three_channels(tmp_path: Path) -> None:
+    path = tmp_path / "gray.png"
     cv2.imwrite(str(path), np.full((8, 9), 77, np.uint8))
     assert first(path, count=1)[0].bgr.shape == (8, 9, 3)
 
@@ -161,7 +161,7 @@ def test_image_file_that_is_cut_short(still: Path, kept: int) -> None:
         open_source(str(still))
 
 
-def grey(brightness: int, size: tuple[int, int] = SIZE) -> Pixels:
+def gray(brightness: int, size: tuple[int, int] = SIZE) -> Pixels:
     return np.full((size[1], size[0], 3), 40 * brightness, np.uint8)
 
 
@@ -175,10 +175,10 @@ def folder(tmp_path: Path) -> Path:
     (folder / "old").mkdir(parents=True)
     names = ("Face1.png", "face2.jpg", "face10.png", "face11.bmp")
     for number, name in enumerate(names, start=1):
-        assert cv2.imwrite(str(folder / name), grey(number, (60 + number, 40)))
+        assert cv2.imwrite(str(folder / name), gray(number, (60 + number, 40)))
     (folder / "face3.png").write_bytes((folder / "face10.png").read_bytes()[:60])
     (folder / "notes.txt").write_text("the light was bad")
-    assert cv2.imwrite(str(folder / "old" / "face0.png"), grey(5))
+    assert cv2.imwrite(str(folder / "old" / "face0.png"), gray(5))
     return folder
 
 
@@ -332,7 +332,7 @@ def test_url_gives_images_under_the_time_they_were_read(camera: MjpegServer) -> 
 def test_url_whose_images_change_their_size_goes_on(camera: MjpegServer) -> None:
     reading = Reading(camera.url)
     reading.wait_for_images()
-    camera.show(grey(5, (80, 60)))
+    camera.show(gray(5, (80, 60)))
     wait_until(lambda: brightness([reading.wait_for_images(1)]) == [5], "other image")
     assert reading.wait_for_images().bgr.shape == (SIZE[1], SIZE[0], 3)
     assert reading.notices == []

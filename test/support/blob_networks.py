@@ -1,16 +1,16 @@
-"""ONNX files with the inputs and outputs of real face detectors, whose faces are blobs of colour.
+"""ONNX files with the inputs and outputs of real face detectors, whose faces are blobs of color.
 
 The weights of YOLOv8-face are GPL and YuNet is in no package registry, so the tests build networks
 that look at the image and answer with faces that can be computed by hand: a square red blob is a
 face. All measures are in sides of the blob, so they hold at any scale of the image:
 
-- the box reaches 4 to the left and right of the blob's centre, 5 up and 6 down;
+- the box reaches 4 to the left and right of the blob's center, 5 up and 6 down;
 - `KEYPOINTS` are where the key points are;
 - the score is sigmoid(10 * brightness - 5), brightness 0..1;
 - with green in the red the nose is seen, without it is not (for networks that can say so).
 
-Each stride sees blobs of half its size to its size in the network's input. It finds their centre by
-the first moments of the colour around a cell, so boxes and key points do not move in whole cells.
+Each stride sees blobs of half its size to its size in the network's input. It finds their center by
+the first moments of the color around a cell, so boxes and key points do not move in whole cells.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from onnx import TensorProto, helper, numpy_helper
 from maix_facemesh_ros.image import Pixels
 
 STRIDES = (8, 16, 32)
-#: Left, top, right, bottom of the box: distances from the blob's centre.
+#: Left, top, right, bottom of the box: distances from the blob's center.
 BOX_REACH = (4.0, 5.0, 4.0, 6.0)
-#: Eye, eye, nose, mouth corner, mouth corner in MaixPy's order; from the blob's centre.
+#: Eye, eye, nose, mouth corner, mouth corner in MaixPy's order; from the blob's center.
 KEYPOINTS = ((-1.5, -1.0), (1.75, -1.25), (0.25, 0.5), (-1.0, 2.0), (1.25, 2.25))
 NOSE = 2
 
@@ -141,7 +141,7 @@ class BlobView:
         """
         self.graph, self.stride = graph, stride
         blue = 2 - red
-        # Less blue: the grey and black bars beside the image, and blue blobs, are nothing.
+        # Less blue: the gray and black bars beside the image, and blue blobs, are nothing.
         redness = self._channel_difference(image, red, blue, peak_value)
         greenness = self._channel_difference(image, 1, blue, peak_value)
 
@@ -154,7 +154,7 @@ class BlobView:
         brightness = graph.node("MaxPool", redness, **window)
         green = graph.node("MaxPool", greenness, **window)
 
-        #: The blob's centre from the cell's centre, in cells.
+        #: The blob's center from the cell's center, in cells.
         self.x = graph.node("Div", moment_x, mass)
         self.y = graph.node("Div", moment_y, mass)
         area = graph.node("Div", mass, graph.node("Max", brightness, 1e-3))

@@ -27,7 +27,7 @@ _SHAPE /= np.ptp(_SHAPE[:, 0])
 class Look:
     """How a person is to be seen in one image."""
 
-    #: Centre and width of the face in pixels.
+    #: Center and width of the face in pixels.
     x: float
     y: float
     width: float
@@ -160,7 +160,7 @@ def walk(
     """Return somebody who goes from one place to another, and sways a little.
 
     Args:
-        start, end: centres of the face in pixels.
+        start, end: centers of the face in pixels.
         seconds: that it takes.
         width: of the face in pixels.
         enters, leaves: times before and after which he is not there.

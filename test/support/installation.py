@@ -42,7 +42,7 @@ print(received[0].image_width, face.id, face.box.x, len(face.points))
 """
 ROUND_TRIP_ANSWER = "640 7 1.5 956"
 
-# Sends a grey image to the node until it answers, and prints the answer.
+# Sends a gray image to the node until it answers, and prints the answer.
 ASK_NODE = """
 import rclpy
 from maix_facemesh_ros.msg import FaceArray
@@ -53,9 +53,9 @@ node = rclpy.create_node("camera")
 publisher = node.create_publisher(Image, "image_raw", 1)
 received = []
 node.create_subscription(FaceArray, "faces", received.append, 1)
-grey = Image(width=320, height=240, step=960, encoding="rgb8", data=bytes([128]) * 230400)
+gray = Image(width=320, height=240, step=960, encoding="rgb8", data=bytes([128]) * 230400)
 for _ in range(300):
-    publisher.publish(grey)
+    publisher.publish(gray)
     rclpy.spin_once(node, timeout_sec=0.1)
     if received:
         break
@@ -78,7 +78,7 @@ for line in open("/proc/self/maps"):
         break
 """
 
-# Prints the share folder that the ament index gives, the face count of a grey image, the version,
+# Prints the share folder that the ament index gives, the face count of a gray image, the version,
 # and whether type checkers may use the types.
 USE = """
 import numpy

@@ -14,7 +14,7 @@ from maix_facemesh_ros.mesh.canonical_face import VERTICES
 #: The head's axes in the camera's optical frame for a face that looks straight into the camera.
 FACING: DoubleArray = np.array([[0.0, 1, 0], [0, 0, -1], [-1, 0, 0]])
 
-#: (468, 3) metres: the canonical face in the head's frame.
+#: (468, 3) meters: the canonical face in the head's frame.
 HEAD: DoubleArray = ((VERTICES - VERTICES[SELLION]) / 100)[:, [2, 0, 1]]
 
 
@@ -29,7 +29,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> DoubleArray:
 
 
 def head_at(place: tuple[float, float, float], turn: DoubleArray) -> DoubleArray:
-    """Return the (4, 4) pose of a head whose sellion is at a place, in metres.
+    """Return the (4, 4) pose of a head whose sellion is at a place, in meters.
 
     Args:
         place: in the camera's optical frame.
@@ -56,7 +56,7 @@ def see(
     Args:
         camera: that sees the head.
         pose: (4, 4) of the head.
-        irises: (10, 3) metres in the head's frame; None: at the inner corners of the eyes.
+        irises: (10, 3) meters in the head's frame; None: at the inner corners of the eyes.
         face_scale: the size of the head beside the canonical one.
     """
     if irises is None:
@@ -67,7 +67,7 @@ def see(
     distance = float(np.linalg.norm(middle))
     sight = middle / distance
     depths = places @ sight
-    # How many pixels a millimetre across the line of sight is there, on the mean of two directions.
+    # How many pixels a millimeter across the line of sight is there, on the mean of two directions.
     across = np.cross(sight, (0.0, 1.0, 0.0))
     across /= np.linalg.norm(across)
     ends = middle + 0.0005 * np.array([across, -across, np.cross(sight, across)])

@@ -25,9 +25,9 @@ ASTRONAUT_CENTER: FloatArray = (_LOW + _HIGH) / 2
 _CUT = (91, 0, 360, 280)
 
 
-def plain(width: int = 640, height: int = 360, grey: int = 128) -> Pixels:
-    """Return a grey image."""
-    return np.full((height, width, 3), grey, np.uint8)
+def plain(width: int = 640, height: int = 360, gray: int = 128) -> Pixels:
+    """Return a gray image."""
+    return np.full((height, width, 3), gray, np.uint8)
 
 
 def paste_head(
@@ -38,7 +38,7 @@ def paste_head(
     Args:
         image: what to change.
         astronaut: the 512x512 image.
-        center: where the centre of the face goes, in pixels.
+        center: where the center of the face goes, in pixels.
         face_width: width of the face in pixels.
 
     Returns:
@@ -63,7 +63,7 @@ def paste_head(
 
 
 def scene(astronaut: Pixels, *heads: tuple[int, int, float]) -> Pixels:
-    """Return a grey 640x360 image with heads in it: x, y of the face's centre, its width."""
+    """Return a gray 640x360 image with heads in it: x, y of the face's center, its width."""
     image = plain()
     for x, y, face_width in heads:
         paste_head(image, astronaut, (x, y), face_width)
@@ -75,7 +75,7 @@ def stand_behind_each_other(astronaut: Pixels, *heads: tuple[float, float, float
 
     Args:
         astronaut: the 512x512 image.
-        *heads: x, y of the face's centre, its width.
+        *heads: x, y of the face's center, its width.
     """
     image = plain()
     for x, y, width in sorted(heads, key=lambda head: head[2]):

@@ -65,8 +65,8 @@ def camera_image() -> Pixels:
 # ---- As others show it --------------------------------------------------------------------------
 
 
-def _rgb(colour: Any) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * part) for part in (colour.r, colour.g, colour.b))
+def _rgb(color: Any) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * part) for part in (color.r, color.g, color.b))
     return red, green, blue
 
 
@@ -76,14 +76,14 @@ def draw_annotations(image: Pixels, annotations: Any) -> Pixels:
     for part in annotations.points:
         places = np.array([[point.x, point.y] for point in part.points]) * OVERSAMPLING
         pixels = places.round().astype(np.int32)
-        colour = _rgb(part.outline_color)
+        color = _rgb(part.outline_color)
         thickness = round(part.thickness * OVERSAMPLING)
         if part.type == part.POINTS:
             for x, y in pixels.tolist():
-                cv2.circle(canvas, (x, y), thickness, colour, cv2.FILLED, cv2.LINE_AA)
+                cv2.circle(canvas, (x, y), thickness, color, cv2.FILLED, cv2.LINE_AA)
         else:
             closed = part.type == part.LINE_LOOP
-            cv2.polylines(canvas, [pixels], closed, colour, thickness, cv2.LINE_AA)
+            cv2.polylines(canvas, [pixels], closed, color, thickness, cv2.LINE_AA)
     for text in annotations.texts:
         left_bottom = (
             round(text.position.x * OVERSAMPLING),
@@ -92,10 +92,10 @@ def draw_annotations(image: Pixels, annotations: Any) -> Pixels:
         scale = text.font_size * OVERSAMPLING / 30
         (width, height), below = cv2.getTextSize(text.text, FONT, scale, 3)
         x, y = left_bottom
-        behind, colour = _rgb(text.background_color), _rgb(text.text_color)
+        behind, color = _rgb(text.background_color), _rgb(text.text_color)
         cv2.rectangle(canvas, (x, y - height - below), (x + width, y), behind, cv2.FILLED)
         place = (x, y - below // 2)
-        cv2.putText(canvas, text.text, place, FONT, scale, colour, 3, cv2.LINE_AA)
+        cv2.putText(canvas, text.text, place, FONT, scale, color, 3, cv2.LINE_AA)
     height, width = image.shape[:2]
     shrunk = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(shrunk, np.uint8)
@@ -112,8 +112,8 @@ def draw_hri_face(cropped: Image, landmarks: Any, detections: Any) -> Pixels:
     for number, point in enumerate(landmarks.landmarks):
         x = (point.x * landmarks.width - left) / side * size
         y = (point.y * landmarks.height - top) / side * size
-        colour = (255, 110, 60) if number >= 68 else (120, 255, 170)
-        cv2.circle(drawn, (round(x), round(y)), 3, colour, cv2.FILLED, cv2.LINE_AA)
+        color = (255, 110, 60) if number >= 68 else (120, 255, 170)
+        cv2.circle(drawn, (round(x), round(y)), 3, color, cv2.FILLED, cv2.LINE_AA)
     return np.asarray(drawn, np.uint8)
 
 

@@ -29,7 +29,7 @@ const GAZE_LENGTH = 0.6; // likewise
 const AXIS_LENGTH = 0.35; // likewise
 
 const SELLION = 168; // the landmark where the head's own frame has its origin
-const AXIS_COLOURS = [0xff4040, 0x40e060, 0x5080ff]; // x, y, z, as in RViz
+const AXIS_COLORS = [0xff4040, 0x40e060, 0x5080ff]; // x, y, z, as in RViz
 
 export class HeadView {
   /**
@@ -67,7 +67,7 @@ export class HeadView {
     );
     this.dots = new Points(geometry(), new PointsMaterial({ color: 0x5adcff, size: 0.025 }));
     this.gaze = makeArrows([0xffd84d, 0xffd84d]);
-    this.axes = makeArrows(AXIS_COLOURS);
+    this.axes = makeArrows(AXIS_COLORS);
     this.head = new Group();
     this.head.add(this.surface, this.lines, this.dots, this.gaze, this.axes);
     // Their places change with each face: what three.js remembers of them would be wrong.
@@ -189,11 +189,11 @@ export class HeadView {
   }
 }
 
-function makeArrows(colours) {
+function makeArrows(colors) {
   const geometry = new BufferGeometry();
-  const [ends, shades] = [0, 1].map(() => new Float32Array(6 * colours.length));
-  colours.forEach((colour, i) => {
-    for (const end of [0, 1]) new Color(colour).toArray(shades, 3 * (2 * i + end));
+  const [ends, shades] = [0, 1].map(() => new Float32Array(6 * colors.length));
+  colors.forEach((color, i) => {
+    for (const end of [0, 1]) new Color(color).toArray(shades, 3 * (2 * i + end));
   });
   geometry.setAttribute("position", new BufferAttribute(ends, 3));
   geometry.setAttribute("color", new BufferAttribute(shades, 3));

@@ -2,17 +2,17 @@
 
 import { IRISES, isThere } from "./frame.js";
 
-// Colours of the lines; the mesh itself is shaded by depth, near = bright.
-const LINE_COLOURS = {
+// Colors of the lines; the mesh itself is shaded by depth, near = bright.
+const LINE_COLORS = {
   oval: "#e0f0ff",
   brows: "#ffc857",
   eyes: "#78ffaa",
   irises: "#5adcff",
   lips: "#ff6e82",
 };
-const BOX_COLOUR = "#50faa0";
-const GAZE_COLOUR = "#ffd84d";
-const LABEL_COLOUR = "#0a2819";
+const BOX_COLOR = "#50faa0";
+const GAZE_COLOR = "#ffd84d";
+const LABEL_COLOR = "#0a2819";
 const SHADES = 8;
 const MESH_OPACITY = 0.55;
 
@@ -88,8 +88,8 @@ export class ImageView {
       this.strokeLines(landmarks, lines, `hsl(195 90% ${lightness}%)`, 0.8 * this.thin);
     });
     this.overlay.globalAlpha = 1;
-    for (const [name, colour] of Object.entries(LINE_COLOURS)) {
-      this.strokeLines(landmarks, this.mesh.lines[name], colour, 1.4 * this.thin);
+    for (const [name, color] of Object.entries(LINE_COLORS)) {
+      this.strokeLines(landmarks, this.mesh.lines[name], color, 1.4 * this.thin);
     }
   }
 
@@ -112,7 +112,7 @@ export class ImageView {
   }
 
   /** Lines of which one end is missing are left out. */
-  strokeLines(landmarks, lines, colour, width) {
+  strokeLines(landmarks, lines, color, width) {
     const { overlay } = this;
     overlay.beginPath();
     for (let i = 0; i < lines.length; i += 2) {
@@ -121,14 +121,14 @@ export class ImageView {
       overlay.moveTo(landmarks[start], landmarks[start + 1]);
       overlay.lineTo(landmarks[end], landmarks[end + 1]);
     }
-    overlay.strokeStyle = colour;
+    overlay.strokeStyle = color;
     overlay.lineWidth = width;
     overlay.stroke();
   }
 
   drawPoints(landmarks) {
     const size = 3 * this.thin;
-    this.overlay.fillStyle = LINE_COLOURS.oval;
+    this.overlay.fillStyle = LINE_COLORS.oval;
     for (let at = 0; at < landmarks.length; at += 3) {
       this.overlay.fillRect(landmarks[at] - size / 2, landmarks[at + 1] - size / 2, size, size);
     }
@@ -137,7 +137,7 @@ export class ImageView {
   drawBox(face) {
     const { overlay, thin } = this;
     const [x, y, width, height] = face.box;
-    overlay.strokeStyle = overlay.fillStyle = BOX_COLOUR;
+    overlay.strokeStyle = overlay.fillStyle = BOX_COLOR;
     overlay.lineWidth = 1.5 * thin;
     overlay.strokeRect(x, y, width, height);
 
@@ -148,7 +148,7 @@ export class ImageView {
     const lineHeight = 19 * thin;
     const top = y >= lineHeight ? y - lineHeight : y;
     overlay.fillRect(x - 0.75 * thin, top, overlay.measureText(text).width + 12 * thin, lineHeight);
-    overlay.fillStyle = LABEL_COLOUR;
+    overlay.fillStyle = LABEL_COLOR;
     overlay.fillText(text, x + 6 * thin, top + 14 * thin);
   }
 
@@ -173,7 +173,7 @@ export class ImageView {
         endY + ARROW_HEAD * box[2] * Math.sin(angle + side),
       );
     }
-    overlay.strokeStyle = GAZE_COLOUR;
+    overlay.strokeStyle = GAZE_COLOR;
     overlay.lineWidth = 2 * this.thin;
     overlay.stroke();
   }

@@ -167,7 +167,7 @@ class Size:
 
 
 class Color:
-    """A colour; its channels come in the order of the format."""
+    """A color; its channels come in the order of the format."""
 
     def __init__(
         self,
@@ -194,22 +194,22 @@ class Color:
 
     @staticmethod
     def from_rgb(r: int, g: int, b: int) -> Color:
-        """Return the colour."""
+        """Return the color."""
         return Color(r, g, b, 1, Format.FMT_RGB888)
 
     @staticmethod
     def from_bgr(b: int, g: int, r: int) -> Color:
-        """Return the colour."""
+        """Return the color."""
         return Color(b, g, r, 1, Format.FMT_BGR888)
 
     @staticmethod
     def from_gray(gray: int) -> Color:
-        """Return the colour."""
+        """Return the color."""
         return Color(gray)
 
     @staticmethod
     def from_rgba(r: int, g: int, b: int, alpha: float) -> Color:
-        """Return the colour."""
+        """Return the color."""
         return Color(r, g, b, alpha, Format.FMT_RGBA8888)
 
 
@@ -362,7 +362,7 @@ def image2cv(img: Image, ensure_bgr: bool = True, copy: bool = True) -> Pixels:
         source = img.to_format(img.format())
     else:
         source = img
-    # The real one takes the channels from before the conversion: a grey image comes out wrong.
+    # The real one takes the channels from before the conversion: a gray image comes out wrong.
     channels = _CHANNELS.get(img.format(), 1)
     size = img.height() * img.width() * channels
     return source._data[:size].reshape(img.height(), img.width(), channels)
@@ -453,7 +453,7 @@ def _middles(target: int, source: int) -> tuple[slice, slice]:
 
 
 def _scalar(img: Image, color: Color) -> tuple[float, ...]:
-    """Return the colour in the order of the image's channels."""
+    """Return the color in the order of the image's channels."""
     alpha = color.alpha * 255
     scalars: dict[Format, tuple[float, ...]] = {
         Format.FMT_RGB888: (color.r, color.g, color.b),

@@ -361,8 +361,8 @@ class FaceLandmarks:
         if depths and num > len(depths):
             raise RuntimeError("num must <= points_z size")
         shades = _shades(depths, r_min, r_max) if depths else [((r_max - r_min) // 2, 255)] * num
-        for x, y, (radius, grey) in zip(points[::2], points[1::2], shades[:num], strict=False):
-            img.draw_circle(x, y, radius, Color.from_rgb(grey, grey, grey), -1)
+        for x, y, (radius, gray) in zip(points[::2], points[1::2], shades[:num], strict=False):
+            img.draw_circle(x, y, radius, Color.from_rgb(gray, gray, gray), -1)
 
     def input_size(self, detect: bool = True) -> Size:  # noqa: ARG002
         """Return the size of the network's input in pixels."""
@@ -479,10 +479,10 @@ def _crop_corners(
 
 
 def _shades(depths: Sequence[int], r_min: int, r_max: int) -> list[tuple[int, int]]:
-    """Return radius and grey of each landmark.
+    """Return radius and gray of each landmark.
 
     The real one overlooks the lowest depth if none before it is higher. What is lower than the
-    lowest that it knows has a negative grey, of which the last eight bits are left (on x86).
+    lowest that it knows has a negative gray, of which the last eight bits are left (on x86).
     """
     highest, lowest = -(2**31), 2**31 - 1
     for depth in depths:
@@ -499,8 +499,8 @@ def _shades(depths: Sequence[int], r_min: int, r_max: int) -> list[tuple[int, in
             if not np.isfinite(near):
                 shades.append((r_min, 0))
                 continue
-            grey = int(near * _Float(255)) & 0xFF
-            shades.append((max(int(near * _Float(r_max)), r_min), grey))
+            gray = int(near * _Float(255)) & 0xFF
+            shades.append((max(int(near * _Float(r_max)), r_min), gray))
     return shades
 
 
