@@ -26,7 +26,7 @@ DISTROS_WITH_WHEELS = ("jazzy", "kilted")
 NEWEST_PYTHON_WITH_WHEELS = (3, 13)
 
 # What CMake installs to be sourced by a shell. It names folders of the machine that built it, and
-# nobody sources a venv of ROS 2 wheels.
+# a venv of ROS 2 wheels is not sourced.
 LEFT_OUT = (
     f"share/{PACKAGE}/local_setup.*",
     "share/ament_index/resource_index/parent_prefix_path/*",
@@ -99,7 +99,7 @@ def forget_other_prefix(folder: Path, prefix: Path) -> None:
 
 
 def belongs_in_wheel(file: Path) -> bool:
-    """Tell whether an installed file goes beside the Python package, as data of the wheel."""
+    """Tell whether an installed file goes next to the Python package, as data of the wheel."""
     left_out = any(file.match(pattern) for pattern in LEFT_OUT)
     return "site-packages" not in file.parts and not left_out
 

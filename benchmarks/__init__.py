@@ -1,1 +1,1 @@
-"""The benchmark of `make bench`: this package beside what a user would pick instead."""
+"""The benchmark of `make bench`: this package compared with alternatives."""

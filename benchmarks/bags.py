@@ -1,7 +1,7 @@
 """How fast `facemesh_bag` is, alone and with two workers, and how much memory it takes.
 
 The bag is made here: 640x480 at 30 Hz, JPEG, one face on the move. Whole programs are timed, with
-their start, by turns. Two workers need two processors that nobody else uses. A long bag is
+their start, interleaved. Two workers need two idle processors. A long bag is
 measured with
 
     .venv/bin/python -m benchmarks.bags --seconds 3600 --rounds 1         after `make setup`
@@ -73,7 +73,7 @@ def measure(options: Options) -> Section:
 
 
 def measure_bag(seconds: int, rounds: int) -> Section:
-    """Make a bag of so many seconds, and measure each so many times."""
+    """Make a bag of this length in seconds, and measure each contender `rounds` times."""
     runs: dict[int, list[Run]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
         bag = Path(folder) / "bag"

@@ -1,4 +1,4 @@
-"""Measures this package beside what a user would pick instead, and prints one table.
+"""Measures this package and its alternatives, and prints one table.
 
     make bench                                     everything, some twenty minutes
     make bench ARGS=--quick                        a first impression

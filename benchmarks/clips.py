@@ -15,7 +15,7 @@ from benchmarks.shared_image import Clip, Pixels
 #: and the face's width there.
 ASTRONAUT_FACE = (225.0, 115.0)
 ASTRONAUT_FACE_WIDTH = 100.0
-#: Images after which her movement starts anew.
+#: Images after which her movement is repeated.
 PERIOD = 120
 
 #: Columns and rows of the image, with one face in each part, by the number of faces.
@@ -32,7 +32,7 @@ def faces_clip(width: int, height: int, faces: int = 1, movement: float = 1.0) -
         width: of the image in pixels.
         height: of the image in pixels.
         faces: 1, 2, 4 or 8.
-        movement: 0 for a still image, 1 for as much as somebody does who speaks and turns.
+        movement: 0 for a still image, 1 for as much as a person who speaks and turns.
     """
     astronaut = np.asarray(skimage.data.astronaut(), np.uint8)
     columns, rows = GRIDS[faces]

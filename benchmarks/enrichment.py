@@ -31,7 +31,7 @@ CAMERA = CameraModel.from_calibration(
 )
 
 _OFF = {"smoothing": "off"}
-#: What is switched on beside what `FaceMesh` does anyway.
+#: Features switched on in addition to the defaults of `FaceMesh`.
 PARTS: dict[str, dict[str, object]] = {
     "nothing": {},
     "ids": {"ids": True, **_OFF},

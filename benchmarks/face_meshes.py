@@ -1,4 +1,4 @@
-"""`FaceMesh` beside MediaPipe's FaceLandmarker: sizes, faces, blendshapes and pose, detectors."""
+"""`FaceMesh` and MediaPipe's FaceLandmarker: sizes, faces, blendshapes and pose, detectors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEVERAL = (1280, 720)
 #: Our time as a fraction of MediaPipe's, at most, where it is a target.
 VIDEO_LIMITS = {(640, 360): 0.60, (1920, 1080): 0.60}
 IMAGE_LIMIT = 0.80
-#: Our time for so many faces as a fraction of that for one, at most, on two cores.
+#: Limit of our time for this number of faces, relative to one face, on two cores.
 FACES_LIMITS = {2: 1.25, 8: 4.5}
 #: Milliseconds of a frame outside the networks, at most.
 OUTSIDE_LIMITS = {(640, 480): 1.0, (1920, 1080): 2.0}
@@ -93,7 +93,7 @@ def measure_video(options: Options) -> Section:
 
 
 def measure_image(options: Options) -> Section:
-    """One face, each image looked at anew, by sizes and detectors."""
+    """One face, with the detector on every image, by sizes and detectors."""
     clips = {_clip_name(size): faces_clip(*size) for size in SIZES}
     rows = [
         Comparison(
@@ -119,7 +119,7 @@ def measure_image(options: Options) -> Section:
             parameters={"detector": detector, "detector_model": str(file)},
         )
         rows.append(Comparison(f"{_clip_name(SIZES[0])}, {detector}", task))
-    title = "one face, each image anew (detector and landmarks); one core"
+    title = "one face, no tracking (detector and landmarks); one core"
     return _measure("image", title, clips, rows, options, skipped)
 
 
@@ -138,7 +138,7 @@ def measure_faces(options: Options) -> Section:
         for number in (1, 2, 4, 8)
     ]
     section = _measure("faces", "several faces in a video, tracked", clips, rows, options, [])
-    # Not beside MediaPipe: there two faces took 1.8 times one, as if the second core was not free.
+    # Without MediaPipe: with it two faces took 1.8 times one, as if the second core was not free.
     one = "1 face, two cores, by ourselves"
     by_ourselves = [
         Comparison(

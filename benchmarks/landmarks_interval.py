@@ -48,7 +48,7 @@ class Outcome:
 
 
 def measure(options: Options) -> Section:
-    """One face, by what it does and by intervals, beside the network in every image."""
+    """One face, by its motion and by intervals, compared with the network on every image."""
     cv2.setNumThreads(1)
     skipped: list[str] = []
     rows = []

@@ -91,7 +91,7 @@ def measure_by_turns(
 ) -> dict[str, Measurement]:
     """Time every contender on every image: all of them on one image, then all on the next.
 
-    Every second round goes backwards, so that nobody always runs after the same other one.
+    Every second round goes backwards, so that no contender always follows the same other one.
 
     Args:
         contenders: by name.

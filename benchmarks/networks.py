@@ -1,4 +1,4 @@
-"""Our networks beside the same in Google's runtime: TFLite with XNNPACK, the floor in practice."""
+"""Our networks and the same in Google's runtime: TFLite with XNNPACK, the floor in practice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from benchmarks.shared_image import SharedImage
 from benchmarks.worker_process import NotMeasuredError, WorkerProcess
 
 #: Networks of models/, the sizes of their input, and the most that their time may be of XNNPACK's.
-#: The last two are those with which the default detector looks at a 640x360 image; TFLite's run
+#: The last two are those that the default detector uses on a 640x360 image; TFLite's run
 #: at the size that they were published with only.
 NETWORKS: tuple[tuple[str, int, int, float | None], ...] = (
     ("face_landmarks", 256, 256, 1.0),
@@ -41,7 +41,7 @@ FLOOR_SIZE = (640, 360)
 
 
 def measure(options: Options) -> Section:
-    """Measure the networks alone, and a whole video's frame beside the landmark network alone."""
+    """Measure the networks alone, and a whole video frame against the landmark network alone."""
     skipped: list[str] = []
     models = _tflite_models(skipped)
     with ExitStack() as stack:

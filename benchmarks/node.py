@@ -1,4 +1,4 @@
-"""`facemesh_node` beside a node around MediaPipe: latency, computing time, memory, start."""
+"""`facemesh_node` and a node around MediaPipe: latency, computing time, memory, start."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ SETTINGS = (
         everything=True,
     ),
 )
-#: Processes that subscribe to `faces` beside the one that measures, or not, and blocks of each:
+#: Processes that subscribe to `faces` in addition to the one that measures, or not; blocks of each:
 #: what they cost is less than what else happens on a machine.
 MORE_SUBSCRIBERS = 3
 SUBSCRIBER_BLOCKS = 12
@@ -155,7 +155,7 @@ def measure(options: Options) -> Section:
                 rows.append(_outside_row(setting, ours, steps["find faces"]))
             memory += _memory_rows(setting, ours, peer, is_base)
         rows += memory + _subscriber_rows(options, domain)
-    title = "facemesh_node at 30 Hz on two cores, beside a ROS 2 node around MediaPipe"
+    title = "facemesh_node at 30 Hz on two cores, and a ROS 2 node around MediaPipe"
     return Section("node", title, rows, skipped)
 
 
@@ -253,7 +253,7 @@ def _setting_rows(
 
 
 def _outside_row(setting: Setting, ours: Outcome, finding: Sequence[float]) -> Row:
-    """Return what is between capture and reception beside finding faces."""
+    """Return the time between capture and reception without finding faces."""
     find = Figure.of(finding, "ms").median / 1000
     return Row(
         f"{setting.title}: latency but for finding faces",

@@ -35,7 +35,7 @@ def face_landmarker(
         shape: its height, width and 3.
         task: path of the .task file.
         video: images are consecutive, and faces are tracked.
-        faces: find so many at most.
+        faces: maximum number of faces to find.
         blendshapes: compute 52 scores of each face.
         pose: compute the transformation matrix of each face.
     """

@@ -28,7 +28,7 @@ class Row:
     #: What it is compared with, by name.
     against: str = ""
     peer: Figure | None = None
-    #: Our computing time as a fraction of the peer's, where that was measured beside the time.
+    #: Our computing time as a fraction of the peer's, if that was measured too.
     cpu_ratio: float | None = None
     #: The most that the ratio, or without a peer our median, is meant to be.
     limit: float | None = None

@@ -3,7 +3,7 @@
 A camera sends 640x480 with one face at 30 Hz to a node in a process of its own; a third process
 subscribes to nothing, to one view, to all. It takes messages as they are, as little work as RViz's
 C++ has with them. Measured are the node's processor time for each image, the time from sending an
-image to the arrival of its `faces`, and images without answer, beside a node from which the
+image to the arrival of its `faces`, and images without answer, compared with a node from which the
 views have been taken out. Everything is run in rounds, one after the other in each.
 """
 
@@ -51,12 +51,12 @@ ROUNDS, QUICK_ROUNDS = 3, 1
 #: Seconds of each case in each round.
 SECONDS = 3.0
 
-#: What `faces` may be later, in milliseconds, when all views are looked at.
+#: Limit of the delay of `faces` with all views subscribed, in milliseconds.
 LATER_LIMIT = 2.0
 
 OTHER_PACKAGES = ("vision_msgs", "foxglove_msgs", "hri_msgs")
 
-#: By what is asked for: the topics of the node that somebody subscribes to, and their types.
+#: Subscribed topics of the node and their types, by case.
 VIEWS = {
     "markers": ("facemesh/markers visualization_msgs MarkerArray",),
     "points": ("facemesh/points sensor_msgs PointCloud2",),
@@ -75,7 +75,7 @@ VIEWS = {
 }
 EVERYTHING = tuple(topic for topics in VIEWS.values() for topic in topics)
 
-#: A node that does not even ask whether somebody looks.
+#: A node that does not even check for subscribers.
 WITHOUT_VIEWS = """
 from maix_facemesh_ros.ros import facemesh_node
 facemesh_node.FaceMeshNode._publish_to = lambda *_: None
@@ -132,7 +132,7 @@ class Camera(Node):
         self._publishers_of[namespace].publish(bytes(self._message))
 
     def film(self, namespace: str, images: int, then_wait: float) -> None:
-        """Send so many at camera rate, from a clean sheet; wait some seconds for what comes."""
+        """Reset, send images at camera rate, and wait some seconds for the results."""
         self.sent.clear()
         self.arrived.clear()
         start = time.perf_counter()
@@ -267,12 +267,12 @@ def measure(options: Options) -> Section:
 
 
 def _rows(measured: dict[str, Measurement]) -> list[Row]:
-    nobody, everything = measured["nobody"], measured["everything"]
+    unseen, everything = measured["no subscribers"], measured["everything"]
     without = Figure.of(measured["views taken out"].processor, "ms")
     rows = [
         Row(
             "computing an image, no subscribers",
-            Figure.of(nobody.processor, "ms"),
+            Figure.of(unseen.processor, "ms"),
             "the node without views",
             without,
         )
@@ -283,11 +283,11 @@ def _rows(measured: dict[str, Measurement]) -> list[Row]:
             Row(
                 f"computing more an image: {name}",
                 # Rounds are compared with themselves: the machine is not the same in each.
-                Figure.of(np.subtract(case.processor, nobody.processor).tolist(), "ms"),
+                Figure.of(np.subtract(case.processor, unseen.processor).tolist(), "ms"),
                 remark=f"{np.mean(case.views):.0%} of the views received",
             )
         )
-    usual = float(np.median(nobody.latencies))
+    usual = float(np.median(unseen.latencies))
     later = [latency - usual for latency in everything.latencies]
     rows.append(
         Row(
@@ -295,7 +295,7 @@ def _rows(measured: dict[str, Measurement]) -> list[Row]:
             Figure.of(later, "ms"),
             limit=LATER_LIMIT,
             remark=f"{everything.unanswered} of {everything.sent} images not answered, "
-            f"{nobody.unanswered} of {nobody.sent} without subscribers",
+            f"{unseen.unanswered} of {unseen.sent} without subscribers",
         )
     )
     return rows
@@ -305,7 +305,7 @@ def _measure_all(rounds: int, images: int) -> dict[str, Measurement]:
     image = np.full((480, 640, 3), 110, np.uint8)
     paste_head(image, np.asarray(data.astronaut(), np.uint8), (320, 240), 160)
     plain, full = "/plain", "/full"
-    cases = {"views taken out": (), "nobody": (), **VIEWS, "everything": EVERYTHING}
+    cases = {"views taken out": (), "no subscribers": (), **VIEWS, "everything": EVERYTHING}
     measured = {name: Measurement() for name in cases}
     viewer = Viewer()
     rclpy.init()

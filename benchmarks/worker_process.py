@@ -51,7 +51,7 @@ class WorkerProcess:
         Args:
             name: to close it by.
             kind: one of `worker.KINDS`.
-            cores: it and its threads may use so many.
+            cores: maximum number for the process and its threads.
             **arguments: for the function that makes it; what JSON can hold.
 
         Raises:

@@ -1,7 +1,7 @@
 """A ROS 2 node around MediaPipe as others write it: message → image → MediaPipe → publish.
 
 It does what the existing wrappers do (mediapipe_ros2, mediapipe_ros2_suite, media_pipe_ros2), and
-nothing that slows them down beside it: docs/performance.md tells what was left out in its favor.
+nothing else that slows them down: docs/performance.md lists what it omits.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from maix_facemesh_ros import BLENDSHAPE_NAMES
 EYES = [BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
 
 #: Both eyes count as closed above the one score and as open again below the other, so that a score
-#: that trembles around one value is no blink.
+#: that jitters around one value is not a blink.
 CLOSED = 0.5
 OPEN = 0.3
 
@@ -37,7 +37,7 @@ class CountBlinks(Node):
         self.create_subscription(FaceArray, "faces", self.on_faces, 10)
 
     def on_faces(self, message: FaceArray) -> None:
-        """Look at the eyes of an image's faces."""
+        """Check the eyes of an image's faces."""
         for face in message.faces:
             if not face.blendshapes:
                 continue

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Says when somebody nods: publishes the id of the face on the topic nods.
+"""Reports nods: publishes the id of the face on the topic nods.
 
 It needs the pose of the head (parameter pose, and the camera's calibration).
 """

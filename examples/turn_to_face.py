@@ -19,8 +19,8 @@ from maix_facemesh_ros.msg import FaceArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
-#: Turning speed for each radian that the face is beside the middle, and the fastest, in radians a
-#: second; and how far beside is near enough.
+#: Turning speed per radian between the face and the image center, its maximum, in radians per
+#: second; and the tolerance in radians.
 GAIN = 1.5
 FASTEST = 1.0
 NEAR_ENOUGH = math.radians(3)

@@ -58,7 +58,7 @@ _MESH_LINES: Final = each_line_once(FACEMESH_TESSELATION)
 _BOX_COLOR: Final[Color] = (80, 250, 160)
 _LABEL_COLOR: Final[Color] = (10, 40, 25)
 
-# Lines of the mesh are drawn in so many shades, from far to near: one OpenCV call for each shade
+# Number of shades of the mesh, from far to near: one OpenCV call for each shade
 # instead of one for each of the 1322 lines.
 _SHADES: Final = 12
 _MESH_COLORS: Final[list[Color]] = [

@@ -90,7 +90,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceFrame:
-    """The faces of an image that another machine took and looked at."""
+    """The faces of an image that another machine took and processed."""
 
     #: Seconds on this machine's `time.monotonic` clock.
     taken_at: float

@@ -18,7 +18,7 @@ def find_share_file(*relative: str) -> Path | None:
     """Return a file of `share/maix_facemesh_ros`, such as ("models", "x.onnx"); None if absent.
 
     Looks upwards from this package, because an install has `<prefix>/share` above its Python folder
-    and a checkout has `models/`, `launch/` and `config/` beside it; then in this interpreter's
+    and a checkout has `models/`, `launch/` and `config/` next to it; then in this interpreter's
     prefix.
     """
     above = Path(__file__).absolute().parents

@@ -61,7 +61,7 @@ ACCEPT_RETRY = 0.2
 
 
 class ServerError(OSError):
-    """Nobody can connect; the message says why."""
+    """Hosts cannot connect; the message gives the reason."""
 
 
 class FaceServer:
@@ -279,7 +279,7 @@ class FaceServer:
             ssl_handshake_timeout=link.HANDSHAKE_TIMEOUT if self._tls else None,
         )
         # `drain` then waits until all has gone to the system. With TLS, asyncio's layer below holds
-        # up to 64 KiB more, and with a limit of 0 it would wait for ever.
+        # up to 64 KiB more, and with a limit of 0 it would wait without end.
         transport.set_write_buffer_limits(high=1, low=0)
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
@@ -518,7 +518,7 @@ class _Host:
     def watch(self) -> None:
         """End the connection when the host has not said anything for `link.SILENCE`."""
         # Looks are counted, and no clock is read: if this thread was kept from running for long,
-        # that is no silence of the host.
+        # that is not silence of the host.
         self._silent_looks += 1
         if self._silent_looks > _LOOKS:
             self.why_gone = f": it was silent for {link.SILENCE:g} s"
@@ -649,7 +649,7 @@ def _listen(address: str, port: int) -> socket.socket:
         family, kind, protocol, _, where = found[0]
         listening = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ServerError(f"{address} is no address to listen on: {error}") from error
+        raise ServerError(f"{address} is not an address to listen on: {error}") from error
     try:
         # Or else the port would be taken for a minute after this app was restarted.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -40,7 +40,7 @@ REOPEN_INTERVAL = 500
 #: Microseconds between two lines about the same trouble; so long the screen shows the last one.
 TROUBLE_INTERVAL = 10_000_000
 
-#: Microseconds between two looks at addresses, hosts and rate.
+#: Microseconds between two updates of addresses, hosts and rate.
 STATUS_INTERVAL = 1_000_000
 
 #: Pixels of a letter and of a line in MaixPy's own font at scale 1, and of the edge around them.
@@ -48,7 +48,7 @@ LETTER_WIDTH = 10
 LINE_HEIGHT = 20
 EDGE = 6
 
-#: Images at least so many pixels wide have larger letters.
+#: Images of at least this width in pixels have larger letters.
 WIDE = 480
 LARGE_LETTERS = 1.5
 

@@ -81,7 +81,7 @@ def read_settings(folder: Path) -> Settings:
         folder: the app's data folder.
 
     Raises:
-        SettingsError: the file cannot be read or written, or holds what is no setting.
+        SettingsError: the file cannot be read or written, or contains something else than settings.
     """
     file = folder / SETTINGS_FILE
     text = _read(file) if file.exists() else _INTRODUCTION

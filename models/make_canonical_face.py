@@ -52,7 +52,7 @@ this module; the numbers are the original's, only the notation is different.
 
 The vertices are centimeters, x towards the person's left, y up, z out of the face. Vertex i is
 landmark i of the face mesh; the irises, landmarks 468..477, have none. The arrays are read-only,
-because everybody who imports this module shares them.
+because everyone who imports this module shares them.
 """
 
 from __future__ import annotations

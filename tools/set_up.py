@@ -184,9 +184,9 @@ class Environment:
         return all(record.get(key) == value for key, value in self.wanted().items())
 
     def make(self) -> None:
-        """Make it anew and install the requirements."""
+        """Create the environment again and install the requirements."""
         if self.folder.exists() and not (self.folder / "pyvenv.cfg").exists():
-            stop(f"{self.folder} is no virtual environment: move it away.")
+            stop(f"{self.folder} is not a virtual environment: move it away.")
         shutil.rmtree(self.folder, ignore_errors=True)
         say(f"making {self.folder} with Python {platform.python_version()}")
         command = [sys.executable, "-m", "venv", str(self.folder)]

@@ -1,4 +1,7 @@
-"""What landmarks tell beyond where they are, the same for every backend: no image is needed."""
+"""Everything computed from landmarks alone (ids, smoothing, pose, gaze, expression).
+
+All backends share it.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +29,16 @@ class ExpressionScorer(Protocol):
 
 
 class Enrichment:
-    """Fills in the faces of one stream of images, and keeps what is wanted of them."""
+    """Adds computed values to the faces of one stream of images, and selects their output."""
 
     def __init__(
         self, parameters: FaceMeshParameters, open_blendshapes: Callable[[], ExpressionScorer]
     ) -> None:
-        """Load what the parameters ask for.
+        """Prepare the features that are on.
 
         Args:
             parameters: those of the start.
-            open_blendshapes: loads the blendshape network; called when scores are first asked for.
+            open_blendshapes: loads the blendshape network; called when `blendshapes` is first on.
 
         Raises:
             ModelError: a model file is missing or damaged.
@@ -49,7 +52,7 @@ class Enrichment:
             self._load_blendshapes()
 
     def forget(self) -> None:
-        """Forget the images before: the next one starts a new stream."""
+        """Reset: the next image starts a new stream."""
         if self._ids is not None:
             self._ids.forget()
         self._smoother.forget()
@@ -62,13 +65,13 @@ class Enrichment:
         camera: CameraModel | None,
         parameters: FaceMeshParameters,
     ) -> None:
-        """Work on the faces of the next image, in place.
+        """Add the computed values to the faces of the next image, in place.
 
         Args:
             faces: with all 478 landmarks, or none.
             stamp: the image's time in seconds.
             size: the image's width and height in pixels.
-            camera: what took the image; None: nobody knows.
+            camera: model of the camera that took the image; None: unknown.
             parameters: those in force for this image.
         """
         if parameters.has_ids:
@@ -114,10 +117,10 @@ class Enrichment:
 def camera_of_images(
     size: tuple[int, int], camera: CameraModel | None, parameters: FaceMeshParameters
 ) -> CameraModel | None:
-    """Return what takes images of a width and height: the one that is known, or an assumed one.
+    """Return the camera model for this image size: the calibrated or the assumed one.
 
-    None where neither is there, and for a calibration of images of another size: it would give
-    wrong directions.
+    None without both, and for a calibration of another image size, which would give wrong
+    directions.
     """
     if camera is None and parameters.assumed_field_of_view:
         return _assumed_camera(*size, parameters.assumed_field_of_view)

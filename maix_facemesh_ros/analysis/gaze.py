@@ -1,16 +1,16 @@
-"""Where the eyes look: from the irises among the landmarks, and the pose of the head.
+"""Gaze directions, from the landmarks of the irises and the pose of the head.
 
-Each eye is a ball that turns about a center behind the corners of the eye. The line of sight that
-the middle of the iris is seen on meets the ball where the iris is, and from the center through that
-point the eye looks (the geometric model of Ishikawa, Baker, Matthews, Kanade: «Passive driver gaze
+Each eye is modeled as a ball that rotates about a center behind the corners of the eye. The viewing
+ray of the iris's center intersects the ball at the iris; the gaze is the direction from the ball's
+center to that point (the geometric model of Ishikawa, Baker, Matthews, Kanade: «Passive driver gaze
 tracking with active appearance models», 2004).
 
-What can be expected. The iris of an eye moves by 0.17 mm for each degree, which in a face of 100
-pixels is a tenth of a pixel: noise of the landmarks of 0.3 pixels is 3 degrees there, and 1 degree
-in a face of 300 pixels (the tests measure it; smoothing makes it less). Beside it stands an error
-that stays for each person: the place of the center is an average, a millimeter is 6 degrees, and
-what a person looks at is some 5 degrees beside the axis of the eye (the angle kappa). So this tells
-who looks at the robot from who does not, and left from right, but not which button somebody reads.
+Accuracy: the iris moves by 0.17 mm per degree, which in a face of 100 pixels is a tenth of a pixel.
+Landmark noise of 0.3 pixels is 3 degrees there, and 1 degree in a face of 300 pixels (measured by
+the tests; smoothing reduces it). In addition there is a constant error per person: the position of
+the center is an average, where a millimeter is 6 degrees, and the line of sight is about 5 degrees
+off the axis of the eye (the angle kappa). This is enough to tell a person who faces the robot from
+one who does not, and left from right, but not to tell which button a person reads.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from maix_facemesh_ros.face import DoubleArray, Gaze
 from maix_facemesh_ros.mesh.canonical_face import VERTICES
 from maix_facemesh_ros.mesh.landmark_subsets import LEFT_IRIS, RIGHT_IRIS
 
-#: Meters from the center that an eye turns about to its iris: the center is 13.5 mm behind the
-#: cornea (Fry, Hill: «The center of rotation of the eye», 1962), the iris 3.6 mm.
+#: Distance from an eye's center of rotation to its iris, in meters: the center is 13.5 mm behind
+#: the cornea (Fry, Hill: «The center of rotation of the eye», 1962), the iris 3.6 mm.
 IRIS_DISTANCE = 0.0099
 
-#: Meters from the middle between the corners of an eye to that center, back and up. The cornea of
-#: an adult stands about 9 mm before the middle of the corners. Irises stand above the line between
-#: the corners: 1.2 mm was fitted to the four faces of MediaPipe's answers that the tests have. They
-#: look into the camera, and with it come out to 2 degrees on average and to 5 degrees each.
+#: Offset of that center from the middle between the corners of an eye, in meters, back and up. The
+#: cornea of an adult is about 9 mm in front of the middle of the corners. Irises are above the line
+#: between the corners: 1.2 mm was fitted to the four faces in the MediaPipe results of the tests,
+#: which look into the camera; the resulting error is 2 degrees on average and at most 5 degrees.
 CENTER_DEPTH = 0.0045
 CENTER_HEIGHT = 0.0012
 
-#: An eye whose lids are nearer to each other than this part of the iris's width is closed. They are
-#: 0.45 to 0.8 apart in open ones.
+#: An eye is closed if the distance of its lids is less than this fraction of the iris's width. For
+#: open eyes the ratio is 0.45 to 0.8.
 CLOSED = 0.25
 
 
 class _Eye(NamedTuple):
-    """Mesh indices of an eye's landmarks, and where the average face has it."""
+    """Mesh indices of an eye's landmarks, and its position in the average face."""
 
     #: Outer and inner corner.
     corners: tuple[int, int]
@@ -75,21 +75,21 @@ _CLOSED_EYE = (0.0, 0.0, 0.0)
 def estimate_gaze(
     points: npt.NDArray[np.floating], rays: DoubleArray, pose: DoubleArray, face_scale: float
 ) -> Gaze | None:
-    """Find where one face's eyes look.
+    """Compute the gaze of one face.
 
     Args:
         points: (478, 2) pixels.
-        rays: (478, 2) x / z and y / z of where they are seen, see `CameraModel.rays`.
+        rays: (478, 2) x / z and y / z of their viewing rays, see `CameraModel.rays`.
         pose: (4, 4) of the head, see `head_pose`.
-        face_scale: that the pose was found with.
+        face_scale: the one used for the pose.
 
     Returns:
-        The gaze in the camera's optical frame, or None if no eye is open and seen.
+        The gaze in the camera's optical frame, or None if no eye is open and visible.
     """
     sights = rays.take(_CORNERS_AND_IRISES, axis=0).tolist()
     places = points.take(_CORNERS_AND_IRISES, axis=0).tolist()
     lids_and_rims = points.take(_LIDS_AND_RIMS, axis=0).tolist()
-    # The corners as they are seen, as far away as the pose says: a person's eyes are not exactly
+    # The corners on their viewing rays, at the depth of the pose: a person's eyes are not exactly
     # where the average face has them, and a millimeter counts.
     depths = (_MIDDLES @ pose[2, :3] * face_scale + pose[2, 3]).tolist()
     back = (face_scale * (CENTER_HEIGHT * pose[:3, 2] - CENTER_DEPTH * pose[:3, 0])).tolist()
@@ -106,11 +106,11 @@ def estimate_gaze(
         radius = IRIS_DISTANCE * face_scale
         directions.append(_direction(center, iris, radius) if is_open else _CLOSED_EYE)
         centers.append(center)
-        # An eye on the far side of a turned head is seen narrow and says less.
+        # An eye on the far side of a turned head appears narrow and is less reliable.
         widths.append(math.dist(places[3 * at], places[3 * at + 1]))
     both = [widths[0] * right + widths[1] * left for right, left in zip(*directions, strict=True)]
     length = math.hypot(*both)
-    # Also where something is no number.
+    # Also where a value is NaN.
     if not 0 < length < math.inf:
         return None
     return Gaze(
@@ -124,20 +124,20 @@ def estimate_gaze(
 def _direction(
     center: tuple[float, float, float], ray: Sequence[float], radius: float
 ) -> tuple[float, float, float]:
-    """Return the direction from a ball's center to where a line of sight meets it first.
+    """Return the direction from a ball's center to the first intersection with a viewing ray.
 
-    Where it passes by, the nearest point of the ball counts.
+    If the ray misses the ball, the nearest point of the ball is used.
 
     Args:
-        center: meters.
-        ray: x / z and y / z of the line of sight.
+        center: center of the ball, in meters.
+        ray: x / z and y / z of the viewing ray.
         radius: of the ball in meters.
     """
     length = math.hypot(ray[0], ray[1], 1.0)
     sight = (ray[0] / length, ray[1] / length, 1.0 / length)
     along = sum(part * of_center for part, of_center in zip(sight, center, strict=True))
-    beside = [along * part - of_center for part, of_center in zip(sight, center, strict=True)]
-    into = math.sqrt(max(radius * radius - sum(part * part for part in beside), 0.0))
-    x, y, z = (off - into * part for off, part in zip(beside, sight, strict=True))
+    offset = [along * part - of_center for part, of_center in zip(sight, center, strict=True)]
+    into = math.sqrt(max(radius * radius - sum(part * part for part in offset), 0.0))
+    x, y, z = (off - into * part for off, part in zip(offset, sight, strict=True))
     length = math.hypot(x, y, z)
     return (x / length, y / length, z / length) if length else _CLOSED_EYE

@@ -40,13 +40,13 @@ from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS, MESH_LANDMARKS
 #: The vertex that is the origin of the head's frame (see above).
 SELLION: Final = 168
 
-#: How much a depth counts beside a position in the image. The network's depths are less exact
+#: Weight of a depth relative to a position in the image. The network's depths are less exact
 #: than its positions, but without them a far face's tilt is lost in the noise of a pixel. With 0.3
 #: to 0.5 the poses of a video jitter least, and a face turns least when the camera is turned away
 #: from it.
 DEPTH_WEIGHT: Final = 0.5
 
-#: The fit ends with a step smaller than this (radians, and parts of the size), or after so many.
+#: The fit ends with a step smaller than this (radians, and parts of the size), or after this many.
 #: Each is about a twentieth of the one before.
 SMALLEST_STEP: Final = 2e-3
 MOST_STEPS: Final = 10

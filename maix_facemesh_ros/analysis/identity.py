@@ -1,20 +1,19 @@
-"""`FaceIds`: who of one image is who of the next, from boxes and landmarks alone.
+"""`FaceIds`: matches the faces of consecutive images, from boxes and landmarks alone.
 
-Each face of the images before is expected where its motion takes it, and the faces of the new
-image are given out among them so that all together are off by the least (the Hungarian method, as
-in SORT: Bewley, Ge, Ott, Ramos, Upcroft: «Simple Online and Realtime Tracking», ICIP 2016). How far
-off a face is counts by the overlap of the boxes and by the distance of the landmarks. The landmarks
-tell people apart where they cross: there the boxes lie on each other, but the heads are turned and
-shaped differently.
+The position of each known face is predicted from its motion, and the faces of the new image are
+assigned to known faces with the lowest total cost (the Hungarian method, as in SORT: Bewley, Ge,
+Ott, Ramos, Upcroft: «Simple Online and Realtime Tracking», ICIP 2016). The cost combines the
+overlap of the boxes and the distance of the landmarks. The landmarks distinguish people who cross:
+their boxes overlap, but their heads differ in direction and shape.
 
-A face that somebody walks in front of is drawn over to that one's in its last images, so its
-motion is the median of several. While it is out of sight it may have stopped, gone on, or anything
-between.
+In the last images before a face is occluded, its landmarks are pulled towards the occluding face,
+so its motion is the median of several images. While it is out of view it may have stopped, moved
+on, or anything between.
 
-What it cannot know: whether somebody who comes into view where another was lost just before is that
-other. Nothing here looks at the image, and the shape of the landmarks does not tell: in
-MediaPipe's answers that the tests have, strangers' are 1.4 to 6.6 hundredths of a face's width
-apart after they have been laid on each other, and one person's in a video up to 3.1.
+Limit: a person who enters where another was lost just before may get the other's id. The image is
+not used, and the shape of the landmarks does not distinguish people: in the MediaPipe results of
+the tests, the aligned landmarks of different people differ by 1.4 to 6.6 % of a face width, those
+of one person in a video by up to 3.1 %.
 """
 
 from __future__ import annotations
@@ -32,46 +31,47 @@ from maix_facemesh_ros.analysis.stream_stamps import LONGEST_PAUSE
 from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import Box, Face, FloatArray
 
-#: A face may be so many face sizes away from the way that it was going, at once and for every
-#: second since it was seen. Less at once would lose one that starts to move fast, whose landmarks
-#: stay behind until the detector looks again; two heads are further apart. More would let somebody
-#: who comes in beside a lost face have its id.
+#: Maximum distance of a face from its predicted path, in face sizes: at once, and in addition per
+#: second since its last detection. A lower REACH would lose a face that suddenly moves fast, whose
+#: landmarks lag until the detector runs again; two heads are further apart. With a higher REACH a
+#: person who enters next to a lost face would get its id.
 REACH = 0.65
 REACH_PER_SECOND = 0.5
 
-#: Natural logarithm of how much larger or smaller it may be than expected, likewise.
+#: Maximum change of the size, as a natural logarithm: at once, and in addition per second.
 GROWTH = 0.35
 GROWTH_PER_SECOND = 1.0
 
-#: Motion is the median of that between so many of the last places: one wrong place does nothing.
+#: Number of last positions; motion is the median between them, so one wrong position has no effect.
 REMEMBERED_PLACES = 6
 
-#: Stamps that are nearer to each other, in seconds, tell no speed: they are a driver's mistake.
+#: Minimum difference of two stamps for a speed, in seconds; a smaller one is an error of the
+#: driver.
 SHORTEST_INTERVAL = 1e-3
 
-#: A face that is not seen slows down: after so many seconds it has e times less speed.
+#: Time constant, in seconds, with which the predicted speed of a lost face decays.
 SLOWING = 0.5
 
-#: A face size that a face is off counts so many times as much as boxes that do not overlap. With 8
-#: strangers who cross slowly, and even twins, keep their ids in 40 of 40 sequences; with 1, because
-#: a detector's box trembles, they do in 39 and 30.
+#: Weight of a distance of one face size, relative to boxes that do not overlap. With 8, strangers
+#: who cross slowly, and even twins, keep their ids in 40 of 40 sequences; with 1, because a
+#: detector's box jitters, they do in 39 and 30.
 WEIGHT_OF_DISTANCE = 8.0
 
-#: A backend's own word that it has followed a face counts as much as half a face size.
+#: Cost reduction if the backend has tracked the face: half a face size.
 TRUST_IN_BACKEND = 0.5 * WEIGHT_OF_DISTANCE
 
-#: What is out of the question costs so much that it is chosen only where there is nothing else.
+#: Cost of an impossible assignment.
 OUT_OF_REACH = 1e6
 
-#: So many ways to give faces out among people are all tried, as there are for five and five.
+#: Maximum number of permutations to try one by one: that of five faces and five people.
 MOST_WAYS = 120
 
-#: Of the landmarks only each so-manieth is looked at, which is as good and takes less time.
+#: Compare every 8th landmark only: as accurate, and faster.
 LANDMARK_STEP = 8
 
 
 class _Place(NamedTuple):
-    """Where a face is, in pixels, or how fast each of that changes in a second."""
+    """Position and size of a face in pixels, or their change per second."""
 
     x: float
     y: float
@@ -95,17 +95,17 @@ class _Seen(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Person:
-    """Somebody of the images before."""
+    """A face of the previous images."""
 
     id: int
     last: _Seen
     seen_at: float
-    #: The last places and their times, `last` and `seen_at` at the end.
+    #: The last positions and their times, up to `last` and `seen_at`.
     places: list[tuple[float, _Place]]
     speed: _Place
 
     def expected(self, stamp: float) -> _Place:
-        """Return where the face should be at a time after it was seen."""
+        """Return the predicted position of the face at a time after its last detection."""
         seconds = SLOWING * -math.expm1((self.seen_at - stamp) / SLOWING)
         place, speed = self.last.place, self.speed
         return _Place(
@@ -115,14 +115,14 @@ class _Person:
         )
 
     def growth(self, it: _Place, expected: _Place) -> float:
-        """Return by how much a place is larger or smaller than expected: a natural logarithm."""
+        """Return the change of the size against the prediction, as a natural logarithm."""
         usual = statistics.median(place.log_size for _, place in self.places)
         return abs(it.log_size - expected.log_size + self.last.place.log_size - usual)
 
-    def beside_the_way(self, it: _Place, stamp: float) -> float:
-        """Return how many pixels a place is beside the way that the face was going.
+    def distance_from_path(self, it: _Place, stamp: float) -> float:
+        """Return the distance of a position from the face's predicted path, in pixels.
 
-        The way leads from where it was seen to as far as it can have gone on since.
+        The path leads from the last position to the one that the face can have reached since.
         """
         along_x, along_y = ((stamp - self.seen_at) * part for part in self.speed[:2])
         x, y = it.x - self.last.place.x, it.y - self.last.place.y
@@ -133,14 +133,14 @@ class _Person:
 
 
 class FaceIds:
-    """Gives the faces of one stream of images ids that hold."""
+    """Assigns stable ids to the faces of one stream of images."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
         self.forget()
 
     def forget(self) -> None:
-        """Take everyone for new in the next image; ids are not used again all the same."""
+        """Reset: all faces of the next image get new ids, which were not used before."""
         self._people: list[_Person] = []
         self._stamp = -math.inf
 
@@ -148,13 +148,13 @@ class FaceIds:
         """Set the `id` of each face of the next image.
 
         Args:
-            faces: an `id` that they have already is the backend's own: it says that it has followed
-                the face since the last image in which it had the same number.
-            stamp: the image's time in seconds, not before that of the last one.
-            timeout: seconds that a face may be out of sight and keep its id.
+            faces: an existing `id` is the backend's: the backend has tracked the face since the
+                last image in which it had the same number.
+            stamp: the image's time in seconds, not less than that of the last image.
+            timeout: time in seconds that a face may be out of view and keep its id.
         """
         people = [person for person in self._people if self._may_return(person, stamp, timeout)]
-        seen = [_look_at(face) for face in faces]
+        seen = [_measure(face) for face in faces]
         present = []
         for face, it, person in zip(faces, seen, self._recognize(seen, people, stamp), strict=True):
             face.id = person.id if person else next(self._numbers)
@@ -167,14 +167,14 @@ class FaceIds:
         self._stamp = stamp
 
     def _may_return(self, person: _Person, stamp: float, timeout: float) -> bool:
-        """Tell if somebody can still be the one of before; a slow camera is no absence."""
+        """Tell whether a face can return; the interval of a slow camera does not count."""
         was_there = person.seen_at == self._stamp and stamp - self._stamp <= LONGEST_PAUSE
         return was_there or stamp - person.seen_at <= timeout
 
     def _recognize(
         self, seen: Sequence[_Seen], people: Sequence[_Person], stamp: float
     ) -> list[_Person | None]:
-        """Return for each face who it is, None for somebody new."""
+        """Return the known face of each face, None for a new one."""
         known: list[_Person | None] = [None] * len(seen)
         if not seen or not people:
             return known
@@ -187,10 +187,10 @@ class FaceIds:
 
 
 def _least_cost_pairs(costs: Sequence[Sequence[float]]) -> Iterable[tuple[int, int]]:
-    """Return pairs of a row and a column, as many as can be, that cost the least together."""
+    """Return the pairs of row and column with the lowest total cost."""
     rows, columns = len(costs), len(costs[0])
     if math.perm(max(rows, columns), min(rows, columns)) > MOST_WAYS:
-        # Loaded for a crowd only: it takes 47 MB, and a quarter of a second in which images pass.
+        # Loaded for a crowd only: it takes 47 MB and a quarter of a second.
         from scipy.optimize import linear_sum_assignment
 
         return zip(*linear_sum_assignment(costs), strict=True)
@@ -204,11 +204,11 @@ def _least_cost_pairs(costs: Sequence[Sequence[float]]) -> Iterable[tuple[int, i
     return enumerate(best)
 
 
-def _look_at(face: Face) -> _Seen:
-    """Return what counts of a face.
+def _measure(face: Face) -> _Seen:
+    """Return the values of a face that are compared.
 
-    Its place is that of the landmarks: a detector's box trembles more, and another detector's holds
-    more of the head.
+    Its position is that of the landmarks: a detector's box jitters more, and its part of the head
+    depends on the detector.
     """
     points = face.points[::LANDMARK_STEP]
     if len(points):
@@ -222,20 +222,20 @@ def _look_at(face: Face) -> _Seen:
 
 
 def _cost(it: _Seen, person: _Person, expected: _Place, stamp: float) -> float:
-    """Return how little a face is like somebody, `OUT_OF_REACH` if it cannot be.
+    """Return the cost of assigning a face to a known face; `OUT_OF_REACH` if it is impossible.
 
     Args:
         it: a face of the new image.
-        person: of the images before.
-        expected: where the person should be now.
+        person: a face of the previous images.
+        expected: its predicted position.
         stamp: time of the new image.
     """
     elapsed = stamp - person.seen_at
     size = math.exp(expected.log_size)
     distance = math.hypot(it.place.x - expected.x, it.place.y - expected.y) / size
     growth = person.growth(it.place, expected)
-    # Written so that what is no number is out of reach.
-    near = person.beside_the_way(it.place, stamp) <= size * (REACH + REACH_PER_SECOND * elapsed)
+    # Written so that NaN is out of reach.
+    near = person.distance_from_path(it.place, stamp) <= size * (REACH + REACH_PER_SECOND * elapsed)
     if not (near and growth <= GROWTH + GROWTH_PER_SECOND * elapsed):
         return OUT_OF_REACH
     before = person.last

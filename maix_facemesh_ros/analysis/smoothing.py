@@ -1,4 +1,4 @@
-"""The One-Euro filter: still faces stop trembling, moving ones do not lag.
+"""The One-Euro filter: less jitter for still faces, little lag for moving ones.
 
 Casiez, Roussel, Vogel: «1€ Filter: A Simple Speed-based Low-pass Filter for Noisy Input in
     Interactive Systems», CHI 2012. Defaults and scaling are MediaPipe's
@@ -41,7 +41,7 @@ class OneEuro(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """What the filter remembers of one face's last image; arrays are (3, N) x, y, z in pixels."""
+    """The filter's state for one face; arrays are (3, N) x, y, z in pixels."""
 
     stamp: float
     raw: npt.NDArray[np.float64]
@@ -61,8 +61,8 @@ class LandmarkSmoother:
 
         Args:
             faces: the faces of one image; a face that is not among them is forgotten.
-            stamp: time of the image in seconds. Where it does not advance, a face starts anew.
-            one_euro: how much.
+            stamp: time of the image in seconds. If it does not advance, the filter is reset.
+            one_euro: the filter's parameters.
         """
         states = {}
         for face in faces:
@@ -75,7 +75,7 @@ class LandmarkSmoother:
         self._states = states
 
     def forget(self) -> None:
-        """Start anew with the next image."""
+        """Reset: the next image starts a new stream."""
         self._states = {}
 
 
@@ -100,5 +100,5 @@ def _advance(
 def _share_of_new(
     cutoff: npt.NDArray[np.float64] | float, elapsed: float
 ) -> npt.NDArray[np.float64] | float:
-    """Return the weight of the new value in a low-pass filter of this cutoff frequency (hertz)."""
+    """Return the weight of the new value in a low-pass filter of this cutoff frequency (Hz)."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff * elapsed))

@@ -94,7 +94,7 @@ def _choose() -> tuple[str, str]:
         BackendError: it can be told on the main thread only.
     """
     if find_spec("maix") is None:
-        return "onnx", "this is no MaixCAM: there is no module maix"
+        return "onnx", "this is not a MaixCAM: there is no module maix"
     check_thread()
     try:
         device = str(import_maix().sys.device_name())
@@ -102,7 +102,7 @@ def _choose() -> tuple[str, str]:
         words = words_of(error.__cause__ or error)
         return "onnx", f"this is taken for no MaixCAM: module maix cannot be imported ({words})"
     if not device.lower().startswith("maixcam"):
-        return "onnx", f"this is no MaixCAM: MaixPy calls it {device!r}"
+        return "onnx", f"this is not a MaixCAM: MaixPy calls it {device!r}"
     return "maix", f"this is a {device}"
 
 

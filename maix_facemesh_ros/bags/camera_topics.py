@@ -1,6 +1,6 @@
 """Which topics of a bag are cameras: their messages tell it, not words in their names.
 
-A topic of images is no camera when it holds distances or a mask, when this package has published
+A topic of images is not a camera when it contains depth or a mask, when this package has published
 it, or when none of its messages can be used. Of the same images raw and compressed, the topic with
 more usable messages is taken.
 """
@@ -143,7 +143,7 @@ def find_camera_topics(bag: Bag) -> CameraTopics:
 
 
 def _reason_by_name(topic: BagTopic) -> str:
-    """Return why a topic is no camera without looking into it; empty if it may be one."""
+    """Return why a topic is not a camera by its name and type; empty if it may be one."""
     if not topic.message_count:
         return "it has no messages"
     if PUBLISHED_BY_US.search(topic.name):
@@ -203,7 +203,7 @@ _OTHER_KINDS = {
 
 
 def _why_no_image(message_type: str, data: bytes) -> str:
-    """Return why a message is no image of a camera; empty if it is one."""
+    """Return why a message is not an image of a camera; empty if it is one."""
     encoding, gray = "", None
     try:
         message = deserialize(data, message_type)

@@ -20,7 +20,7 @@ class FacesBag:
     """Takes serialized FaceArrays and makes a bag of them, or nothing if an error comes."""
 
     def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
-        """Begin in a folder beside the one that is to be.
+        """Start in a folder next to the final one.
 
         Args:
             path: folder of the new bag.

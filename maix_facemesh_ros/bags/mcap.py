@@ -56,7 +56,7 @@ QOS = "offered_qos_profiles"
 #: And for REP-2011's hash of the type.
 TYPE_HASH = "topic_type_hash"
 
-#: Messages outside of chunks are taken together in pieces of about so many bytes.
+#: Messages outside of chunks are grouped in pieces of about this number of bytes.
 PIECE_SIZE = 2**20
 
 _RECORD = struct.Struct("<BQ")
@@ -86,7 +86,7 @@ class McapFile:
             limits: what chunks may unpack to; larger ones count as damaged.
 
         Raises:
-            BagError: it is no MCAP file, or has nothing that can be read.
+            BagError: it is not an MCAP file, or has nothing that can be read.
         """
         self._path = path
         self._limit = (limits or UnpackLimits()).chunk
@@ -102,7 +102,7 @@ class McapFile:
         self._file: BinaryIO = path.open("rb")
         try:
             if self._file.read(len(MAGIC)) != MAGIC:
-                raise BagError(f"{path} is no MCAP file: it does not begin as one")
+                raise BagError(f"{path} is not an MCAP file: it does not begin as one")
             if not self._read_index():
                 self._read_through()
             if not self._channels:

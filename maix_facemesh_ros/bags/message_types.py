@@ -72,7 +72,7 @@ def topic_of_type(name: str, message_type: str) -> BagTopic:
 
 
 def described(topic: BagTopic) -> BagTopic:
-    """Return a topic of a bag with definition and hash, which bags of before Iron do not have.
+    """Return a topic of a bag with definition and hash, which bags from before Iron do not have.
 
     What is not known stays empty, and the hash is zero.
     """

@@ -203,7 +203,7 @@ class Bag:
         """Return the storage files in order, each once: compressed or not."""
         if not self.path.is_dir():
             return [self.path]
-        # Bags of before Foxy name the folder too.
+        # Bags from before Foxy name the folder too.
         listed = [self.path / Path(name).name for name in metadata.files if Path(name).name]
         paths = []
         for path in dict.fromkeys(listed):
@@ -217,7 +217,9 @@ class Bag:
                 self._damage.messages[f"{path.name} is missing"] = None
         paths = [path for path in paths if path.is_file()] or self._found()
         if not paths:
-            raise BagError(f"{self.path} is no bag: no file in it is a recording in MCAP or SQLite")
+            raise BagError(
+                f"{self.path} is not a bag: no file in it is a recording in MCAP or SQLite"
+            )
         return paths
 
     def _found(self) -> list[Path]:
@@ -276,7 +278,7 @@ class Bag:
         raise BagError(f"{path} is {kind or 'no file of a bag: it begins as none'}")
 
     def _sqlite(self, path: Path) -> BagFile:
-        """Open an SQLite file, with what its recorder has left beside it when it crashed."""
+        """Open an SQLite file, with the journal that a crashed recorder has left next to it."""
         journals = ", ".join(journal.name for journal in journals_of(path))
         if not journals:
             return SqliteFile(path)

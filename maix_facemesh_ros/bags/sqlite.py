@@ -33,7 +33,7 @@ MAGIC = b"SQLite format 3\0"
 JOURNALS = ("-wal", "-journal")
 
 #: Steps of SQLite's virtual machine that a query may take, at least and for each byte of the file:
-#: a whole row takes some 20. Pages that refer to each other in circles would take them for ever.
+#: a whole row takes some 20. Pages that refer to each other in circles would take them without end.
 LEAST_STEPS = 10_000_000
 STEPS_PER_BYTE = 100
 STEPS_BETWEEN_CHECKS = 1_000_000
@@ -62,15 +62,15 @@ _ROW = np.dtype([("log_time", np.int64), ("row", np.int64), ("topic", np.int64)]
 
 def journals_of(path: Path) -> list[Path]:
     """Return the files with contents that are not in an SQLite file yet."""
-    beside = [path.with_name(path.name + end) for end in JOURNALS]
-    return [journal for journal in beside if journal.is_file() and journal.stat().st_size]
+    candidates = [path.with_name(path.name + end) for end in JOURNALS]
+    return [journal for journal in candidates if journal.is_file() and journal.stat().st_size]
 
 
 def merge_journals(path: Path, target: Path) -> None:
     """Copy an SQLite file with its journals, and put what these have into the copy.
 
     Args:
-        path: the file; neither it nor what is beside it is changed.
+        path: the file; neither it nor the files next to it are changed.
         target: the copy.
 
     Raises:
@@ -92,13 +92,13 @@ class SqliteFile:
         """Open it.
 
         Raises:
-            BagError: it is no bag in SQLite, or has nothing that can be read.
+            BagError: it is not a bag in SQLite, or has nothing that can be read.
         """
         self._path = path
         self.damage = Damage()
         with path.open("rb") as stream:
             if stream.read(len(MAGIC)) != MAGIC:
-                raise BagError(f"{path} is no SQLite file: it does not begin as one")
+                raise BagError(f"{path} is not an SQLite file: it does not begin as one")
         #: Where the messages are that can still be read of a damaged file.
         self._salvaged: npt.NDArray[np.void] | None = None
         self._database = _Database(path)
@@ -288,7 +288,7 @@ class _Database:
     """An SQLite file that is only read, and whose queries end."""
 
     def __init__(self, path: Path) -> None:
-        # immutable: nothing is written beside the bag, not even a lock.
+        # immutable: nothing is written next to the bag, not even a lock.
         self._connection = sqlite3.connect(
             f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True, check_same_thread=False
         )

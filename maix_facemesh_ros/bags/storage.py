@@ -131,7 +131,7 @@ class BagMessage(NamedTuple):
 
 @dataclass(slots=True)
 class Damage:
-    """What of a bag cannot be read."""
+    """Damage of a bag: messages that cannot be read."""
 
     #: By what is broken, such as a chunk of a file: messages in it, as far as that is known.
     messages: dict[str, int | None] = field(default_factory=dict)

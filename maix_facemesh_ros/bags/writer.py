@@ -65,7 +65,7 @@ class StorageWriter(Protocol):
         ...
 
     def write(self, number: int, record: BagRecord) -> str:
-        """Write a message; returns what of it could not be held, empty if all could."""
+        """Write a message; returns the error text for a part that could not be written, or ""."""
         ...
 
     def add_attachment(self, attachment: Attachment) -> bool:

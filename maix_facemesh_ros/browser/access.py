@@ -30,11 +30,11 @@ class Access:
     """Decides by a request's Host, and by what its browser knows, whether it is answered."""
 
     def __init__(self, token: str | None = None, host_names: Iterable[str] = ()) -> None:
-        """Let everybody in who knows the token.
+        """Allow clients that have the token.
 
         Args:
-            token: None lets everybody in.
-            host_names: by which browsers may reach this machine, beside its own.
+            token: None allows every client.
+            host_names: by which browsers may reach this machine, in addition to its own.
         """
         self._token = token
         own = socket.gethostname().lower()

@@ -1,7 +1,7 @@
 """Limits on the browser view's connections, and on what strangers make it log.
 
 A stranger is a connection that has not shown a session yet. When their places are full, a new one
-takes the place of an old one, so that nobody can keep others out by holding connections open.
+takes the place of an old one, so that open connections cannot lock out other clients.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ from maix_facemesh_ros.mesh.connections import (
     each_line_once,
 )
 
-#: The last so many connections of the lips are the inner edge.
+#: This number of last connections of the lips is the inner edge.
 INNER_LIPS = 20
 
 

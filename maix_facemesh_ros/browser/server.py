@@ -236,7 +236,7 @@ class _Frame:
 
 
 class _Guarded(RequestHandler):
-    """What all answers have in common: headers, and a look at the request's Host."""
+    """Common parts of all responses: headers, and a check of the request's Host."""
 
     def initialize(self, server: FrameServer) -> None:
         self.server = server
@@ -308,7 +308,7 @@ class _LoginHandler(_Guarded):
                 del waiting[self.address]
 
     def on_connection_close(self) -> None:
-        """End the wait: its answer would reach nobody."""
+        """End the wait: the client has disconnected."""
         self._is_gone.set()
 
 

@@ -115,7 +115,7 @@ def read_calibration(file: str) -> FileCalibration:
         file: see `user_files.path_of`.
 
     Raises:
-        ParameterError: the file cannot be read, or is no calibration.
+        ParameterError: the file cannot be read, or is not a calibration.
     """
     try:
         content = yaml.load(read_small_file(file), _PlainLoader)
@@ -134,7 +134,7 @@ def read_calibration(file: str) -> FileCalibration:
         ) from error
     except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ParameterError(
-            f"calibration_file is {file!r}, which is no calibration of camera_calibration "
+            f"calibration_file is {file!r}, which is not a calibration of camera_calibration "
             f"({type(error).__name__}: {reprlib.repr(str(error))}): it holds image_width, "
             "image_height, camera_matrix, distortion_model, distortion_coefficients and "
             "projection_matrix"

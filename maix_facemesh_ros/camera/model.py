@@ -38,10 +38,10 @@ NO_DISTORTION: Final = ""
 #: A calibration counts from the center of the first pixel, this package from its corner.
 HALF_PIXEL: Final = 0.5
 
-#: Undistorting is done step by step, until it is this exact or after so many steps.
+#: Undistorting iterates until it is this exact, or after this number of steps.
 UNDISTORTION_STEPS: Final = 30
 UNDISTORTION_TOLERANCE: Final = 1e-4
-#: A ray that is so many pixels off when it is projected again is none.
+#: A ray whose projection is off by this number of pixels is invalid.
 LARGEST_UNDISTORTION_ERROR: Final = 0.05
 
 #: The part of an image, in points of a grid, that a calibration has to hold for.

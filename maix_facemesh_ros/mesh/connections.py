@@ -9,7 +9,7 @@ as the triangles it consists of.
 Every set is an int32 array (M, 2) of mesh indices, start and end of M connections. Left and right
 are the sides of the person in the image: the left eye is on the right of an image that is not
 mirrored. The tesselation and all lines use the indices 0..467, the irises 468..477. The arrays are
-read-only, because everybody who imports this module shares them.
+read-only, because everyone who imports this module shares them.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ FACEMESH_CONTOURS: Final = _read_only(
     )
 )
 
-#: (852, 3) the triangles of the mesh, counter-clockwise for somebody who looks at the face; the
+#: (852, 3) the triangles of the mesh, counter-clockwise seen from in front of the face; the
 #: eyes and the mouth are holes.
 FACEMESH_TRIANGLES: Final = _triangles(
     """

@@ -133,7 +133,7 @@ def _sub_arrays(
 
 
 def _landmark_count(numbers: int, depths: int) -> int:
-    """N for a flat sequence of so many numbers: 2 N, or 4 N if N depths say so."""
+    """N for a flat sequence of this number of values: 2 N, or 4 N if N depths say so."""
     if numbers % 2 or depths not in (0, numbers // 2, numbers / 4):
         raise ArgumentError(
             f"{numbers} numbers in points with {depths} in points_z: points must be "

@@ -29,7 +29,7 @@ ROOM_BELOW, ROOM_ABOVE = 1.0, 1 / 3
 #: Values in the range at least: less is the camera's noise.
 LEAST_RANGE = 64
 
-#: About so many values are looked at.
+#: Approximate number of values that are sampled.
 SAMPLE = 40_000
 
 LARGEST = 0xFFFF
@@ -48,7 +48,7 @@ def levels_of(values: npt.NDArray[np.uint16]) -> Levels:
     Args:
         values: uint16 (height, width) or (height, width, channels), a Bayer mosaic too.
     """
-    # Odd, so that all four colors of a mosaic are looked at.
+    # Odd, so that all four colors of a mosaic are sampled.
     step = 2 * int((values.shape[0] * values.shape[1] / SAMPLE) ** 0.5 / 2) + 1
     sample = values[::step, ::step]
     sample = sample[sample > 0]

@@ -1,4 +1,4 @@
-"""The camera's calibration, from `camera_info` beside the images or from a file."""
+"""The camera's calibration, from `camera_info` in the images' namespace or from a file."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ class Calibration:
             callback_group: of the subscription; None: the node's own.
 
         Raises:
-            ParameterError: the file cannot be read, or is no calibration.
+            ParameterError: the file cannot be read, or is not a calibration.
         """
         self._node = node
         self._topic = topic
         self._rectified = rectified
         self._latest: CameraInfo | None = None
         self._latest_but_stamp = b""
-        #: What takes the images; None as long as nobody has said so, or nothing that can be used.
+        #: The camera model; None while no valid calibration has arrived.
         self.camera: CameraModel | None = None
         self._problem = ""
         self._image_size: tuple[int, int] | None = None
@@ -269,7 +269,7 @@ def read_calibration(file: str) -> CameraInfo:
     """Read a calibration as camera_calibration writes it.
 
     Raises:
-        ParameterError: the file cannot be read, or is no calibration.
+        ParameterError: the file cannot be read, or is not a calibration.
     """
     read = camera_info.read_calibration(file)
     return CameraInfo(

@@ -50,7 +50,7 @@ FACE_TIMEOUT = 2.0
 #: Seconds for the node to say what its parameters are.
 PARAMETER_TIMEOUT = 2.0
 
-#: Seconds between two looks at whether it is time to go.
+#: Seconds between two checks for the end.
 LOOK_INTERVAL = 0.2
 
 #: Seconds that RViz and the publisher of its frame each may take to end.
@@ -230,7 +230,7 @@ def _transform_arguments(
 
 
 def _run(publisher: Sequence[str], rviz: Sequence[str], stop_request: StopRequest) -> int:
-    """Run RViz beside the publisher of its frame, until it ends or is to; returns the exit code."""
+    """Run RViz and the publisher of its frame; returns the exit code."""
     frame = subprocess.Popen(publisher)
     window = subprocess.Popen(rviz)
     try:

@@ -24,7 +24,7 @@ def compressed_topic(node: Node, base: str) -> str:
 def camera_info_topic(node: Node, images: str) -> str:
     """Return the topic with the calibration of an image topic, for a publisher or subscriber.
 
-    It is `camera_info` beside the images, as in image_transport (camera_common.cpp,
+    It is `camera_info` in the images' namespace, as in image_transport (camera_common.cpp,
     getCameraInfoTopic): `/cam/camera_info` for `/cam/image_raw`. A remap of `camera_info` goes
     before.
 

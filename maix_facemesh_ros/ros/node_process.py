@@ -61,7 +61,7 @@ class StartError(FaceMeshError, RuntimeError):
 
 
 class NodeOfAProcess(Protocol):
-    """What a node, beside being one of rclpy's, must offer to be run here."""
+    """The interface of a node that is run here, in addition to rclpy's."""
 
     #: Something has gone wrong for which the process shall end with 1.
     failed: bool
@@ -137,7 +137,7 @@ def run_node(
 class StopRequest:
     """What SIGINT and SIGTERM make.
 
-    Not a threading.Event: a second signal in the middle of its set() waits for the first, for ever.
+    Not a threading.Event: a second signal in the middle of its set() waits for the first forever.
     """
 
     made: bool = False
@@ -198,7 +198,7 @@ def initialize_ros(arguments: list[str] | None) -> None:
 class _StartBound:
     """Ends the process with 1 when its start hangs, and says where it stood.
 
-    So `ros2 launch` can start it again (`respawn`). Once in some 1,500 starts beside others that
+    So `ros2 launch` can start it again (`respawn`). Once in some 1,500 starts next to others that
     start and stop, a node printed nothing for a minute. As in `end_node`, what hangs may hold
     Python's lock.
     """
@@ -232,7 +232,7 @@ def end_node(node: Node) -> None:
     participant's set_listener then waits for a callback of discovery to end (DomainParticipantImpl
     .hpp), until the end of the steady clock's time. std::condition_variable counts that on from the
     system clock's now and beyond its end, so its wait is over at once, without having let go of
-    the mutex that the callback needs, and begins anew. This thread holds Python's lock meanwhile:
+    the mutex that the callback needs, and retries. This thread holds Python's lock meanwhile:
     only faulthandler's, which needs none, can end the process, and it says where it stood.
     """
     faulthandler.dump_traceback_later(DESTROY_TIMEOUT, exit=True, file=STANDARD_ERROR)
@@ -275,7 +275,7 @@ def _end_signal_handling() -> None:
 def _set_up_heap() -> None:
     """Have glibc make no more heaps for threads, and keep what one image took for the next.
 
-    It gives so much memory back at once, and has each page made anew and zeroed for the next
+    It gives so much memory back at once, and has each page allocated again and zeroed for the next
     image: 3 ms of computing with 1920x1080. And it has a heap for each thread, in which what one
     frees is lost to the others: 16 MB in a node that follows a face. Those of LTTng's two threads,
     which rclpy is imported with, are there already; MALLOC_ARENA_MAX=1 spares them too, 2 MB.

@@ -48,7 +48,7 @@ class FileSource:
         begin = 0.0
         if isinstance(self._file, ImageFolder):
             for path in self._file.others:
-                self._name_once(f"{str(path)!r} is no image that OpenCV can read")
+                self._name_once(f"{str(path)!r} is not an image that OpenCV can read")
         while True:
             skipped = given = 0
             seconds = 0.0

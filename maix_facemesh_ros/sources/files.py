@@ -179,7 +179,7 @@ class VideoFile:
         self._path = path
         self._video = cv2.VideoCapture(str(path))
         if not self._video.isOpened():
-            raise ImageFileError("it is no image and no video that OpenCV can read")
+            raise ImageFileError("it is not an image or video that OpenCV can read")
         _check_frame_size(self._video)
         rate = self._video.get(cv2.CAP_PROP_FPS)
         self.interval = 1 / (rate if RATES[0] <= rate <= RATES[1] else ASSUMED_RATE)

@@ -18,7 +18,7 @@ class LatestSlot(Generic[Item]):
         self._closed = False
 
     def put(self, item: Item) -> bool:
-        """Put an item; returns whether it replaced one that nobody took."""
+        """Put an item; returns whether it replaced one that was not taken."""
         with self._condition:
             replaced = self._item is not None
             self._item = item

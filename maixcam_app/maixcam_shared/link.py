@@ -120,7 +120,7 @@ MOST_FACTS = 32
 LONGEST_NAME = 64
 LONGEST_TEXT = 200
 
-#: Letters of a new token: 80 bits, which nobody guesses who has listened to a handshake.
+#: Letters of a new token: 80 bits, which cannot be guessed from a recorded handshake.
 TOKEN_LETTERS = 16
 
 
@@ -212,7 +212,7 @@ def decode_hello(payload: bytes) -> Hello:
     """
     magic, version = _magic_and_version(payload)
     if magic != MAGIC:
-        raise LinkError(f"the other side starts with {payload[:16]!r}: it is no face server")
+        raise LinkError(f"the other side starts with {payload[:16]!r}: it is not a face server")
     if version != VERSION:
         # What follows may differ in another version; this is all that one needs to know.
         return Hello(version, b"")
@@ -232,7 +232,9 @@ def decode_proof(payload: bytes) -> Proof:
     """
     magic, version = _magic_and_version(payload)
     if magic != MAGIC:
-        raise LinkError(f"the other side starts with {payload[:16]!r}: it is no host of this link")
+        raise LinkError(
+            f"the other side starts with {payload[:16]!r}: it is not a host of this link"
+        )
     if version != VERSION:
         return Proof(version, b"", b"")
     _, version, nonce, proof = _unpack(Kind.PROOF, _PROOF, payload)

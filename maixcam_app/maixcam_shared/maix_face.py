@@ -51,7 +51,7 @@ class Thresholds(NamedTuple):
     detect_conf_th: float = 0.5
     detect_iou_th: float = 0.45
     landmarks_conf_th: float = 0.5
-    #: At most so many faces, the largest; 0 or less: no limit.
+    #: Maximum number of faces, the largest; 0 or less: no limit.
     max_face_num: int = 2
     #: Leave out faces without landmarks.
     require_landmarks: bool = True

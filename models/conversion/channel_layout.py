@@ -27,8 +27,8 @@ class ChannelLayout:
 
     Its kept channels are those whose origin[k] is c. ``channels`` is the TFLite tensor's number of
     channels; ``origin`` and ``factor`` have one entry for each channel that is kept. A channel of
-    origin UNUSED is padding, and always zero. A TFLite channel that is no entry's origin is zero
-    everywhere.
+    origin UNUSED is padding, and always zero. A TFLite channel that is not the origin of an entry
+    is zero everywhere.
     """
 
     channels: int

@@ -76,7 +76,7 @@ class ConvolutionNetwork:
 
     The image stays as it is in memory, and the first convolution reads it so: as one plane with
     rows three times as long, in steps three times as wide. onnxruntime goes through its result once
-    for each plane that it reads, so this is faster than planes, and nobody has to make them.
+    for each plane that it reads, so this is faster than planes, and no planes have to be made.
     """
 
     def __init__(self, graph: TfliteGraph, rewriting: Rewriting, scaling: Scaling) -> None:

@@ -62,7 +62,7 @@ def test_gaze_comes_with_pose(image: Pixels) -> None:
         assert face.gaze is not None
         assert face.pose is not None
         to_camera = -face.gaze.origin / np.linalg.norm(face.gaze.origin)
-        # Eileen Collins looks into the camera, and was pasted beside the middle of this one.
+        # Eileen Collins looks into the camera, and was pasted off the center of this image.
         assert face.gaze.direction @ to_camera > math.cos(math.radians(30))
         assert np.linalg.norm(face.gaze.origin - face.pose[:3, 3]) < 0.05
 
@@ -173,7 +173,7 @@ WORKERS = (
     (blendshapes, "BlendshapesNetwork", "blendshapes"),
 )
 OFF = {"smoothing": "off"}
-#: Parameters of `FaceMesh`, and what of the above they switch on.
+#: Parameters of `FaceMesh`, and which of the above they switch on.
 SWITCHES: list[tuple[dict[str, Any], set[str]]] = [
     ({}, set()),
     ({"ids": True, **OFF}, {"ids"}),

@@ -70,21 +70,21 @@ def test_how_often_somebody_inherits_who_takes_a_place() -> None:
     total = Mistakes()
     for seed in range(20):
         total += mistakes_in(taking_a_place(np.random.default_rng(seed)), seed)
-    print(f"20 times somebody was seen within two faces of where another was lost: {total}")
+    print(f"20 times a person was seen within two faces of where another was lost: {total}")
     assert 0 < total.inherited <= 10
     assert total.switches == total.fragmentations == 0
 
 
 @pytest.mark.parametrize(
-    ("after", "beside", "is_new"),
+    ("after", "off", "is_new"),
     [(0.033, 0.6, False), (0.033, 0.75, True), (0.45, 0.8, False), (0.45, 0.95, True)],
 )
-def test_so_far_from_a_lost_face_another_is_new(after: float, beside: float, is_new: bool) -> None:
+def test_so_far_from_a_lost_face_another_is_new(after: float, off: float, is_new: bool) -> None:
     ids = FaceIds()
     for image in range(10):
         assert numbers(ids, 1.0 + image / 30, face_at(200, 200)) == [1]
     stamp = 1.3 + after
-    assert numbers(ids, stamp, face_at(200 + 80 * beside, 200)) == [2 if is_new else 1]
+    assert numbers(ids, stamp, face_at(200 + 80 * off, 200)) == [2 if is_new else 1]
 
 
 @pytest.mark.parametrize("going_on", [0.0, 0.5, 1.0])
@@ -97,7 +97,7 @@ def test_a_face_that_nobody_sees_may_stop_or_go_on(going_on: float) -> None:
 
 
 def test_one_wrong_place_before_a_face_is_lost_does_no_harm() -> None:
-    """As when somebody walks in front of it, and the landmarks are drawn over to that one."""
+    """As when a person walks in front of it, and the landmarks are drawn to that face."""
     ids = FaceIds()
     for image in range(10):
         assert numbers(ids, 1 + image / 30, face_at(200, 200)) == [1]
@@ -120,7 +120,7 @@ def test_rendered_faces_that_cross_keep_their_ids(
             stamp = 1000 + number / 30
             faces = mesh.process(stand_behind_each_other(astronaut, *heads), stamp)
             hidden.append(len(faces) < 2)
-            # The near one is always seen; beside it, each is where its head is.
+            # The near one is always seen; apart from it, each is where its head is.
             middles = [float(face.points[:, 0].mean()) for face in faces]
             who = (
                 [0]
@@ -160,7 +160,7 @@ def test_the_timeout_is_kept_on_both_sides(timeout: float, part: float, keeps: b
 def test_without_a_timeout_one_missed_image_ends_an_id() -> None:
     ids = FaceIds()
     assert numbers(ids, 1.0, face_at(200, 200), timeout=0.0) == [1]
-    assert numbers(ids, 1.2, face_at(200, 200), timeout=0.0) == [1], "a slow camera misses nobody"
+    assert numbers(ids, 1.2, face_at(200, 200), timeout=0.0) == [1], "a slow camera loses no face"
     assert numbers(ids, 1.4, timeout=0.0) == []
     assert numbers(ids, 1.6, face_at(200, 200), timeout=0.0) == [2]
 
@@ -190,7 +190,7 @@ def test_what_the_backend_follows_is_believed_and_numbered_anew() -> None:
     ids = FaceIds()
     first = [face_at(200, 200, backend_id=70), face_at(240, 200, backend_id=40)]
     assert numbers(ids, 1.0, *first) == [1, 2]
-    # Both come to the middle and past each other: nothing but the backend knows who is who.
+    # Both come to the middle and past each other: only the backend knows the identities.
     second = [face_at(219, 200, backend_id=40), face_at(221, 200, backend_id=70)]
     assert numbers(ids, 1.03, *second) == [2, 1]
 

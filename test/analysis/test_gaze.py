@@ -188,5 +188,5 @@ def test_people_who_look_into_the_camera_are_seen_to_do_so(name: str) -> None:
         assert gaze is not None
         to_camera = -gaze.origin / np.linalg.norm(gaze.origin)
         off = degrees_off(gaze.direction, to_camera)
-        print(f"{name}: {off:.1f} degrees beside the camera")
+        print(f"{name}: {off:.1f} degrees off the camera")
         assert off < 8

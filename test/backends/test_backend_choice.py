@@ -54,7 +54,7 @@ def test_each_backend_that_a_parameter_can_name_is_in_one_table() -> None:
 def test_without_maixpy_auto_is_onnx() -> None:
     with_auto = open_backend(FaceMeshParameters())
     assert with_auto.name == "onnx"
-    assert with_auto.description == "onnx (this is no MaixCAM: there is no module maix)"
+    assert with_auto.description == "onnx (this is not a MaixCAM: there is no module maix)"
     with_auto.detector.close()
     assert "maix" not in sys.modules
 
@@ -75,7 +75,7 @@ def test_on_a_maixcam_auto_is_maix(device: str) -> None:
 def test_maixpy_on_another_machine_does_not_make_it_a_maixcam() -> None:
     answer = opened(DEVICE_NAME="unknown")
     assert (answer["name"], answer["kind"]) == ("onnx", "OnnxFaceDetector")
-    assert answer["reason"] == "this is no MaixCAM: MaixPy calls it 'unknown'"
+    assert answer["reason"] == "this is not a MaixCAM: MaixPy calls it 'unknown'"
 
 
 def test_onnx_does_not_import_maixpy_where_it_is() -> None:

@@ -174,7 +174,7 @@ def test_order_of_the_channels_makes_no_difference(astronaut: Pixels) -> None:
 
 @pytest.mark.parametrize("scale", [0.1, 0.25, 3.0])
 def test_small_large_and_cut_off_faces(astronaut: Pixels, scale: float) -> None:
-    """Whatever cannot be followed is looked at; a large one is looked at in a smaller image."""
+    """Faces that cannot be tracked get the network; a large one is processed in a smaller image."""
     image = np.asarray(cv2.resize(astronaut, None, fx=scale, fy=scale), np.uint8)
     cut_off = np.ascontiguousarray(image[:, int(225 * scale) :])
     for shown in (image, cut_off):

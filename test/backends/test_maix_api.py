@@ -1,7 +1,7 @@
 """Every name of MaixPy that the code uses is there, and takes the arguments it is given.
 
 `data/maixpy/api.json` holds the signatures as the real module reports them. Here the code that runs
-beside the real module is read, not run: what a name or an expression stands for is followed from
+next to the real module is read, not run: what a name or an expression stands for is followed from
 `from maix import ...` and the table below, through assignments, calls and loops.
 """
 

@@ -210,7 +210,7 @@ def test_no_more_hosts_than_allowed(make: Callable[..., Device]) -> None:
 
 
 def try_wrong_token(device: Device) -> None:
-    """Try one and leave at once, as somebody does who tries many."""
+    """Try one and leave at once, as a client does that tries many."""
     try:
         with LinkPeer(device.port) as peer:
             peer.read_hello()

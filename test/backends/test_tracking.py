@@ -20,7 +20,7 @@ LEFT, RIGHT = (150, 180, 90.0), (480, 180, 100.0)
 
 
 class Looks:
-    """Counts the images that the detector looks at."""
+    """Counts the images that the detector runs on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -33,7 +33,7 @@ class Looks:
         monkeypatch.setattr(FullRangeDetector, "detect", counting)
 
     def during(self, mesh: FaceMesh, image: Pixels) -> bool:
-        """Process an image; return whether the detector looked at it."""
+        """Process an image; return whether the detector ran on it."""
         before = self.count
         mesh.process(image)
         return self.count > before

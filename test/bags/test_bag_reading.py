@@ -195,7 +195,7 @@ def test_a_broken_chunk_costs_its_own_messages_which_are_counted(form: str, tmp_
 
     assert 0 < len(EXPECTED) - len(read) < 10
     assert [message for message in EXPECTED if message in read] == read
-    # Without indices nobody has counted them.
+    # Without indices they have not been counted.
     assert lost in ((len(EXPECTED) - len(read),) if form != "no index" else (None, 0))
     assert "broken chunk at byte" in str(opened.damage)
 
@@ -253,8 +253,8 @@ def test_a_bag_of_humble_in_sqlite_has_no_definitions(tmp_path: Path) -> None:
     ("make", "error"),
     [
         (lambda _path: None, "does not exist"),
-        (lambda path: path.mkdir(), "is no bag"),
-        (lambda path: path.write_text("text"), "is no file of a bag"),
+        (lambda path: path.mkdir(), "is not a bag"),
+        (lambda path: path.write_text("text"), "is not a file of a bag"),
     ],
 )
 def test_what_is_no_bag_is_refused(

@@ -217,9 +217,9 @@ def file_of(content: bytes) -> Callable[[Path], Path]:
         ("metadata.yaml", file_of(b"rosbag2_bagfile_information:\n"), "give its folder"),
         ("run.mcap", file_of(b""), "is empty: nothing of the recording has reached the disk"),
         ("run.mcap", file_of(bytes(5000)), "begins with zeros"),
-        ("run.mcap", file_of(b"some text"), "is no MCAP file"),
-        ("run.db3", file_of(b"some text"), "is no SQLite file"),
-        ("run.db3.zstd", file_of(b"some text"), "is no SQLite file"),
+        ("run.mcap", file_of(b"some text"), "is not an MCAP file"),
+        ("run.db3", file_of(b"some text"), "is not an SQLite file"),
+        ("run.db3.zstd", file_of(b"some text"), "is not an SQLite file"),
     ],
 )
 def test_other_files_are_named_with_what_to_do(

@@ -128,7 +128,7 @@ def test_a_browser_gets_the_latest_when_it_is_ready_and_nothing_queues(served: S
             for number in range(200):
                 served.show(b"frame %d" % number)
             await asyncio.sleep(SILENCE)
-            assert served.packed == [], "nobody was ready"
+            assert served.packed == [], "no client was ready"
             await connection.write_message("ready")
             assert await frame(connection) == b"frame 199"
             for number in range(200, 400):

@@ -102,8 +102,8 @@ def test_no_space_for_what_is_unpacked(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.fixture
-def nobody() -> Iterator[Path]:
-    """A folder, and no permission for anything that others do not give to everybody."""
+def unprivileged() -> Iterator[Path]:
+    """A folder, and no permission for anything that others do not give to everyone."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     is_root = os.geteuid() == 0
@@ -121,22 +121,22 @@ def nobody() -> Iterator[Path]:
 
 
 def test_what_may_not_be_read_or_written_is_named(
-    nobody: Path, capsys: pytest.CaptureFixture[str]
+    unprivileged: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bag = write_bag(nobody / "bag", camera_messages(list(scene(2))))
-    closed = nobody / "closed"
+    bag = write_bag(unprivileged / "bag", camera_messages(list(scene(2))))
+    closed = unprivileged / "closed"
     closed.mkdir()
     (closed / "in").mkdir()
     (closed / "file").touch()
     closed.chmod(0)
-    (nobody / "film.mp4").touch(0o000)
+    (unprivileged / "film.mp4").touch(0o000)
     cases = [
         (bag, closed / "out"),
         (bag, closed / "in" / "deep" / "out"),
-        (closed, nobody / "out"),
-        (closed / "in", nobody / "out"),
-        (closed / "file", nobody / "out"),
-        (nobody / "film.mp4", nobody / "out"),
+        (closed, unprivileged / "out"),
+        (closed / "in", unprivileged / "out"),
+        (closed / "file", unprivileged / "out"),
+        (unprivileged / "film.mp4", unprivileged / "out"),
     ]
     for source, output in cases:
         assert command(source, "-o", output, "--workers", "1") == 1
@@ -144,11 +144,11 @@ def test_what_may_not_be_read_or_written_is_named(
         assert "Permission denied" in error, error
         assert error.count("\n") == 1, error
     (bag / "bag.mcap").chmod(0)
-    assert command(bag, "-o", nobody / "out", "--workers", "1") == 1
+    assert command(bag, "-o", unprivileged / "out", "--workers", "1") == 1
     error = capsys.readouterr().err
     assert "bag.mcap cannot be read: Permission denied" in error
     assert error.count("\n") == 1
-    assert sorted(path.name for path in nobody.iterdir()) == ["bag", "closed", "film.mp4"]
+    assert sorted(path.name for path in unprivileged.iterdir()) == ["bag", "closed", "film.mp4"]
 
 
 def test_without_shared_memory_one_process_does_everything(

@@ -428,7 +428,7 @@ def test_errors_are_one_line_and_leave_nothing_behind(
         ([bag, "-o", output, "--params-file", file], "is not a parameter file"),
         ([bag, "-o", output, "--faces-topic", "{camera}"], "may have {namespace} and {topic}"),
         ([bag, "-o", tmp_path / "a.csv", "--copy"], "name one with --output"),
-        ([__file__, "-o", output], "no video that OpenCV can read"),
+        ([__file__, "-o", output], "is not an image or video that OpenCV can read"),
     ]
     before = sorted(path.name for path in tmp_path.iterdir())
     for arguments, error in cases:

@@ -115,7 +115,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_result(
         time.sleep(chance.uniform(0, duration))
         process.kill()
         process.wait(PATIENCE)
-        # The workers notice that there is nobody left who waits for them.
+        # The workers notice that their parent process is gone.
         wait_until(lambda group=process.pid: is_gone(group), "end of the workers")  # type: ignore[misc]
         assert fingerprint(bag) == before
         there = {path.name for path in tmp_path.iterdir() if "killed" in path.name}

@@ -56,7 +56,7 @@ def test_a_recording_by_this_name_is_not_removed(
     for options in ([], ["--restart"], ["--topics", "/typo"]):
         assert command(bag, "-o", tmp_path / "kitchen", *options) == 1
         assert "name another output" in capsys.readouterr().err
-        # Beside another input, too.
+        # Next to another input, too.
         other = write_bag(tmp_path / "other", camera_messages(list(scene(2))))
         assert command(other, "-o", tmp_path / "kitchen", *options) == 1
         assert "is not from an earlier run" in capsys.readouterr().err
@@ -119,7 +119,7 @@ def test_an_output_in_an_input_is_refused_by_whatever_link(bag: Path, tmp_path: 
     refused(outside, tmp_path / "folder" / ".." / bag.name / "new", [bag])
     # A folder of links to where the recordings are.
     refused(outside, bag / "new", [tmp_path / "linked"])
-    # The output beside it, but not the folder in which it would be made.
+    # The output next to it, but not the folder in which it would be made.
     refused("in it or around it", tmp_path / "folder" / "up" / "kitchen", [bag])
     refused("in it or around it", tmp_path / "kitchen", [bag / "kitchen.partial_0.mcap"])
     refused("exists, and is not overwritten", tmp_path / "link", [])

@@ -1,7 +1,7 @@
 """Encodings that cv_bridge converts: with it, without it, and with one that does not work.
 
 cv_bridge has no wheel. Where a ROS 2 with cv_bridge is sourced, these tests take that one,
-elsewhere the stand-in beside this file.
+elsewhere the stand-in next to this file.
 """
 
 from __future__ import annotations

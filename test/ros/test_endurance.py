@@ -161,13 +161,13 @@ def test_memory_is_given_back_however_often_faces_are_looked_for(
 ) -> None:
     node = start("max_face_num:=1")
     robot.wait_for_node()
-    nobody = Camera(robot, np.full_like(camera_image, 110), QoSProfile(depth=5))
-    somebody = Camera(robot, camera_image, QoSProfile(depth=5))
+    empty = Camera(robot, np.full_like(camera_image, 110), QoSProfile(depth=5))
+    with_face = Camera(robot, camera_image, QoSProfile(depth=5))
     looking, following = [], []
     for _ in range(4):
-        nobody.run(0.2, CAMERA_RATE)
+        empty.run(0.2, CAMERA_RATE)
         looking.append(node.memory() / 1e6)
-        somebody.run(1.5 * IMAGES_UNTIL_REST / CAMERA_RATE, CAMERA_RATE)
+        with_face.run(1.5 * IMAGES_UNTIL_REST / CAMERA_RATE, CAMERA_RATE)
         following.append(node.memory() / 1e6)
     print(
         f"memory in MB: {np.round(looking)} looking for faces, {np.round(following)} following one"

@@ -148,7 +148,7 @@ def test_detect_nod(run: Callable[[str], None], world: World) -> None:
     look(still * 2)
     nods.clear()
     look([0, 2, 4, 6, 8, 10, 12, 14, 15, 15, 15, 15, 15, 15, 15] + [15] * 30)
-    assert nods == [], "to look down is no nod"
+    assert nods == [], "looking down is not a nod"
     look([15] * 20 + list(range(15, 0, -1)) + still * 2)
     assert nods == [], "nor is to look up again, later"
     world.wait_until(has_seen_a_nod, "nod")
@@ -173,7 +173,7 @@ def test_count_blinks(run: Callable[[str], None], world: World) -> None:
         world.show(eyes(score, score))
     world.show_until(lambda: blinks[-1].data > 0, "blink", opened)
     assert blinks[-1].data == 1
-    # A wink is no blink.
+    # A wink is not a blink.
     world.show(eyes(0.9, 0.1))
     world.show(opened)
     for score in (0.6, 0.1):

@@ -102,7 +102,7 @@ def succeeded(*arguments: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def one_camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A camera as drivers record it, and what a robot has beside it."""
+    """A camera as drivers record it, and the other topics of a robot."""
     folder = tmp_path_factory.mktemp("bags") / "one_camera"
     with BagMaker(folder) as bag:
         for part in ("<robot/>", "<arm/>"):

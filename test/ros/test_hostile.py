@@ -1,7 +1,7 @@
 """What the node has to bear: 10,000 hostile messages, and 1,000 hostile sets of parameters.
 
 Each message goes to a running node over DDS, and once more straight into what the node does with a
-message, because a node takes the latest image only and so need not look at all of them.
+message, because a node takes the latest image only and so need not process all of them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PARAMETER_SETS = 1000
 #: Keeping every message would be more than twice as much.
 MEMORY_SLACK = 4 * 2**20
 
-#: The log takes one line of a kind in so many seconds, and none longer than this.
+#: The log takes one line of a kind in this number of seconds, and none longer than this.
 WARNING_INTERVAL = 5.0
 LONGEST_REASON = 1000
 
@@ -355,7 +355,7 @@ def _settled(robot: Robot, count: int) -> bool:
 def _check_what_the_node_says(
     node: NodeProcess, diagnostics: dict[str, str], seconds: float
 ) -> None:
-    """Nothing was a fault of the node, and the log is no flood."""
+    """Nothing was a fault of the node, and the log is not flooded."""
     reasons = {
         key.removeprefix("not answered: "): int(value)
         for key, value in diagnostics.items()
@@ -410,7 +410,7 @@ def indices(*values: int) -> ParameterValue:
 
 
 _OTHER_NAMES = (
-    *("nobody", "detect_conf", "a.b", "ä", "n" * 2000, " ", "/"),
+    *("unknown", "detect_conf", "a.b", "ä", "n" * 2000, " ", "/"),
     *("use_sim_time", "qos_overrides./image_raw.subscription.depth"),
 )
 _TYPES = {
@@ -526,7 +526,7 @@ def test_a_refused_set_leaves_the_values_in_force_as_they_are(
     blind = {"detect_conf_th": double(1.0)}
     for wrong in (
         {"use_sim_time": text("later")},
-        {"nobody": integer(1)},
+        {"unknown": integer(1)},
         {"detect_interval": integer(0)},
         {"landmarks_abs": boolean(False)},
         {"backend": text("maix")},

@@ -211,7 +211,7 @@ class Launched:
         assert self.process.wait(timeout=TIMEOUT) == code, self.output()
 
     def assert_clean(self, nodes: int) -> None:
-        """Check that all nodes ended well, and that nobody complained."""
+        """Check that all nodes ended well, without complaints."""
         ended = re.findall(r"\[facemesh_node-\d+\]: process has finished cleanly", self.output())
         assert len(ended) == nodes, self.output()
         assert complaints(self.output()) == []

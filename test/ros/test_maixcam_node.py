@@ -378,7 +378,7 @@ def test_a_device_that_freezes_is_reported_and_taken_back(
     [
         ({"maixcam_token": "WRON-GWRO-NGWR-ONGW"}, "the token is wrong"),
         ({"maixcam_address": "127.0.0.1:1"}, "start it on the device"),
-        ({"maixcam_address": "maixcam-0000.invalid"}, "nobody knows the name"),
+        ({"maixcam_address": "maixcam-0000.invalid"}, "maixcam-0000.invalid is unknown"),
     ],
 )
 def test_what_is_wrong_is_on_the_log_and_on_diagnostics(
@@ -408,7 +408,7 @@ def test_what_is_wrong_is_on_the_log_and_on_diagnostics(
 def test_two_nodes_and_a_stranger(
     start: StartNode, robot: Robot, app: StartApp, film: Path, tmp_path: Path
 ) -> None:
-    """Each gets all faces by its own parameters; one that only connects disturbs nobody."""
+    """Each gets all faces by its own parameters; one that only connects disturbs no other."""
     device = app(IMAGES=film)
     others: list[FaceArray] = []
     robot.create_subscription(FaceArray, "others", others.append, QoSProfile(depth=100))

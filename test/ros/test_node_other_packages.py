@@ -209,7 +209,7 @@ def test_faces_in_the_messages_of_other_packages(
     )
     assert messages["/facemesh/detections"]["detections"] == []
     assert messages["/facemesh/image_annotations"]["points"] == []
-    # And nobody publishes for faces that have gone.
+    # And nothing publishes for faces that have gone.
     robot.wait_until(
         lambda: (
             not any(
@@ -252,7 +252,7 @@ def _check_the_70_landmarks(points: Any) -> None:
 
 @pytest.mark.parametrize("name", OTHER_PACKAGES)
 def test_nothing_is_made_that_nobody_wants(name: str, astronaut: Pixels) -> None:
-    """Publishers that nobody listens to, and messages that must not be made."""
+    """Publishers without subscribers, and messages that must not be made."""
 
     class NobodyThere:
         def create_publisher(self, message_type: Any, topic: str, depth: Any) -> Any:  # noqa: ARG002
@@ -264,7 +264,7 @@ def test_nothing_is_made_that_nobody_wants(name: str, astronaut: Pixels) -> None
 
     class Untouchable:
         def __call__(self, *_: Any, **__: Any) -> None:
-            raise AssertionError("a message that nobody wants")
+            raise AssertionError("a message without subscribers")
 
         def __getattr__(self, name: str) -> Any:
             return Untouchable()

@@ -1,4 +1,4 @@
-"""The node with a source of its own: a network camera, a folder, and what is no source."""
+"""The node with a source of its own: a network camera, a folder, and files that are not images."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_folder_is_answered_image_for_image_until_it_ends(
     robot.wait_until(lambda: node.process.poll() is not None, "end of the node")
 
     assert node.process.returncode == 0
-    assert "face150.jpg' is no image that OpenCV can read; skipped" in node.output()
+    assert "face150.jpg' is not an image that OpenCV can read; skipped" in node.output()
     assert "source ended after 179 images" in node.output()
     # The first images are gone before the two processes have found each other, which may take
     # them some seconds.

@@ -1,4 +1,4 @@
-"""What is to be looked at: markers, cloud and annotated image, read as their users do."""
+"""The views: markers, cloud and annotated image, read as their users do."""
 
 from __future__ import annotations
 

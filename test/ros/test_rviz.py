@@ -94,7 +94,7 @@ def test_it_shows_image_markers_cloud_and_frames(node: FaceMeshNode) -> None:
         assert not topic["Value"].startswith("/"), "it moves with the namespace"
         publisher = published[f"/{topic['Value']}"]
         assert publisher.msg_type.__name__ == message_type
-        # As it is set here, and as somebody gets it who adds the display by hand.
+        # As it is set here, and as with the display added by hand.
         for reliability, durability in (
             (topic["Reliability Policy"], topic["Durability Policy"]),
             ("Reliable", "Volatile"),
@@ -455,5 +455,5 @@ def test_with_rviz_the_node_gives_what_it_shows(rviz: str) -> None:
     (node,) = next(each for each in functions if each.__name__ == "_node")(context)
     _, given = node.keywords["parameters"]
     assert given.get("tf") is (True if rviz == "true" else None)
-    # What somebody says goes before what RViz would like.
+    # The user's setting takes precedence over RViz's preference.
     assert given["maixcam_jpeg"].arguments[0].arguments == ("maixcam_jpeg",)

@@ -1,6 +1,6 @@
 """Nothing to complain about in what the node prints, in each way to start it.
 
-test_launch.py looks at the output of the launch files in the same way.
+test_launch.py checks the output of the launch files in the same way.
 """
 
 from __future__ import annotations

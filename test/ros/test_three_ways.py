@@ -93,7 +93,7 @@ def test_three_ways_agree(
         assert [stamp_of(answer) for answer in answers] == given
         assert_same(answers, replayed)
     assert log_times(recorded[0]) == log_times(recorded[1])
-    # And they are answers: with two faces, poses and all the rest, and anew after the jumps.
+    # And they are answers: with two faces, poses and all the rest, and reset after the jumps.
     assert {len(answer.faces) for answer in live} == {0, 1, 2}
     assert all(face.pose_valid and face.gaze_valid for answer in live for face in answer.faces)
     assert all(len(face.blendshapes) == 52 for answer in live for face in answer.faces)

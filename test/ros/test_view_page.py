@@ -309,9 +309,9 @@ def test_it_says_what_is_missing_until_it_comes(
 ) -> None:
     """Without a node: no faces. Then with one. Then nothing is published any more."""
     view, address = start_view(start)
-    assert camera.robot.images.get_subscription_count() == 0, "nobody looks"
+    assert camera.robot.images.get_subscription_count() == 0, "no subscriber"
     browser.open(address)
-    trouble = "no faces: nobody publishes /faces (is facemesh_node running?)"
+    trouble = "no faces: no publisher on /faces (is facemesh_node running?)"
     camera.image = scene(astronaut, LEFT)
     camera.until(lambda: browser.text("#trouble") == trouble, "word on what is missing")
     camera.until(lambda: camera.stamp in camera.sent, "image without faces")

@@ -136,7 +136,7 @@ def test_file_that_is_not_there() -> None:
 def test_file_that_is_no_image_and_no_video(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_text("no pixels here\n" * 100)
-    with pytest.raises(SourceError, match=r"notes\.json.* no image and no video"):
+    with pytest.raises(SourceError, match=r"notes\.json.* is not an image or video"):
         open_source(str(path))
 
 
@@ -272,7 +272,7 @@ class Reading:
             self.count += 1
 
     def wait_for_notices(self, count: int) -> list[str]:
-        """Wait for so many notices, and return the text of the warnings and of the others."""
+        """Wait for some notices, and return the text of the warnings and of the others."""
         wait_until(lambda: len(self.notices) >= count, f"{count} notices: {self.notices}")
         assert [notice.warning for notice in self.notices] == [
             number % 2 == 0 for number in range(count)
@@ -280,7 +280,7 @@ class Reading:
         return [notice.text for notice in self.notices]
 
     def wait_for_images(self, count: int = 3) -> Image:
-        """Wait for so many more images, and return the latest."""
+        """Wait for this number of further images, and return the latest."""
         enough = self.count + count
         wait_until(lambda: self.count >= enough, "images")
         assert self.latest is not None

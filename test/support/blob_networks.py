@@ -1,7 +1,7 @@
 """ONNX files with the inputs and outputs of real face detectors, whose faces are blobs of color.
 
 The weights of YOLOv8-face are GPL and YuNet is in no package registry, so the tests build networks
-that look at the image and answer with faces that can be computed by hand: a square red blob is a
+that process the image and answer with faces that can be computed by hand: a square red blob is a
 face. All measures are in sides of the blob, so they hold at any scale of the image:
 
 - the box reaches 4 to the left and right of the blob's center, 5 up and 6 down;
@@ -141,7 +141,7 @@ class BlobView:
         """
         self.graph, self.stride = graph, stride
         blue = 2 - red
-        # Less blue: the gray and black bars beside the image, and blue blobs, are nothing.
+        # Less blue: the gray and black bars around the image, and blue blobs, are nothing.
         redness = self._channel_difference(image, red, blue, peak_value)
         greenness = self._channel_difference(image, 1, blue, peak_value)
 

@@ -37,12 +37,12 @@ def png(
 
 
 def unpacking_text(size: int) -> bytes:
-    """Return a PNG's text chunk that unpacks to so many bytes."""
+    """Return a PNG's text chunk that unpacks to this number of bytes."""
     return png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(size), 9))
 
 
 def unpacking_profile(size: int) -> bytes:
-    """Return a PNG's color profile that unpacks to so many bytes."""
+    """Return a PNG's color profile that unpacks to this number of bytes."""
     profile = struct.pack(">I", size) + bytes(size - 4)
     return png_chunk(b"iCCP", b"a\0\0" + zlib.compress(profile, 9))
 
@@ -58,9 +58,9 @@ def _coded(bits: str) -> bytes:
 
 
 def progressive_jpeg(width: int, height: int, empty_scans: int, frame: int = 0xC2) -> bytes:
-    """Return a gray JPEG of one scan, and so many scans that add nothing."""
+    """Return a gray JPEG of one scan, and this number of scans that add nothing."""
     blocks = -(-width // 8) * -(-height // 8)
-    # One code for "no change of brightness", one for "so many blocks are empty".
+    # One code for "no change of brightness", one for "this number of blocks is empty".
     tables = jpeg_segment(0xC4, bytes((0x00, 1, *[0] * 15, 0x00)))
     tables += jpeg_segment(0xC4, bytes((0x10, 1, *[0] * 15, 0xE0)))
     first = jpeg_segment(0xDA, bytes((1, 1, 0, 0, 0, 0))) + _coded("0" * blocks)

@@ -1,4 +1,4 @@
-"""Faces that move through images, with the truth about who is who."""
+"""Faces that move through images, with their true identities."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Look:
 
 @dataclass
 class Person:
-    """Somebody with a face of his own, who is where `look` says, None while out of view."""
+    """A person with a face of his own, who is where `look` says, None while out of view."""
 
     look: Callable[[float], Look | None]
     shape: _Array
 
     @classmethod
     def new(cls, random: Random, look: Callable[[float], Look | None]) -> Person:
-        """Return somebody: broader or longer, and with other features, as people are."""
+        """Return a person: broader or longer, and with other features, as people are."""
         stretch = random.uniform(0.92, 1.08, 3)
         waves = random.normal(size=(3, 3)) * 6
         bumps = np.sin(_SHAPE @ waves + random.uniform(0, 6, 3)) * 0.015
@@ -60,7 +60,7 @@ class Seen:
 
     stamp: float
     faces: list[Face] = field(default_factory=list)
-    #: Index of the person of each face, -1 for something that is no face.
+    #: Index of the person of each face, -1 for a detection that is not a face.
     people: list[int] = field(default_factory=list)
 
 
@@ -157,7 +157,7 @@ def walk(
     lost: tuple[float, float] = (math.inf, math.inf),
     yaw: Callable[[float], float] = lambda _: 0.0,
 ) -> Callable[[float], Look | None]:
-    """Return somebody who goes from one place to another, and sways a little.
+    """Return a person who goes from one place to another, and sways a little.
 
     Args:
         start, end: centers of the face in pixels.
@@ -188,11 +188,11 @@ TIMEOUT = 0.5
 class Mistakes:
     """What has gone wrong over a sequence."""
 
-    #: Somebody's id became that of another person who is there or was.
+    #: A person's id became that of another person who is there or was.
     switches: int = 0
-    #: Somebody's id became a new one although he was out of sight no longer than the timeout.
+    #: A person's id became a new one although he was out of sight no longer than the timeout.
     fragmentations: int = 0
-    #: Somebody who had not been there before got an id that another person has or had.
+    #: A person who had not been there before got an id that another person has or had.
     inherited: int = 0
 
     def __add__(self, other: Mistakes) -> Mistakes:
@@ -267,7 +267,7 @@ def hidden_at_a_walk(random: Random) -> Sequence:
 
 
 def stopping_while_hidden(random: Random) -> Sequence:
-    """The one behind stops where nobody sees him, and comes out when the other has gone on."""
+    """The one behind stops where he is hidden, and comes out when the other has gone on."""
     return Sequence(
         people(
             random,
@@ -302,7 +302,7 @@ def side_by_side(random: Random) -> Sequence:
 
 
 def strangers_slowly(random: Random) -> Sequence:
-    """Their motion says little about who is who; their features do."""
+    """Their motion does not tell them apart; their features do."""
     sequence = crossing(random, widths=(90, 90), seconds=6.0)
     sequence.hides = 2.0
     for person in sequence.people:
@@ -361,7 +361,7 @@ def turning_away(random: Random) -> Sequence:
 
 
 def entering_while_another_is_lost(random: Random) -> Sequence:
-    """Somebody comes in beside a face that was lost just before, and that comes back."""
+    """A person comes in next to a face that was lost just before, and that comes back."""
     return Sequence(
         people(
             random,
@@ -454,20 +454,20 @@ def crowd(random: Random) -> Sequence:
 
 
 def taking_a_place(random: Random) -> Sequence:
-    """Somebody goes, and a moment later another one is seen near where he was."""
+    """A person goes, and a moment later another one is seen near where he was."""
     gone, later = 1.0, random.uniform(0.1, 0.45)
-    beside = random.uniform(0, 2) * 90
+    offset = random.uniform(0, 2) * 90
     return Sequence(
         people(
             random,
             walk((200, 240), (210, 240), 3.0, 90, leaves=gone),
-            walk((200 + beside, 240), (200 + beside, 245), 3.0, 90, enters=gone + later),
+            walk((200 + offset, 240), (200 + offset, 245), 3.0, 90, enters=gone + later),
         ),
         3.0,
     )
 
 
-#: Those in which nobody may lose his id.
+#: Those in which no one may lose his id.
 PLAIN = (
     hidden,
     hidden_at_a_walk,

@@ -1,4 +1,4 @@
-"""What the tests of both builds share: a copy of the source, and a look at what was installed."""
+"""Shared by the tests of both builds: a copy of the source, and checks of the installed files."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 from link_peer import PATIENCE, face_server, link, some_faces
 
 TOKEN = "ABCD-EFGH-IJKL-MNOP"
-#: A frame's width tells the test which frame it is: so many pixels more than this.
+#: A frame's width tells the test which frame it is: its number of pixels more than this.
 FIRST_WIDTH = 320
 
 FACTS = {"device": "maixcam", "MaixPy": "4.12.1"}
@@ -181,7 +181,7 @@ class DeviceEnd:
         self.send(link.encode_welcome(link.Welcome(proved, arrives)))
 
     def answer_pings(self, count: int) -> None:
-        """Answer so many pings with this machine's own time."""
+        """Answer this number of pings with this machine's own time."""
         while count:
             kind, payload = self.read()
             if kind == link.Kind.PING:

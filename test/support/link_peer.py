@@ -55,7 +55,7 @@ class LinkPeer:
         self._socket.connect(("127.0.0.1", port))
         if tls is not None:
             self._socket = tls.wrap_socket(self._socket)
-        # One thread at a time: an OpenSSL connection stands no reading beside writing.
+        # One thread at a time: an OpenSSL connection cannot read and write at once.
         self._using = threading.Lock()
         self._pinging: threading.Thread | None = None
         self._closing = threading.Event()

@@ -58,7 +58,7 @@ class MjpegServer(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def switch_off(self) -> None:
-        """Hang up on everyone, and let nobody connect any more."""
+        """Hang up on everyone, and refuse new connections."""
         self.hanging_up.set()
         self.streaming.set()
         self.shutdown()

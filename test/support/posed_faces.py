@@ -57,7 +57,7 @@ def see(
         camera: that sees the head.
         pose: (4, 4) of the head.
         irises: (10, 3) meters in the head's frame; None: at the inner corners of the eyes.
-        face_scale: the size of the head beside the canonical one.
+        face_scale: the size of the head relative to the canonical one.
     """
     if irises is None:
         irises = HEAD[[133] * 5 + [362] * 5]

@@ -57,7 +57,7 @@ class NodeProcess:
             log: file for its output.
             *parameters: such as "max_face_num:=1".
             remaps: such as "faces:=other".
-            environment: variables beside those of this process.
+            environment: variables in addition to those of this process.
             program: facemesh_node or facemesh_view.
             files: parameter files.
         """

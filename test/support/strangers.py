@@ -84,7 +84,7 @@ class Flood:
 
 @contextmanager
 def many_descriptors(count: int) -> Iterator[None]:
-    """Let this process open so many files, both ends of the connections."""
+    """Let this process open this number of files, both ends of the connections."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -40,7 +40,7 @@ class MaixCamera:
         """Open the camera; on the main thread.
 
         Raises:
-            SourceError: this is no MaixCAM, or its camera cannot be opened.
+            SourceError: this is not a MaixCAM, or its camera cannot be opened.
         """
         try:
             self._maix = import_maix()
@@ -91,7 +91,7 @@ class MaixCamera:
     def _read(self) -> Any:
         """Return the next image as `maix.image.Image`, or None if there is none yet.
 
-        A read that waits would keep every other thread waiting too, for ever if no image comes:
+        A read that waits would block every other thread too, without end if no image comes:
         MaixPy does not release the interpreter lock in any of its calls.
         """
         with self._lock:

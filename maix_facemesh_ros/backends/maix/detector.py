@@ -22,7 +22,7 @@ class MaixFaceDetector:
 
     MaixPy has its own face detector and its own rules, so some parameters mean nothing here:
     `detector` and `min_face_size` (it is MaixPy's YOLO face network, with a fixed input),
-    `tracking` and `detect_interval` (it looks at every image, and its faces have no id),
+    `tracking` and `detect_interval` (the detector runs on every image, and its faces have no id),
     `threads` (the NPU does one network at a time).
     """
 
@@ -30,7 +30,7 @@ class MaixFaceDetector:
         """Import MaixPy and load both networks; on the main thread.
 
         Raises:
-            BackendError: this is no MaixCAM, MaixPy is too old, or a model file is missing or
+            BackendError: this is not a MaixCAM, MaixPy is too old, or a model file is missing or
                 cannot be loaded.
         """
         self._maix = import_maix()

@@ -37,8 +37,7 @@ def import_maix() -> Any:
             f"MaixPy (module maix) cannot be imported: {words_of(error)}. It belongs to the system "
             "image of a MaixCAM. What pip installs does not run elsewhere: the wheel for x86_64 "
             "needs glibc 2.38 and the shared libraries of OpenCV 4.6, and on other machines it is "
-            "a program for RISC-V. Use backend onnx here, or backend maixcam with a MaixCAM beside "
-            "this machine"
+            "a program for RISC-V. Use backend onnx, or backend maixcam with a connected MaixCAM"
         ) from error
     return maix
 

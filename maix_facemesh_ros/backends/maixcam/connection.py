@@ -29,7 +29,7 @@ HELLO_TIMEOUT = 1.4
 #: and the device lets no more than a few wrong tokens in a second.
 REFUSED_WAIT = 2.0
 
-#: The clock is asked for so often in a row, and so many seconds apart, before `link.PING_INTERVAL`.
+#: Number of first PINGs and seconds between them, before those of `link.PING_INTERVAL`.
 FIRST_PINGS = 8
 FIRST_PING_INTERVAL = 0.015
 
@@ -74,7 +74,7 @@ async def resolve(address: Address) -> Address:
     """Return the address with a number in place of a name.
 
     Raises:
-        DeviceLostError: nobody knows the name.
+        DeviceLostError: the name is unknown.
     """
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(address.host.split("%")[0])
@@ -102,17 +102,17 @@ async def resolve(address: Address) -> Address:
         else:
             found.set_result(answer)
 
-    # In a daemon's thread: the system takes many seconds for names that nobody has, and asyncio's
+    # In a daemon thread: the system takes many seconds for unknown names, and asyncio's
     # own threads would keep the process from ending for so long.
     threading.Thread(target=look_up, name="name of the MaixCAM", daemon=True).start()
     try:
         return Address(await asyncio.wait_for(found, RESOLVE_TIMEOUT), address.port)
     except asyncio.TimeoutError:
-        problem = "nobody answers"
+        problem = "no answer"
     except OSError as error:
         problem = str(error.strerror or error)
     raise DeviceLostError(
-        f"cannot be found, nobody knows the name {address.host} ({problem}): is the device on, and "
+        f"cannot be found, the name {address.host} is unknown ({problem}): is the device on, and "
         "does this machine know names that end in .local (avahi-daemon, libnss-mdns)? The device "
         "shows its address on its screen too"
     )
@@ -154,7 +154,7 @@ class Connection:
         """Connect to an address with a number, with TLS or without.
 
         Raises:
-            DeviceLostError: nobody is there, or not with this certificate.
+            DeviceLostError: no device answers, or not with this certificate.
         """
         loop = asyncio.get_running_loop()
         reader = _ListeningReader()
@@ -295,7 +295,7 @@ class Connection:
     async def _listen_for(self) -> None:
         """End the connection when nothing has come for `link.SILENCE`."""
         # Looks are counted, and no clock is read: if this thread was kept from running for long,
-        # that is no silence of the device.
+        # that is not silence of the device.
         silent_looks = 0
         while silent_looks < LOOKS:
             await asyncio.sleep(link.SILENCE / LOOKS)
@@ -334,7 +334,7 @@ class Connection:
 
 def _why_unreachable(error: Exception) -> str:
     if isinstance(error, asyncio.TimeoutError):
-        return "cannot be reached: nobody answers. Is it on, and is this its address?"
+        return "cannot be reached: no answer. Is it on, and is this its address?"
     if isinstance(error, ConnectionRefusedError):
         return "is there, but the app is not (connection refused): start it on the device"
     return f"cannot be reached: {error.strerror if isinstance(error, OSError) else error}"

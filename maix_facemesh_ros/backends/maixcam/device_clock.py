@@ -27,7 +27,7 @@ LARGEST_DRIFT = 1e-3
 #: The drift itself changes by up to so much over the window, with the temperature of the quartz.
 CHANGE_OF_DRIFT = 1e-5
 
-#: Times of the device are whole steps of so many seconds.
+#: Times of the device are multiples of this number of seconds.
 RESOLUTION = 1e-6
 
 #: Exchanges until the clock is taken for known.

@@ -1,4 +1,4 @@
-"""The maixcam backend: faces of a MaixCAM beside this machine, over the link.
+"""The maixcam backend: faces of a MaixCAM connected to this machine.
 
 One frame's way: `connection.Connection` reads it → `_take_faces` → `frames` gives it. The link runs
 in a thread of its own, so that the clock is measured whatever the robot does with the faces.
@@ -243,7 +243,7 @@ def _wanted(faces: Sequence[MaixFace], parameters: NodeParameters) -> list[MaixF
     """Leave out what only another host of the device wants, or this one no longer."""
     wanted = []
     for face in faces:
-        # Written so that a score that is no number counts as none.
+        # Written so that a NaN score counts as none.
         if not face.landmarks_score >= parameters.landmarks_conf_th:
             face = face._replace(points=(), points_rel=(), points_z=())
         has_landmarks = len(face.points) > 0 or not parameters.require_landmarks
@@ -256,7 +256,7 @@ class _LatestFrames:
     """Hands frames from the link's thread to another, the latest of each kind."""
 
     def __init__(self) -> None:
-        #: Frames that nobody took in time.
+        #: Frames that were replaced before they were taken.
         self.replaced = 0
         self._condition = threading.Condition()
         self._waiting: dict[type, FaceFrame | JpegFrame] = {}

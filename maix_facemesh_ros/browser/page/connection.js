@@ -11,7 +11,7 @@ export class Connection {
   constructor({ onFrame, onState, onChange }) {
     this.handlers = { onFrame, onState, onChange };
     this.socket = null;
-    // A page that nobody sees asks for nothing.
+    // A hidden page requests nothing.
     document.addEventListener("visibilitychange", () => this.followVisibility());
     this.followVisibility();
   }

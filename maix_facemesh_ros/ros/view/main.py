@@ -41,7 +41,7 @@ from maix_facemesh_ros.user_files import exposure_of, path_of
 #: What can be wrong at the start: said in one line, without a traceback.
 START_ERRORS = (ParameterError, AccessError, ServerError)
 
-#: Seconds between two looks at the topics.
+#: Seconds between two checks of the topics.
 REPORT_INTERVAL = 1.0
 
 #: Seconds after which the log says the same trouble again.
@@ -61,7 +61,7 @@ class ImageTopic(NamedTuple):
     drawn: bool
 
 
-#: By the values of `pictures`; `auto` takes the first that somebody publishes.
+#: By the values of `pictures`; `auto` takes the first that has a publisher.
 IMAGE_TOPICS = {
     "compressed": ImageTopic("image_raw", CompressedImage, False),
     "raw": ImageTopic("image_raw", ImageMessage, False),
@@ -104,7 +104,9 @@ class FaceMeshView(ParameterNode):
         if self._in_force.is_local:
             return f"open http://localhost:{self._server.port}/ in a browser on this machine"
         return f"open http://<this machine>:{self._server.port}/ in a browser" + (
-            "; it asks for the token" if self._server.access.needs_token else "; everybody may look"
+            "; it asks for the token"
+            if self._server.access.needs_token
+            else "; everyone may connect"
         )
 
     # ---- Who is there ----------------------------------------------------------------------------
@@ -170,7 +172,7 @@ class FaceMeshView(ParameterNode):
         return choice.base
 
     def _choose_images(self, watched: WatchedTopic | None) -> ImageTopic:
-        """Return the first that somebody publishes, and that has not been waited for in vain."""
+        """Return the first that has a publisher and has not been waited for in vain."""
         if self._in_force.pictures != "auto":
             return IMAGE_TOPICS[self._in_force.pictures]
         if watched is None:

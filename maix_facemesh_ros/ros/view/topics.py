@@ -1,4 +1,4 @@
-"""A topic that the view looks at: how much arrives on it, and why nothing does."""
+"""A topic of the view: how much arrives on it, and why nothing does."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def trouble_with(topic: WatchedTopic, what: str, advice: str) -> list[str]:
     if not topic.is_silent:
         return []
     if not topic.publishers:
-        return [f"no {what}: nobody publishes {topic.name} ({advice})"]
+        return [f"no {what}: no publisher on {topic.name} ({advice})"]
     of_type = [p for p in topic.publishers if p.topic_type == topic.type_name]
     if not of_type:
         types = ", ".join(sorted({publisher.topic_type for publisher in topic.publishers}))

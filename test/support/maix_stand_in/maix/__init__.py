@@ -32,7 +32,7 @@ MAIX_STAND_IN_CAPTURE_LOG: a file that gets a line for every image of the camera
 MAIX_STAND_IN_CLOCK_OFFSET_S, MAIX_STAND_IN_CLOCK_DRIFT_PPM: the device's clock, that of
     `maix.time.ticks_us` and the like, is the host's monotonic clock times (1 + drift / 1e6) plus
     the offset; both 0. The sum must stay positive.
-MAIX_STAND_IN_NPU_MS: every call of a network holds the interpreter lock for so many milliseconds,
+MAIX_STAND_IN_NPU_MS: every call of a network holds the interpreter lock for this many ms,
     on top of the time that the host's network takes; 0.
 MAIX_STAND_IN_UNSEEN_EYE: 1: the first key point of every face is (-1, -1), in images of any size.
     moved: the same as the real one has it, moved with the rest in an image of another size than
@@ -44,7 +44,7 @@ MAIX_STAND_IN_MAIXPY_VERSION: `maix.sys.maixpy_version()` and `maix.__version__`
 MAIX_STAND_IN_DATA_PATH: `maix.app.get_app_data_path()`; a folder under `tempfile.gettempdir()`.
 MAIX_STAND_IN_EXIT_FILE: `maix.app.need_exit()` is true once this file exists.
 MAIX_STAND_IN_SCREEN_LOG: a file that gets a line for every image shown: its number, counted from
-    0. The last image is beside it as .png, at most two a second.
+    0. The last image is next to it as .png, at most two a second.
 """
 
 from __future__ import annotations

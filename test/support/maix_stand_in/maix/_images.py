@@ -44,7 +44,7 @@ def _read(file: Path) -> list[Pixels]:
         return list(stack) if stack.ndim == 4 else [stack]
     image = cv2.imread(str(file))
     if image is None:
-        raise ValueError(f"{file} is no image")
+        raise ValueError(f"{file} is not an image")
     return [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)]
 
 

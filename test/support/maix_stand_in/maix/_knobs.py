@@ -30,7 +30,7 @@ def path(name: str) -> Path | None:
 
 
 def append_line(name: str, line: str) -> None:
-    """Append a line to the file that the variable names, at once, so that nobody waits for it."""
+    """Append a line to the file that the variable names, at once, so that readers need not wait."""
     file = path(name)
     if file is not None:
         with file.open("ab", buffering=0) as log:

@@ -41,7 +41,7 @@ def whole(value: object) -> int:
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"incompatible function arguments: {value!r} is no int") from None
+        raise TypeError(f"incompatible function arguments: {value!r} is not an int") from None
 
 
 def wholes(values: Iterable[object]) -> list[int]:

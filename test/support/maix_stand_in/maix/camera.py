@@ -94,7 +94,7 @@ class Camera:
         if not self._is_opened:
             self.open()
         _write_log()
-        # Images that nobody read in time are lost, all but the newest.
+        # Images that were not read in time are lost, all but the newest.
         due = max(self._taken + 1, math.floor((time.monotonic() - self._opened_at) * self._fps))
         wait = self._opened_at + due / self._fps - time.monotonic()
         if wait > 0 and not block:

@@ -1,4 +1,4 @@
-"""A screen that nobody sees; a log and an image file show what is on it."""
+"""An invisible screen; a log and an image file show its content."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Display:
         now = time.monotonic()
         if log is not None and now >= self._written_at + _PERIOD:
             self._written_at = now
-            # Put in place as a whole, so that nobody reads half an image.
+            # Put in place as a whole, so that no reader gets half an image.
             unfinished = log.with_suffix(".unfinished.png")
             cv2.imwrite(str(unfinished), image2cv(img.to_format(Format.FMT_BGR888)))
             os.replace(unfinished, log.with_suffix(".png"))  # noqa: PTH105

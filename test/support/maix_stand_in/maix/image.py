@@ -377,7 +377,7 @@ def cv2image(array: Pixels, bgr: bool = True, copy: bool = True) -> Image:
         copy: False: the image has its pixels in this array, which must live as long as it does.
     """
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        raise TypeError("incompatible function arguments: array is no numpy array of uint8")
+        raise TypeError("incompatible function arguments: array is not a numpy array of uint8")
     if array.ndim not in (2, 3):
         raise RuntimeError("Number of dimensions must be 3")
     channels = 1 if array.ndim == 2 else array.shape[2]
@@ -403,7 +403,7 @@ def from_bytes(
 ) -> Image:
     """Return an image of what lay in another one's memory."""
     if type(data) is not bytes:
-        raise TypeError("incompatible function arguments: data is no bytes")
+        raise TypeError("incompatible function arguments: data is not bytes")
     if format not in _COMPRESSED and len(data) != _size(whole(width), whole(height), format):
         raise failure("data size not match", Err.ERR_ARGS)
     return _image(whole(width), whole(height), format, np.frombuffer(data, np.uint8).copy())
