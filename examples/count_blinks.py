@@ -11,12 +11,12 @@ from collections import Counter
 from contextlib import suppress
 
 import rclpy
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_msgs.msg import UInt32
 
 from maix_facemesh_ros import BLENDSHAPE_NAMES
+from maix_facemesh_ros.msg import FaceArray
 
 EYES = [BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
 

@@ -10,10 +10,11 @@ import math
 from contextlib import suppress
 
 import rclpy
-from maix_facemesh_ros.msg import Face, FaceArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_msgs.msg import UInt32
+
+from maix_facemesh_ros.msg import Face, FaceArray
 
 #: A nod goes down by so much from where the head was and half of it up again, within this time.
 DEPTH = math.radians(8)

@@ -15,9 +15,10 @@ from contextlib import suppress
 
 import rclpy
 from geometry_msgs.msg import Twist
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+
+from maix_facemesh_ros.msg import FaceArray
 
 #: Turning speed per radian between the face and the image center, its maximum, in radians per
 #: second; and the tolerance in radians.

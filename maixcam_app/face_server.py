@@ -32,7 +32,7 @@ PROVED_ADDRESSES = 4
 PLACES_OF_PROVED = 16
 
 #: Seconds until the answer to a wrong token, and how many an address may have given within them; it
-#: is turned away at once while it has, unless it has shown a right one before.
+#: is refused at once while it has, unless it has given a valid one before.
 WRONG_TOKEN_DELAY = 1.0
 WRONG_TOKENS_PER_ADDRESS = 4
 
@@ -220,7 +220,7 @@ class FaceServer:
             try:
                 connection, address = await loop.sock_accept(listening)
             except OSError as error:
-                self._log.say("connections", f"no connection can be taken: {error}")
+                self._log.say("connections", f"a connection cannot be accepted: {error}")
                 await asyncio.sleep(ACCEPT_RETRY)
                 continue
             name = str(address[0])
@@ -236,10 +236,10 @@ class FaceServer:
             task.add_done_callback(functools.partial(_close, connection))
             gone = self._door.enter(place)
             if gone is not None:
-                self._log.say("full", f"{gone.name} has to leave: others without a token come")
+                self._log.say("full", f"{gone.name} is disconnected for a newer connection")
 
     def _say_turned_away(self, name: str) -> None:
-        self._log.say("too many attempts", f"{name} is turned away: too many attempts")
+        self._log.say("too many attempts", f"{name} is refused: too many attempts")
 
     async def _attend(self, connection: socket.socket, place: _Place) -> None:
         """Serve one connection from its first to its last byte."""
@@ -320,7 +320,7 @@ class FaceServer:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
     ) -> link.Proof:
         def too_late() -> None:
-            self._log.say("late proofs", f"{name} has not shown that it knows the token in time")
+            self._log.say("late proofs", f"{name} did not prove the token in time")
             writer.transport.abort()
 
         deadline = asyncio.get_running_loop().call_later(link.HANDSHAKE_TIMEOUT, too_late)
@@ -424,7 +424,7 @@ class _Door:
         return name not in self._proved and self._wrong_tokens[name] >= WRONG_TOKENS_PER_ADDRESS
 
     def enter(self, place: _Place) -> _Place | None:
-        """Take a connection in; returns the one that has to leave for it, None if none has to."""
+        """Accept a connection; returns the one that it replaces, None if there is none."""
         is_proved = place.name in self._proved
         others = [
             other

@@ -1,7 +1,7 @@
-"""Finds faces on a MaixCAM and serves them to hosts: the app's main program.
+"""Main program of the app: detects faces on a MaixCAM and sends them to hosts.
 
-The loop takes an image, lets the NPU find the faces in it and hands both to the server, which
-sends them from a thread of its own.
+The loop takes an image, detects its faces on the NPU and passes both to the server, which sends
+them from its own thread.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from settings import Settings, SettingsError, read_settings, read_token
 if TYPE_CHECKING:
     import ssl
 
-#: Microseconds that the server's thread has for itself after each image, at least: MaixPy keeps
-#: all other threads waiting in its calls.
+#: Minimum time in microseconds for the server's thread after each image: MaixPy's calls block all
+#: other threads.
 SHORTEST_REST = 1000
 
-#: Microseconds before the next image is due when the loop begins to wait for it.
+#: Time in microseconds before the next image is due when the loop starts to wait for it.
 AHEAD = 4000
 
-#: Failures of the camera in a row after which it is opened again, and the milliseconds between
-#: two attempts to open it.
+#: Number of failures in a row after which the camera is reopened, and milliseconds between two
+#: attempts.
 FAILURES_UNTIL_REOPENED = 5
 REOPEN_INTERVAL = 500
 
-#: Microseconds between two lines about the same trouble; so long the screen shows the last one.
+#: Microseconds between two lines about the same fault; the screen shows the last one as long.
 TROUBLE_INTERVAL = 10_000_000
 
 #: Microseconds between two updates of addresses, hosts and rate.
@@ -54,7 +54,7 @@ LARGE_LETTERS = 1.5
 
 
 def main() -> None:
-    """Run until the user ends the app; what keeps it from running is shown until then."""
+    """Run until the user ends the app; an error that prevents it is shown until then."""
     screen = Screen()
     try:
         serve_faces(screen)
@@ -95,7 +95,7 @@ def serve_faces(screen: Screen) -> None:
         while not app.need_exit():
             taken = images.read()
             if taken is not None:
-                # Without anybody to look, the NPU rests and the device stays cool.
+                # Without hosts and drawing, the NPU does not run and the device stays cool.
                 if server.hosts or settings.draw_landmarks:
                     find_and_send(taken, npu, server, trouble, draw=settings.draw_landmarks)
                 if settings.draw_landmarks:
@@ -110,7 +110,7 @@ def serve_faces(screen: Screen) -> None:
 def find_and_send(
     taken: Taken, npu: NpuFaces, server: FaceServer, trouble: Trouble, *, draw: bool
 ) -> None:
-    """Find the faces of an image and send them, then the image to hosts that are due for one.
+    """Detect the faces of an image and send them, then the image to hosts that are due for one.
 
     Args:
         draw: draw the landmarks into the image, after it has been sent.
@@ -127,8 +127,8 @@ def find_and_send(
         if draw:
             npu.draw(pixels, faces)
     except RuntimeError as error:
-        # MaixPy's only kind of error. The next image may do.
-        trouble.say("an image is left out", error)
+        # MaixPy's only kind of error. The next image may succeed.
+        trouble.say("an image is skipped", error)
 
 
 class Taken(NamedTuple):
@@ -142,11 +142,11 @@ class Taken(NamedTuple):
 
 
 class Images:
-    """The camera; it is opened again if it fails for long."""
+    """The camera; it is reopened if it fails repeatedly."""
 
     def __init__(self, settings: Settings, npu: NpuFaces, trouble: Trouble) -> None:
         """Prepare the camera; the first `read` opens it."""
-        #: How many there were so far.
+        #: Number of images so far.
         self.number = 0
         self._settings = settings
         self._size = (settings.camera_width, settings.camera_height)
@@ -214,15 +214,15 @@ class Images:
 
 
 class Trouble:
-    """What goes wrong while the app runs and does not end it."""
+    """Faults that do not end the app."""
 
     def __init__(self) -> None:
-        #: What the screen shows of it.
+        #: Text on the screen.
         self.text = ""
         self._said_at: dict[str, int] = {}
 
     def say(self, what: str, error: RuntimeError) -> None:
-        """Say it, unless the same has been said just before."""
+        """Report a fault, unless the same was reported just before."""
         now = time.ticks_us()
         if what not in self._said_at or now - self._said_at[what] >= TROUBLE_INTERVAL:
             self.text = f"{what}: {words_of(error)}"
@@ -230,14 +230,14 @@ class Trouble:
             say(self.text)
 
     def forget(self) -> None:
-        """Show no more what is long ago."""
+        """Clear the text if its fault is long ago."""
         now = time.ticks_us()
         if all(now - said_at >= TROUBLE_INTERVAL for said_at in self._said_at.values()):
             self.text = ""
 
 
 class Status:
-    """The lines on the screen: where to connect, with which token, who is, and how it goes."""
+    """The lines on the screen: addresses, token, connected hosts, rate and fault."""
 
     def __init__(self, server: FaceServer, token: str, trouble: Trouble) -> None:
         self.lines: list[str] = []
@@ -251,10 +251,10 @@ class Status:
         say(f"token {token}")
 
     def refresh(self, number: int) -> bool:
-        """Look again if it is time to; returns True if it was.
+        """Update the lines if they are due; returns True if they were.
 
         Args:
-            number: how many images there were so far.
+            number: number of images so far.
         """
         now = time.ticks_us()
         if self.lines and now - self._refreshed_at < STATUS_INTERVAL:
@@ -273,7 +273,7 @@ class Status:
         return True
 
     def _look_up_addresses(self) -> list[str]:
-        """Return where to connect; it changes when the Wi-Fi comes or goes."""
+        """Return the device's addresses, which change with the Wi-Fi connection."""
         port = self._server.port
         addresses = [f"{address} port {port}" for address in sys.ip_address().values()]
         addresses.append(sys.host_domain())
@@ -322,11 +322,10 @@ def show_until_exit(screen: Screen, text: str) -> None:
 
 
 def call_both(first: Callable[[], Any], second: Callable[[], Any]) -> Iterator[Any]:
-    """Return an iterator that calls one function right after the other.
+    """Return an iterator that calls one function immediately after the other.
 
-    Between two lines of Python another thread that waits for the interpreter takes its turn, and
-    that is after `read` more often than not; a time that is then asked for is late by milliseconds.
-    Here both calls are made from one and the same place in C.
+    Between two lines of Python another waiting thread may take the interpreter, which after `read`
+    is likely; a time that is then read is milliseconds late. Here both calls come from C.
     """
     return map(methodcaller("__call__"), (first, second))
 
@@ -337,7 +336,7 @@ def say(text: str) -> None:
 
 
 def words_of(error: RuntimeError) -> str:
-    """Return MaixPy's words without the colon before them and the line break after them."""
+    """Return MaixPy's text without its leading colon and trailing line break."""
     return " ".join(str(error).split()).lstrip(" :")
 
 

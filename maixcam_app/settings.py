@@ -16,18 +16,18 @@ SETTINGS_FILE = "facemesh.ini"
 TOKEN_FILE = "token.txt"
 SECTION = "facemesh"
 
-#: Letters and digits that a token of the user's own has at least.
+#: Minimum number of letters and digits of a token chosen by the user.
 SHORTEST_TOKEN = 8
 
 _INTRODUCTION = """\
-# Settings of the face mesh app. It reads them when it starts.
-# A line that is missing is added again with its default.
+# Settings of the face mesh app, which reads them at its start.
+# A missing line is added with its default.
 """
 _YES_OR_NO = {"yes": True, "no": False}
 
 
 class SettingsError(Exception):
-    """A settings file cannot be used; the message says which, why, and what would be right."""
+    """A settings file cannot be used; the message gives the file, the reason and a remedy."""
 
 
 def _setting(
@@ -43,29 +43,33 @@ class Settings:
 
     address: str = _setting(
         "0.0.0.0",
-        "Address to listen on: 0.0.0.0 is every network, by USB and by Wi-Fi; one of the device's\n"
-        "own addresses is that network only.",
+        "Address to listen on. 0.0.0.0: every network, USB and Wi-Fi. One of the device's\n"
+        "addresses: that network only.",
     )
     port: int = _setting(link.DEFAULT_PORT, "TCP port to listen on.", 1, 65535)
-    max_hosts: int = _setting(4, "Hosts at the same time.", 1, 16)
+    max_hosts: int = _setting(4, "Maximum number of hosts at the same time.", 1, 16)
     camera_width: int = _setting(
         0,
-        "Size of the camera's images in pixels; 0: the size that the face detector takes, which\n"
-        "is the fastest. Larger ones make landmarks finer. Not every camera has every size.",
+        "Width of the camera's images in pixels. 0: that of the face detector's input, which is\n"
+        "the fastest. Larger: more precise landmarks. Not every camera has every size.",
         0,
         4096,
     )
-    camera_height: int = _setting(0, "See camera_width.", 0, 4096)
-    camera_fps: float = _setting(0.0, "Images a second; 0: as many as the camera gives.", 0, 240)
+    camera_height: int = _setting(
+        0, "Height of the camera's images in pixels, see camera_width.", 0, 4096
+    )
+    camera_fps: float = _setting(0.0, "Images per second. 0: the camera's default.", 0, 240)
     mirror: bool = _setting(False, "Mirror the images, left to right: yes or no.")
     flip: bool = _setting(False, "Turn the images upside down: yes or no.")
     draw_landmarks: bool = _setting(
         False,
-        "Show images and landmarks on the screen: yes or no. It costs time; with no, the screen\n"
+        "Show images and landmarks on the screen: yes or no. It takes time; with no, the screen\n"
         "shows addresses, token, hosts and rate only.",
     )
-    detector_model: str = _setting("", "The face detector's .mud file; empty: the device's own.")
-    landmarks_model: str = _setting("", "The landmarks' .mud file; empty: the device's own.")
+    detector_model: str = _setting("", "The face detector's .mud file. Empty: that of the device.")
+    landmarks_model: str = _setting(
+        "", "The landmark model's .mud file. Empty: that of the device."
+    )
     certificate: str = _setting(
         "",
         "For TLS: files of the certificate and of its key (PEM, the key without a password), with\n"

@@ -60,6 +60,7 @@ EXCEPTIONS = (
     Exceptional(
         "models/|maix_facemesh_ros/backends/onnx/", r"[`\"]picture[`\"]", "ONNX input name"
     ),
+    Exceptional("maix_facemesh_ros/face.py|test/test_public_names.py", "Picture", "old names"),
     Exceptional("docs/heads.md", r"looks? at", "a person looks at the robot"),
     Exceptional("config/fastdds", r'"pictures"', "name of a profile that users may refer to"),
 )

@@ -102,7 +102,7 @@ class McapFile:
         self._file: BinaryIO = path.open("rb")
         try:
             if self._file.read(len(MAGIC)) != MAGIC:
-                raise BagError(f"{path} is not an MCAP file: it does not begin as one")
+                raise BagError(f"{path} is not an MCAP file: its first bytes are wrong")
             if not self._read_index():
                 self._read_through()
             if not self._channels:

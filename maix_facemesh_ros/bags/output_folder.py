@@ -155,8 +155,8 @@ class JobFolder:
             changed = [name for name in job if before.get(name) != now[name]]
             if changed and not restart:
                 raise BagError(
-                    f"{self.path} is what an earlier attempt has left, with other "
-                    f"{', '.join(changed)}: give the same to go on with it, or --restart"
+                    f"{self.path} is the checkpoint of an earlier run with other "
+                    f"{', '.join(changed)}: give the same to resume, or --restart"
                 )
             if restart:
                 self.clear(*FOLDERS)
@@ -179,7 +179,7 @@ class JobFolder:
             raise BagError(
                 f"{self.path} is in use: a job with this output is running already"
             ) from error
-        raise BagError(f"{self.path} has just been replaced by another job: start again")
+        raise BagError(f"{self.path} was replaced by another job: run the command again")
 
     def _job_of_before(self) -> dict[str, Any]:
         """Return the job whose folder it is.

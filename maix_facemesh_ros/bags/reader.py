@@ -275,7 +275,7 @@ class Bag:
             raise BagError(f"{path}: {error}; --max-unpacked-file allows more") from error
         except OSError as error:
             raise BagError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-        raise BagError(f"{path} is {kind or 'no file of a bag: it begins as none'}")
+        raise BagError(f"{path} is {kind or 'not a file of a bag: its content is unknown'}")
 
     def _sqlite(self, path: Path) -> BagFile:
         """Open an SQLite file, with the journal that a crashed recorder has left next to it."""

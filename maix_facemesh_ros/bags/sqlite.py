@@ -98,7 +98,7 @@ class SqliteFile:
         self.damage = Damage()
         with path.open("rb") as stream:
             if stream.read(len(MAGIC)) != MAGIC:
-                raise BagError(f"{path} is not an SQLite file: it does not begin as one")
+                raise BagError(f"{path} is not an SQLite file: its first bytes are wrong")
         #: Where the messages are that can still be read of a damaged file.
         self._salvaged: npt.NDArray[np.void] | None = None
         self._database = _Database(path)

@@ -121,7 +121,7 @@ def main() -> int:
     photo = _load_photo()
     rclpy.init()
     robot = _Robot(_Scene(photo))
-    print("Starting facemesh_node in a process of its own ...", flush=True)
+    print("Starting facemesh_node in its own process ...", flush=True)
     node = subprocess.Popen([sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node"])
     try:
         _wait_for_node(robot, node)
@@ -206,7 +206,7 @@ def _report(robot: _Robot, output: Path) -> int:
         f"{len(with_face)} with a face"
     )
     if not with_face:
-        print("No face came back: see the node's messages above.")
+        print("No faces received: see the node's messages above.")
         return 1
     output.mkdir(parents=True, exist_ok=True)
     image, bag = output / "face.png", output / "faces_bag"

@@ -205,8 +205,8 @@ def _parameters_of_node(node: Node, stop_request: StopRequest) -> dict[str, Any]
                 values[name] = getattr(value, field)
     else:
         node.get_logger().warning(
-            f"the node {node.resolve_service_name('facemesh')} does not say whether it has "
-            "use_sim_time: RViz takes the time of this computer"
+            f"the node {node.resolve_service_name('facemesh')} does not report "
+            "use_sim_time: RViz uses the system time"
         )
     return values
 

@@ -130,6 +130,6 @@ class MessageReader:
         except Exception:
             if self._node.context.ok() and not self._stopping.is_set():
                 self._node.get_logger().error(
-                    f"a message was not taken: {traceback.format_exc()}",
+                    f"a message was dropped: {traceback.format_exc()}",
                     throttle_duration_sec=WARNING_INTERVAL,
                 )

@@ -75,8 +75,8 @@ class TopicWatch:
         if policy and policy != self._incompatible_named:
             self._node.get_logger().warning(
                 f"a publisher of {self._topic} offers a quality of service that this node does not "
-                f"accept ({policy}): nothing of it arrives. Change the publisher, or this node's "
-                "qos_overrides parameters"
+                f"accept ({policy}): its messages do not arrive. Change the publisher, or this "
+                "node's qos_overrides parameters"
             )
         self._incompatible_named = policy
 
@@ -87,7 +87,7 @@ class TopicWatch:
                 f"{len(publishers)} publishers of images on {self._topic}: "
                 f"{', '.join(map(describe_publisher, publishers))}. Their images are tracked as "
                 "one stream, so ids and smoothed landmarks jump between them: give each publisher "
-                "a topic and a facemesh_node of its own"
+                "its own topic and facemesh_node"
             )
 
     def _name_lost_images(self) -> None:
@@ -102,7 +102,7 @@ class TopicWatch:
         lost_since = lost - lost_before
         self._node.get_logger().warning(
             f"{lost_since} of the last {lost_since + arrived - arrived_before} images on "
-            f"{self._topic} were lost on their way to this node, which subscribes "
+            f"{self._topic} were lost in transport to this node, which subscribes "
             f"{self._subscription.reliability.name}: {advice_on_lost_images()}"
         )
         self._lost_and_arrived_when_named = (lost, arrived)

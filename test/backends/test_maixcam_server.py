@@ -327,7 +327,7 @@ def test_waiting_strangers_are_few_and_the_newest_stay(device: Device) -> None:
         # The oldest of each of the first eight addresses had to leave.
         for index in range(0, 4 * 8, 4):
             assert peers[index].is_closed()
-        assert device.says("has to leave")
+        assert device.says("is disconnected for a newer connection")
     assert eventually(lambda: device.connections() == 0)
 
 

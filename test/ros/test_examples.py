@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import pytest
 from geometry_msgs.msg import Twist
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.qos import QoSProfile
 from std_msgs.msg import UInt32
 
 from maix_facemesh_ros import BLENDSHAPE_NAMES, Face
 from maix_facemesh_ros.image import Pixels, Stamp
 from maix_facemesh_ros.messages.faces import serialized_faces
+from maix_facemesh_ros.msg import FaceArray
 from running_node import Robot, StartNode, image_message
 from scenes import close_eyes, paste_head, plain, scene
 

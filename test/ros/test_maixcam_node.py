@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
@@ -28,6 +27,7 @@ from maix_facemesh_ros.backends.onnx.roi import RoiRule, roi_from_detection
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.image import Image, Pixels, Stamp
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.messages import faces_of
 from maixcam_process import HEIGHT, TOKEN, WIDTH, MaixCamApp
 from running_node import NodeProcess, Robot, StartNode, double, integer

@@ -367,7 +367,7 @@ def test_a_stop_ends_rviz_too(robot: Robot, rviz_stand_in: Path, tmp_path: Path)
     for name in ("rviz2", "static_transform_publisher"):
         assert (rviz_stand_in / f"{name}.stopped").exists(), name
     assert "Traceback" not in log.read_text()
-    assert "does not say whether it has use_sim_time" in log.read_text()
+    assert "does not report use_sim_time" in log.read_text()
 
 
 def test_without_rviz_it_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Checks the values of what a device sends, before anything is computed from them."""
+"""Checks the values of a device's frames before they are used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from maix_facemesh_ros.maixcam_shared import link
 from maix_facemesh_ros.maixcam_shared.maix_face import MaixFace
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
 
-#: Pixels that an image of a MaixCAM has at most on a side: its sensors have up to 2592.
+#: Maximum side of an image in pixels; a MaixCAM's sensors have up to 2592.
 LARGEST_SIDE = 8192
 
 #: A face may reach beyond the image, or a landmark beyond its crop, by this many sizes of it.
@@ -22,7 +22,7 @@ LARGEST_ANGLE = math.pi + 0.01
 
 
 def fault_of(frame: link.Faces) -> str:
-    """Return what cannot be right about a frame; empty if nothing is wrong."""
+    """Return the fault of a frame; empty if it is valid."""
     if not (0 < frame.width <= LARGEST_SIDE and 0 < frame.height <= LARGEST_SIDE):
         return f"faces of an image of {frame.width}x{frame.height} pixels"
     if not (0 < frame.crop_width <= LARGEST_SIDE and 0 < frame.crop_height <= LARGEST_SIDE):
@@ -31,7 +31,7 @@ def fault_of(frame: link.Faces) -> str:
 
 
 def _fault_of_face(face: MaixFace, frame: link.Faces) -> str:
-    # Written so that what is not a number is refused.
+    # Written so that NaN is refused.
     if not (0 <= face.score <= 1 and 0 <= face.landmarks_score <= 1):
         return f"a face with scores of {face.score:g} and {face.landmarks_score:g}, not 0 to 1"
     size = (frame.width, frame.height)
@@ -69,7 +69,7 @@ def _fault_of_landmarks(face: MaixFace, frame: link.Faces) -> str:
 
 
 def _lie_near(numbers: Sequence[int], size: tuple[int, int]) -> bool:
-    """Tell if x0, y0, .. lie in an image or not far beyond it."""
+    """Tell whether x0, y0, .. are in an image or not far outside."""
     places = np.asarray(numbers).reshape(-1, 2)
     return bool(
         (places >= np.multiply(size, -BEYOND)).all()

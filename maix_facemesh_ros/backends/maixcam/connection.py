@@ -168,12 +168,12 @@ class Connection:
             )
         except ssl.SSLCertVerificationError as error:
             raise DeviceLostError(
-                f"shows another certificate than maixcam_certificate: {error.verify_message}",
+                f"has another certificate than maixcam_certificate: {error.verify_message}",
                 REFUSED_WAIT,
             ) from error
         except ssl.SSLError as error:
             raise DeviceLostError(
-                f"cannot be talked to by TLS ({error.reason}): does it have a certificate too?",
+                f"does not accept TLS ({error.reason}): does it have a certificate too?",
                 REFUSED_WAIT,
             ) from error
         except (asyncio.TimeoutError, OSError) as error:
@@ -191,7 +191,7 @@ class Connection:
             return await self._shake_hands(token)
         except asyncio.TimeoutError as error:
             raise DeviceLostError(
-                "is there but does not speak: does it want TLS (maixcam_certificate), or is "
+                "is reachable but does not answer: does it need TLS (maixcam_certificate), or is "
                 "something else at this address?"
             ) from error
         except (link.LinkError, asyncio.IncompleteReadError, OSError) as error:
@@ -216,11 +216,11 @@ class Connection:
         kind, payload = await self._next(link.Kind.WELCOME, link.Kind.REFUSED)
         if kind == link.Kind.REFUSED:
             text = link.decode_refused(payload).text
-            raise DeviceLostError(f"does not let this node in: {text!r}", REFUSED_WAIT)
+            raise DeviceLostError(f"refused the connection: {text!r}", REFUSED_WAIT)
         welcome = link.decode_welcome(payload)
         if not link.same_proof(welcome.proof, link.device_proof(token, said, welcome.facts)):
             raise DeviceLostError(
-                "does not know the token itself: something else is at this address", REFUSED_WAIT
+                "cannot prove the token: another server is at this address", REFUSED_WAIT
             )
         return link.decode_facts(welcome.facts)
 
@@ -336,7 +336,9 @@ def _why_unreachable(error: Exception) -> str:
     if isinstance(error, asyncio.TimeoutError):
         return "cannot be reached: no answer. Is it on, and is this its address?"
     if isinstance(error, ConnectionRefusedError):
-        return "is there, but the app is not (connection refused): start it on the device"
+        return (
+            "is reachable, but the app is not running (connection refused): start it on the device"
+        )
     return f"cannot be reached: {error.strerror if isinstance(error, OSError) else error}"
 
 

@@ -1,10 +1,11 @@
-"""How the clock of a device runs against the clock of this machine.
+"""Offset and drift between the clock of a device and the clock of this machine.
 
-Each exchange of four times (RFC 5905, section 8) bounds the offset between the clocks, whatever the
-two ways took: the device has got the message after this machine has sent it, and this machine the
-answer after the device has sent that. The shorter the round trip, the narrower the bounds. All
-exchanges of the last seconds together bound the drift, and, moved along with it to one moment, the
-offset. So the error that is told cannot be exceeded as long as the drift is steady.
+Each exchange of four times (RFC 5905, section 8) bounds the offset between the clocks, independent
+of the transmission times: the device receives the message after this machine has sent it, and this
+machine receives the answer after the device has sent it. The shorter the round trip, the narrower
+the bounds. All exchanges of the last seconds together bound the drift and, extrapolated with the
+drift to one time, the offset. As long as the drift is steady, the true error is within the reported
+one.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ import numpy as np
 
 from maix_facemesh_ros.errors import FaceMeshError
 
-#: Seconds of the device's clock that an exchange counts, and those from which one exchange is kept:
-#: the one with the shortest round trip.
+#: Seconds of the device's clock during which an exchange is used, and the interval of which only
+#: the exchange with the shortest round trip is kept.
 WINDOW = 20.0
 INTERVAL = 0.5
 
-#: A clock drifts by no more than this (seconds a second); quartz has a twentieth of it.
+#: Maximum drift of a clock (seconds per second); a quartz has a twentieth of it.
 LARGEST_DRIFT = 1e-3
 
-#: The drift itself changes by up to so much over the window, with the temperature of the quartz.
+#: Maximum change of the drift over the window, due to the temperature of the quartz.
 CHANGE_OF_DRIFT = 1e-5
 
-#: Times of the device are multiples of this number of seconds.
+#: Resolution of the device's times, in seconds.
 RESOLUTION = 1e-6
 
-#: Exchanges until the clock is taken for known.
+#: Number of exchanges after which the offset counts as known.
 ENOUGH_EXCHANGES = 4
 
 
@@ -41,13 +42,13 @@ class ClockError(FaceMeshError, ValueError):
 class _Exchange(NamedTuple):
     #: Seconds of the device's clock.
     device: float
-    #: Seconds that this machine's clock is ahead of the device's, and by how much that may be off.
+    #: Seconds that this machine's clock is ahead of the device's, and the maximum error of that.
     offset: float
     uncertainty: float
 
 
 class _Line(NamedTuple):
-    """This machine's clock as a line over the device's."""
+    """This machine's clock as a linear function of the device's."""
 
     #: The device's time at which `offset` holds; `drift` is its change per second from there.
     reference: float
@@ -58,7 +59,7 @@ class _Line(NamedTuple):
 
 
 class DeviceClock:
-    """Turns times of one device into times of this machine."""
+    """Converts times of one device to times of this machine."""
 
     def __init__(self) -> None:
         self._exchanges: deque[_Exchange] = deque()
@@ -67,7 +68,7 @@ class DeviceClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether there were enough exchanges to trust `at`."""
+        """Whether there were enough exchanges for `at`."""
         return self._count >= ENOUGH_EXCHANGES
 
     @property
@@ -91,16 +92,16 @@ class DeviceClock:
         return device + line.offset + line.drift * (device - line.reference)
 
     def add(self, sent: float, came: float, answered: float, received: float) -> None:
-        """Learn from one exchange; times in seconds.
+        """Update the estimate with one exchange; times in seconds.
 
         Args:
-            sent: this machine's, when the question went out.
-            came: the device's, when the question came.
-            answered: the device's, when the answer went out.
-            received: this machine's, when the answer came.
+            sent: this machine's time when the request was sent.
+            came: the device's time when the request arrived.
+            answered: the device's time when the answer was sent.
+            received: this machine's time when the answer arrived.
 
         Raises:
-            ClockError: the device says that it took longer than it can have.
+            ClockError: the device's times are longer than the round trip.
         """
         uncertainty = ((received - sent) - (answered - came)) / 2 + RESOLUTION
         if came > answered or uncertainty < -LARGEST_DRIFT * (received - sent):
@@ -118,13 +119,13 @@ class DeviceClock:
         self._keep(exchange)
         line = _line_through(self._exchanges, device)
         while line is None:
-            # One of the clocks runs at another pace now, as time servers make it do.
+            # The rate of one of the clocks has changed, such as by a time server.
             self._exchanges.popleft()
             line = _line_through(self._exchanges, device)
         self._line = line
 
     def _follows(self, exchange: _Exchange) -> bool:
-        """Tell if neither of the clocks has been set between the last exchange and this one."""
+        """Tell whether neither clock was set between the last exchange and this one."""
         if not self._exchanges:
             return True
         passed = exchange.device - self._line.reference
@@ -145,7 +146,7 @@ class DeviceClock:
 
 
 def _line_through(exchanges: deque[_Exchange], now: float) -> _Line | None:
-    """Return what fits all exchanges, with the offset at `now`; None if nothing does."""
+    """Return the line that fits all exchanges, with the offset at `now`; None if none does."""
     device, offset, uncertainty = np.array(exchanges).T
     one, other = np.triu_indices(len(device), 1)
     span = device[other] - device[one]

@@ -1,7 +1,7 @@
 """The maixcam backend: faces of a MaixCAM connected to this machine.
 
-One frame's way: `connection.Connection` reads it → `_take_faces` → `frames` gives it. The link runs
-in a thread of its own, so that the clock is measured whatever the robot does with the faces.
+Path of a frame: `connection.Connection` reads it → `_take_faces` → `frames` yields it. The link has
+its own thread, so that processing the faces does not disturb the measurement of the clock.
 """
 
 from __future__ import annotations
@@ -33,32 +33,31 @@ from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.sources.base import Report, SourceError, SourceNotice
 from maix_facemesh_ros.user_files import exposure_of, path_of, read_small_file, read_token
 
-#: Seconds until the next attempt, after the first failure in a row, the second and so on; the last
-#: one stays. So a device that is back has its host within half a second.
+#: Seconds until the next attempt after the first, second, ... failure in a row; the last value
+#: repeats. A host thus reconnects within half a second.
 WAITS = (0.1, 0.2, 0.4, 0.5)
 
-#: Different faults that are logged until the device is connected again: what an unknown device
-#: sends can make each one different.
+#: Maximum number of different faults that are logged until the device is connected again: the data
+#: of an unknown device can make each fault different.
 MOST_SAID = 16
 
-#: Seconds that `close` waits for the link's thread, and after which it asks again.
+#: Seconds that `close` waits for the link's thread, and between two cancellations.
 CLOSE_TIMEOUT = 2.0
 CLOSE_INTERVAL = 0.1
 
 
 class MaixCamFaceSource:
-    """Faces, and if wanted images, of one MaixCAM."""
+    """Faces, and optionally images, of one MaixCAM."""
 
     def __init__(self, parameters: NodeParameters, report: Report) -> None:
         """Prepare; `frames` connects.
 
         Args:
             parameters: all `maixcam_...`, the thresholds and `max_face_num`.
-            report: is told of what goes wrong on the way, and when it is right again, in the link's
-                thread.
+            report: called in the link's thread with each fault, and when it is over.
 
         Raises:
-            SourceError: an address, a certificate or a file that cannot be right.
+            SourceError: an invalid address, certificate or file.
         """
         self._parameters = parameters
         self._report = report
@@ -106,13 +105,13 @@ class MaixCamFaceSource:
         self._frames.close()
         last = time.monotonic() + CLOSE_TIMEOUT
         while self._thread.is_alive() and time.monotonic() < last:
-            # More than once: before Python 3.12 asyncio.wait_for loses a cancellation that comes
-            # in the moment in which what it waits for ends (python/cpython#86296).
+            # More than once: before Python 3.12 asyncio.wait_for loses a cancellation that arrives
+            # at the moment when the awaited task ends (python/cpython#86296).
             with contextlib.suppress(RuntimeError):  # The loop is closed.
                 self._loop.call_soon_threadsafe(self._task.cancel)
             self._thread.join(CLOSE_INTERVAL)
 
-    # From here on in the link's thread.
+    # The following methods run in the link's thread.
 
     def _run(self) -> None:
         try:
@@ -143,7 +142,7 @@ class MaixCamFaceSource:
             await asyncio.sleep(wait)
 
     async def _talk(self) -> None:
-        """Hold one connection for as long as it goes.
+        """Open a connection and read from it until it ends.
 
         Raises:
             DeviceLostError: always, at its end.
@@ -165,31 +164,31 @@ class MaixCamFaceSource:
         file = self._parameters.maixcam_token_file
         if not file:
             return self._parameters.maixcam_token
-        # Read for each attempt, so that a token that is put right is taken at once.
+        # Read for each attempt, so that a corrected token is used at once.
         try:
             token = read_token(file)
         except OSError as error:
             raise DeviceLostError(f"needs its token: {file} cannot be read ({error})") from error
         if not token:
             raise DeviceLostError(
-                f"needs its token: {file} is empty; write the device's token into it"
+                f"needs its token: {file} is empty; write the device's token to it"
             )
         return token
 
     def _say_who_can_use_the_token(self) -> None:
         if self._parameters.maixcam_token_file:
-            with contextlib.suppress(OSError):  # `_token` says what is wrong with it.
+            with contextlib.suppress(OSError):  # `_token` reports the error.
                 exposure = exposure_of(path_of(self._parameters.maixcam_token_file))
                 if exposure:
                     self._report(SourceNotice(exposure, warning=True))
 
     def _say_once(self, text: str) -> None:
-        """Say what is wrong, unless it has been said since the device was there last."""
+        """Report a fault, unless it has been reported since the last connection."""
         self._trouble = text
         if text not in self._said and len(self._said) <= MOST_SAID:
             self._said.add(text)
             if len(self._said) > MOST_SAID:
-                text = "has other faults too: further ones are on /diagnostics only"
+                text = "has further faults: see /diagnostics"
             self._report(SourceNotice(f"{self.name} {text}", warning=True))
 
     def _send_settings(self) -> None:
@@ -225,22 +224,22 @@ class MaixCamFaceSource:
 
 
 def _as_lost(error: Exception) -> DeviceLostError:
-    """Return an error that ends a connection; one that is a fault of this package stays in sight.
+    """Return the error that ends a connection; faults of this package are reported with their line.
 
-    The link goes on after it, with a connection made again.
+    The link then reconnects.
     """
     if isinstance(error, DeviceLostError):
         return error
     where = traceback.extract_tb(error.__traceback__)[-1]
     return DeviceLostError(
-        f"met a fault of this node, {type(error).__name__}: {link.printable(str(error), 200)!r} "
+        f"caused a fault in this node, {type(error).__name__}: {link.printable(str(error), 200)!r} "
         f"({Path(where.filename).name}, line {where.lineno}): please report it",
         REFUSED_WAIT,
     )
 
 
 def _wanted(faces: Sequence[MaixFace], parameters: NodeParameters) -> list[MaixFace]:
-    """Leave out what only another host of the device wants, or this one no longer."""
+    """Drop faces and landmarks that this host's parameters exclude."""
     wanted = []
     for face in faces:
         # Written so that a NaN score counts as none.
@@ -253,7 +252,7 @@ def _wanted(faces: Sequence[MaixFace], parameters: NodeParameters) -> list[MaixF
 
 
 class _LatestFrames:
-    """Hands frames from the link's thread to another, the latest of each kind."""
+    """Passes the latest frame of each kind from the link's thread to another thread."""
 
     def __init__(self) -> None:
         #: Frames that were replaced before they were taken.
@@ -270,10 +269,10 @@ class _LatestFrames:
             self._condition.notify()
 
     def take(self) -> FaceFrame | JpegFrame | None:
-        """Wait for a frame, faces before images; None once it is closed.
+        """Wait for a frame, faces before images; None after `close`.
 
         Raises:
-            SourceError: it was closed with one.
+            SourceError: the error that was passed to `close`.
         """
         with self._condition:
             self._condition.wait_for(lambda: self._waiting or self._closed)
@@ -313,16 +312,16 @@ def _address_of(text: str) -> Address:
 
 
 def _tls(certificate: str) -> ssl.SSLContext | None:
-    """Return what trusts this one certificate; None without one.
+    """Return a context that trusts only this certificate; None without a certificate.
 
     Raises:
-        SourceError: it cannot be read.
+        SourceError: the certificate cannot be read.
     """
     if not certificate:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # It is this very certificate that counts, whatever name or issuer stands in it.
+    # Exactly this certificate is trusted, independent of its name and issuer.
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
