@@ -1,6 +1,6 @@
 """Faces drawn into an image: landmarks as MaixPy draws them, and the mesh, the box and a label.
 
-Colors are red, green, blue: what is drawn is meant for an image in RGB order. The landmarks are
+Colors are red, green, blue, for an image in RGB order. The landmarks are
 gray and look the same in BGR.
 """
 
@@ -73,7 +73,7 @@ _MESH_OPACITIES: Final = (0.2, 0.75)
 _LARGE_FACE: Final = 250
 # The number of fractional bits of a coordinate that OpenCV draws lines with.
 _SUB_PIXEL_BITS: Final = 4
-# Lines to a landmark further outside than this are left out: such a landmark is an error, and
+# Lines to a landmark further outside than this are skipped: such a landmark is an error, and
 # OpenCV's fixed-point coordinates have an end.
 _FARTHEST_PIXEL: Final = 2.0**20
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
@@ -95,12 +95,12 @@ def draw_landmarks(
 
     The formula is that of `draw_face` in MaixCDK, `maix_nn_face_landmarks.hpp` (Apache License
     2.0). MaixPy itself overlooks the lowest depth if it stands first (as it may in the subsets of
-    68 and 5) and its grays are then arbitrary; here the lowest counts wherever it stands.
+    68 and 5) and its grays are then arbitrary; here the lowest counts at any position.
 
     Args:
         image: (H, W, 3) uint8, drawn into.
         points: (N, 2) pixels or flat x0, y0, x1, y1, …; the circle's center is the pixel in which
-            the point lies. Points that are not finite or do not touch the image are left out.
+            the point lies. Points that are not finite or do not touch the image are skipped.
         points_z: (N,) depths, larger = closer, in any unit; None or empty if there are none.
             A depth that is not finite counts as the farthest.
         radius_min: pixels; the least radius with depths.
@@ -162,7 +162,7 @@ def draw_face(
             mesh is drawn, which they would hide.
         mesh: draw the lines between the landmarks, shaded by depth (near = bright), and over them
             the outline, eyebrows, eyes, lips and irises. Of a subset of landmarks, those
-            connections of which both ends are there.
+            connections whose ends are both in the face.
         box: draw the face's box.
         label: write id (if the face has one) and score above the box.
 
@@ -208,7 +208,7 @@ def _check_image(image: Pixels) -> None:
 
 
 def _drawn_into(image: Pixels, canvas: Pixels) -> Pixels:
-    """The image, with what was drawn on a canvas that OpenCV can use if it can't use the image.
+    """Return the image, drawn via a canvas if OpenCV cannot draw into it directly.
 
     OpenCV draws into rows without gaps or reversals only; a mirrored or cut-out view is not so.
     """
@@ -256,7 +256,7 @@ def _touching(centers: Numbers, radii: Numbers, shape: tuple[int, ...]) -> npt.N
 
 
 def _row_of_landmark(indices: npt.NDArray[np.uint16] | None, count: int) -> npt.NDArray[np.int64]:
-    """(LANDMARKS or more,) for each mesh index the row of `points` in which it stands, or -1."""
+    """(LANDMARKS or more,) for each mesh index its row in `points`, or -1."""
     landmarks = np.arange(count) if indices is None else np.asarray(indices, np.int64)
     if landmarks.shape != (count,):
         raise ArgumentError(
@@ -274,7 +274,7 @@ def _draw_mesh(
     nearness: npt.NDArray[np.float32] | None,
     rows: npt.NDArray[np.int64],
 ) -> None:
-    """The tesselation, and over it the contours; of both, what joins landmarks that are there."""
+    """Draw the tesselation and the contours, with lines between existing landmarks only."""
     drawable = (np.abs(centers) < _FARTHEST_PIXEL).all(axis=1)  # A comparison with NaN is false.
     if not drawable.any():
         return
@@ -317,7 +317,7 @@ def _sub_pixels(points: Numbers) -> npt.NDArray[np.int32]:
 
 
 def _lines_between(connections: IndexArray, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(M, 2) rows of `points` that the connections join, of those of which both ends are there."""
+    """(M, 2) rows of `points` that the connections join, if both ends exist."""
     lines = rows[connections]
     return np.asarray(lines[(lines >= 0).all(axis=1)])
 

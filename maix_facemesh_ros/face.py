@@ -1,4 +1,4 @@
-"""`Face`: what backends produce, enrichers fill in and ROS messages are made of."""
+"""`Face`: the result for one face, from the backends through enrichment to the ROS messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _no_depths() -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gaze:
-    """Where the eyes of one face look, in the camera's optical frame."""
+    """Gaze of one face, in the camera's optical frame."""
 
     #: (3,) meters: the point between the eyes.
     origin: DoubleArray
@@ -72,7 +72,7 @@ class Face:
     pose: DoubleArray | None = None
     #: (N, 3) landmarks in the camera's optical frame, meters.
     points_3d: FloatArray | None = None
-    #: Where the eyes look; None where that is not computed, and while both are closed.
+    #: Gaze; None if it is not computed, and while both eyes are closed.
     gaze: Gaze | None = None
 
     def __repr__(self) -> str:
@@ -103,7 +103,7 @@ class FaceFrame:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JpegFrame:
-    """An image of another machine, as it came; it follows the `FaceFrame` of the same time."""
+    """A JPEG of another machine, unchanged; it follows the `FaceFrame` of the same time."""
 
     #: Seconds on this machine's `time.monotonic` clock.
     taken_at: float

@@ -68,7 +68,7 @@ class FaceMesh:
         self._backend = opened.detector
         self._backend_description = opened.description
         self._enrichment = Enrichment(parameters, open_blendshapes)
-        #: What takes the images, for `pose`; None: not known. It counts from the next image on.
+        #: Camera model of the images, for `pose`; None: unknown. Used from the next image on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()
         self._closed = False
@@ -80,7 +80,7 @@ class FaceMesh:
 
     @property
     def facts(self) -> dict[str, str]:
-        """The backend and what it runs, by name, for people to read."""
+        """Facts about the backend by name, for diagnostics."""
         return {"backend": self._backend_description, **self._backend.facts}
 
     def change(self, **changes: Unpack[FaceMeshChanges]) -> None:

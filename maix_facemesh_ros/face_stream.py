@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FaceStream:
-    """Gives the faces of a MaixCAM, frame by frame.
+    """Yields the faces of a MaixCAM, frame by frame.
 
     Without ROS::
 
@@ -41,7 +41,7 @@ class FaceStream:
 
         Args:
             parameters: with a `backend` that is a face source.
-            report: is told of what goes wrong on the way, and when it is right again.
+            report: called with each fault, and when it is over.
 
         Raises:
             ParameterError: the `backend` is not a face source.
@@ -52,7 +52,7 @@ class FaceStream:
         self.backend_name = parameters.backend
         self._source = open_face_source(parameters, report)
         self._enrichment = Enrichment(parameters, open_blendshapes)
-        #: What takes the images, for `pose`; None: not known. It counts from the next image on.
+        #: Camera model of the images, for `pose`; None: unknown. Used from the next image on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()
 
@@ -68,7 +68,7 @@ class FaceStream:
 
     @property
     def facts(self) -> dict[str, str]:
-        """The backend, what it runs and how well it is connected, by name, for people to read."""
+        """Facts about the backend and its connection by name, for diagnostics."""
         return {"backend": self.backend_name, **self._source.facts}
 
     def change(self, **changes: Unpack[StreamChanges]) -> None:
@@ -81,7 +81,7 @@ class FaceStream:
         self._source.change(self._parameters)
 
     def frames(self) -> Iterator[FaceFrame | JpegFrame]:
-        """Give frames as they come until the stream is closed; always the latest.
+        """Yield frames until the stream is closed, always the latest.
 
         Raises:
             SourceError: the source is lost, and `maixcam_reconnect` is off.
@@ -92,7 +92,7 @@ class FaceStream:
             yield frame
 
     def close(self) -> None:
-        """Give no more frames, from any thread."""
+        """End the stream; may be called from any thread."""
         self._source.close()
 
     def __enter__(self) -> FaceStream:

@@ -17,7 +17,7 @@ ChannelOrder = Literal["rgb", "bgr"]
 
 
 class ImageError(FaceMeshError, ValueError):
-    """An image that cannot be used; the message says why."""
+    """An image that cannot be used; the message gives the reason."""
 
 
 class Stamp(NamedTuple):
@@ -28,7 +28,7 @@ class Stamp(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Both together, as `FaceMesh.process` takes it."""
+        """The stamp in seconds, for `FaceMesh.process`."""
         return self.sec + self.nanosec * 1e-9
 
     @property

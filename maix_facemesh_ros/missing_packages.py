@@ -1,6 +1,6 @@
 """Packages that may be missing from a machine, and the command that installs them.
 
-With ROS 2 installed, rosdep brings what package.xml names. Everything else is optional, and comes
+With ROS 2 installed, rosdep installs the packages in package.xml. All others are optional, and come
 from pip: `PIP_PACKAGES`.
 """
 
@@ -21,7 +21,7 @@ PIP_PACKAGES = {
 }
 
 #: By the name of the module: the package of Debian and Ubuntu, and pip's. NumPy and OpenCV are not
-#: here: without them nothing of this package can be imported, not even this module.
+#: here: without them this package cannot be imported.
 SYSTEM_PACKAGES = {
     "scipy": ("python3-scipy", "scipy"),
     "tornado": ("python3-tornado", "tornado"),
@@ -35,7 +35,7 @@ ROS_PACKAGES = ("ament_index_python", "rclpy")
 
 
 def how_to_install(module: str, also: tuple[str, ...] = ()) -> str | None:
-    """Return what to do about a module that cannot be imported, such as "pip install mcap".
+    """Return the command that installs a missing module, such as "pip install mcap".
 
     Args:
         module: its name.
@@ -43,7 +43,7 @@ def how_to_install(module: str, also: tuple[str, ...] = ()) -> str | None:
             that are missing too.
 
     Returns:
-        None for a module that this package knows nothing of.
+        None for a module that this package does not know.
     """
     if module in PIP_PACKAGES:
         missing = [name for name in also if name != module and find_spec(name) is None]

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from maix_facemesh_ros.model_files import PACKAGE, find_share_file
 
-#: Bytes of such a file at most: a calibration has some 1,000, a token 40.
+#: Maximum size of such a file in bytes: a calibration has about 1,000, a token 40.
 LARGEST_FILE = 1 << 16
 
 _PACKAGE_URL = re.compile(r"package://([A-Za-z0-9_]+)/(.+)")
@@ -24,7 +24,7 @@ def path_of(name: str | Path) -> Path:
     """Return the path of a file as users name it.
 
     Args:
-        name: a path, with `~` for the home folder, or a URL as camera drivers take it:
+        name: a path, with `~` for the home folder, or a URL as in camera drivers:
             `file:///path`, or `package://package/path` in that package's share folder
             (camera_info_manager).
 
@@ -52,7 +52,7 @@ def path_of(name: str | Path) -> Path:
 
 
 def read_small_file(name: str | Path) -> bytes:
-    """Return what a file holds; see `path_of` for its name.
+    """Return the content of a file; see `path_of` for its name.
 
     Raises:
         OSError: it cannot be read, is not a regular file, or is too large.
@@ -87,7 +87,7 @@ def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
 
 
 def exposure_of(file: Path) -> str:
-    """Say who else than its owner can read or change a token file; empty if only the owner can."""
+    """Return a warning if others than its owner can read or change a token file, else ""."""
     mode = file.stat().st_mode & 0o777
     others = [what for bits, what in ((0o044, "read"), (0o022, "change")) if mode & bits]
     if not others:

@@ -1,4 +1,4 @@
-"""The version of this package, from package.xml: the one place where it stands."""
+"""The version of this package, read from package.xml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may look: the names this machine is known by, and the token."""
+"""Access control of the browser view: the machine's names, and the token."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SHORTEST_TOKEN = 8
 
 
 class AccessError(FaceMeshError, ValueError):
-    """A token that cannot be used; the message says why."""
+    """A token that cannot be used; the message gives the reason."""
 
 
 class Access:
-    """Decides by a request's Host, and by what its browser knows, whether it is answered."""
+    """Decides by its Host and its token whether a request is answered."""
 
     def __init__(self, token: str | None = None, host_names: Iterable[str] = ()) -> None:
         """Allow clients that have the token.
@@ -42,7 +42,7 @@ class Access:
 
     @property
     def needs_token(self) -> bool:
-        """Whether browsers have to give a token."""
+        """Whether browsers need a token."""
         return self._token is not None
 
     def knows_host(self, host: str) -> bool:
@@ -64,11 +64,11 @@ class Access:
         return True
 
     def is_token(self, given: str) -> bool:
-        """Tell whether this is the token, in the same time whatever is given."""
+        """Tell whether this is the token, in constant time."""
         return self._token is None or hmac.compare_digest(given.encode(), self._token.encode())
 
     def session(self) -> str:
-        """Return what a browser that has given the token keeps instead of it.
+        """Return the session key for a browser that has given the token.
 
         It stays the same as long as the token does, also when the server starts again.
         """
@@ -76,7 +76,7 @@ class Access:
         return hmac.new(key, b"facemesh_view session", hashlib.sha256).hexdigest()
 
     def is_session(self, given: str | None) -> bool:
-        """Tell whether a browser has given the token before."""
+        """Tell whether a session key is valid."""
         if self._token is None:
             return True
         return given is not None and hmac.compare_digest(given.encode(), self.session().encode())

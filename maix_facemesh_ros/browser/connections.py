@@ -1,4 +1,4 @@
-"""Limits on the browser view's connections, and on what strangers make it log.
+"""Limits on the browser view's connections, and on log lines caused by clients without the token.
 
 A stranger is a connection that has not shown a session yet. When their places are full, a new one
 takes the place of an old one, so that open connections cannot lock out other clients.
@@ -24,7 +24,7 @@ MOST_SESSIONS = 64
 STRANGERS_SHARE = 1 / 4
 SESSIONS_SHARE = 1 / 16
 
-#: Seconds that a request may take to arrive, and that a connection may be idle between two.
+#: Maximum seconds for a request to arrive, and of idle time between two requests.
 REQUEST_TIMEOUT = 10.0
 
 #: Bytes of a request's header lines. Cookies of other servers on this host are part of them.
@@ -67,11 +67,11 @@ class Connections:
 
 
 class LimitedHTTPServer(HTTPServer):
-    """Tornado's server, with limits on connections and on how long a request may take."""
+    """Tornado's server, with limits on connections and on the duration of a request."""
 
     strangers: Connections
     sessions: Connections
-    #: Those whose browser is shown frames.
+    #: Connections of browsers that receive frames.
     browsers: Connections
 
     def initialize(self, application: Application, largest_body: int) -> None:  # type: ignore[override]
@@ -100,7 +100,7 @@ class LimitedHTTPServer(HTTPServer):
         super().handle_stream(stream, address)
 
     def has_shown_session(self, stream: IOStream, address: str) -> None:
-        """Move a stranger to those with a session, which no stranger takes a place from."""
+        """Move a connection to those with a session, which are not replaced by others."""
         self.strangers.leave(stream)
         self.sessions.leave(stream)
         self.sessions.enter(stream, address)

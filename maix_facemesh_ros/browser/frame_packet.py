@@ -5,10 +5,10 @@ Little endian::
     uint32          length of the header
     header          JSON, with spaces at its end up to a multiple of four bytes
     float32[]       for each face, in the header's order, the arrays that its `arrays` names, with
-                    as many numbers as it says
+                    the declared number of values
     JPEG            the rest; nothing where there is no image
 
-`page/frame.js` takes it apart. The arrays are those of `Face` under their own names.
+`page/frame.js` decodes it. The arrays are those of `Face` under their own names.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def jpeg_of(image: Image, largest_width: int, quality: int) -> bytes:
 
 
 def mesh_facts() -> dict[str, Any]:
-    """Return what does not change from frame to frame: the mesh, and the names of the scores.
+    """Return the constant data of all frames: the mesh, and the names of the scores.
 
     Eyes and mouth, which are holes in MediaPipe's mesh, are filled, so that the image can be put
     on it without looking through.
@@ -158,7 +158,7 @@ def head_angles(pose: DoubleArray) -> tuple[float, float, float]:
 
 
 def direction_angles(direction: DoubleArray) -> tuple[float, float]:
-    """Return how far a direction goes to the right of the image, and up, in degrees.
+    """Return the angles of a direction to the right of the image, and up, in degrees.
 
     Args:
         direction: (3,) in the camera's optical frame; (0, 0, -1) goes straight into the camera.

@@ -1,9 +1,9 @@
-"""Serves the page, and to each browser the latest frame as soon as it is ready for one more.
+"""Serves the page, and sends each browser the latest frame when it requests one.
 
 No frame waits in a queue: a browser asks for the next one when it has drawn the last, and gets the
 one that is the latest then. A frame is packed when the first browser gets it, and once for all.
 
-HTTP and WebSocket are Tornado's, in a thread of its own.
+HTTP and WebSocket are Tornado's, in a separate thread.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from maix_facemesh_ros.errors import FaceMeshError
 #: `colcon build --symlink-install` makes one of each file.
 PAGE = Path(__file__).resolve().parent / "page"
 
-#: What a browser sends when it has drawn a frame.
+#: Message of a browser that has drawn a frame.
 READY = "ready"
 
 #: Seconds until the answer to a wrong token, and how many such answers may wait, for one address
@@ -43,7 +43,7 @@ WRONG_TOKEN_WAIT = 1.0
 WAITING_PER_ADDRESS = 4
 WAITING = 16
 
-#: Seconds between two looks whether a browser is still there.
+#: Seconds between two checks of a browser's connection.
 PING_INTERVAL = 10.0
 
 #: Seconds that `close` waits for the server's thread, which may be decoding an image.
@@ -66,7 +66,7 @@ HEADERS = {
 
 
 class ServerError(FaceMeshError, RuntimeError):
-    """The server cannot listen; the message says why."""
+    """The server cannot listen; the message gives the reason."""
 
 
 class FrameServer:
@@ -76,7 +76,7 @@ class FrameServer:
         """Make it, without listening yet.
 
         Args:
-            access: who may look.
+            access: the access control.
             audience_changed: called on the server's thread with the number of browsers.
         """
         self.access = access
@@ -94,7 +94,7 @@ class FrameServer:
         self._thread = threading.Thread(target=self._run, name="browser view", daemon=True)
 
     def start(self, address: str, port: int) -> None:
-        """Listen, and serve from now on; `port` then says at which port.
+        """Start to listen and serve; `port` is then the port.
 
         Raises:
             ServerError: the address is not this machine's, or the port is taken.
@@ -129,7 +129,7 @@ class FrameServer:
         self._loop.call_soon_threadsafe(self._tell_all, json.dumps(state))
 
     def close(self) -> None:
-        """Take leave of all browsers and stop."""
+        """Disconnect all browsers and stop."""
         if self._thread.is_alive():
             leaving = asyncio.run_coroutine_threadsafe(self._stop(), self._loop)
             with contextlib.suppress(concurrent.futures.TimeoutError):
@@ -152,7 +152,7 @@ class FrameServer:
     # ---- On the server's thread ------------------------------------------------------------------
 
     def has_shown_session(self, connection: IOStream, address: str) -> None:
-        """Keep a place for a connection whose browser has given the token."""
+        """Reserve a place for a connection whose browser has given the token."""
         self._http.has_shown_session(connection, address)
 
     def enter(self, browser: FrameSocket) -> None:
@@ -163,7 +163,7 @@ class FrameServer:
         self._audience_changed(len(self._browsers))
 
     def leave(self, browser: FrameSocket) -> None:
-        """Count a browser out; what the last one saw is old when the next one comes."""
+        """Remove a browser; with the last one also the frame, which would be old for the next."""
         if browser in self._browsers:
             self._browsers.remove(browser)
             self._http.browsers.leave(browser.accepted_as)
@@ -240,7 +240,7 @@ class _Guarded(RequestHandler):
 
     def initialize(self, server: FrameServer) -> None:
         self.server = server
-        #: Where the request comes from, and its connection.
+        #: Address of the client, and its connection.
         self.address = str(self.request.remote_ip)
         self.accepted_as = self.request.connection.stream  # type: ignore[union-attr]
 
@@ -277,7 +277,7 @@ class _IndexHandler(_Guarded):
 
 
 class _LoginHandler(_Guarded):
-    """Takes the token."""
+    """Receives the token."""
 
     def initialize(self, server: FrameServer) -> None:
         super().initialize(server)
@@ -313,7 +313,7 @@ class _LoginHandler(_Guarded):
 
 
 class _MeshHandler(_Guarded):
-    """What does not change from frame to frame."""
+    """The constant data of all frames."""
 
     def get(self) -> None:
         if not self.has_session():
@@ -341,13 +341,13 @@ class FrameSocket(_Guarded, WebSocketHandler):
         super().initialize(server)
         self._is_ready = False
         self._sent: _Frame | None = None
-        # How many frames it may get now, as far as the rate goes.
+        # Number of frames that the rate allows now.
         self._credit = 1.0
         self._credit_at = time.monotonic()
         self._alarm: asyncio.TimerHandle | None = None
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        """Open the connection, for those who may look."""
+        """Open the connection if access is allowed."""
         if not self.has_session():
             raise HTTPError(401)
         await super().get(*args, **kwargs)
@@ -358,7 +358,7 @@ class FrameSocket(_Guarded, WebSocketHandler):
         self.server.enter(self)
 
     def on_message(self, message: str | bytes) -> None:
-        """Take note that it has drawn the last frame."""
+        """Record that the browser has drawn the last frame."""
         if message == READY:
             self._is_ready = True
             self.server.send_latest(self)
@@ -369,7 +369,7 @@ class FrameSocket(_Guarded, WebSocketHandler):
         self.server.leave(self)
 
     def offer(self, frame: _Frame) -> None:
-        """Send a frame if it waits for one and has not got this one, as soon as the rate allows."""
+        """Send a new frame, as soon as the rate allows, if the browser has requested one."""
         if not self._is_ready or frame is self._sent or self._alarm is not None:
             return
         wait = self._time_to_wait(self.server.rate)

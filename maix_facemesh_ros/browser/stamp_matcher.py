@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from maix_facemesh_ros.image import Stamp
 
-#: Bytes of images that may wait for their faces, and how many of each kind may wait.
+#: Maximum bytes of images that wait for their faces, and maximum number of each kind.
 WAITING_BYTES = 100_000_000
 WAITING_MESSAGES = 60
 
@@ -18,7 +18,7 @@ PATIENCE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What is to be shown next: serialized messages of one stamp, of which one may be missing."""
+    """The next frame: serialized messages of one stamp, of which one may be missing."""
 
     stamp: Stamp
     faces: bytes | None
@@ -26,7 +26,7 @@ class Match:
 
 
 class StampMatcher:
-    """Keeps what waits for its counterpart; whichever comes second makes the match."""
+    """Keeps messages until their counterpart arrives."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class StampMatcher:
         return self._matched_at < oldest <= min(self._image_at, self._faces_at)
 
     def add_faces(self, stamp: Stamp, faces: bytes) -> Match | None:
-        """Add faces; returns what can be shown now."""
+        """Add faces; returns a match if there is one."""
         now = self._faces_at = self._clock()
         if stamp in self._images:
             return self._match(stamp, faces, self._images[stamp])
@@ -55,7 +55,7 @@ class StampMatcher:
         return Match(stamp, faces, None) if alone else None
 
     def add_image(self, stamp: Stamp, image: bytes) -> Match | None:
-        """Add an image; returns what can be shown now."""
+        """Add an image; returns a match if there is one."""
         now = self._image_at = self._clock()
         if stamp in self._faces:
             return self._match(stamp, self._faces[stamp], image)
@@ -66,7 +66,7 @@ class StampMatcher:
 
     def _match(self, stamp: Stamp, faces: bytes, image: bytes) -> Match:
         self._matched_at = self._clock()
-        # What came before either of the two is older than what is shown now.
+        # Earlier messages are older than the frame shown now.
         for waiting in (self._faces, self._images):
             if stamp in waiting:
                 while next(iter(waiting)) != stamp:

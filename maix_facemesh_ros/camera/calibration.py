@@ -15,7 +15,7 @@ from maix_facemesh_ros.messages.cdr import CdrReader
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.user_files import read_small_file
 
-#: What a calibration file may leave out: the camera looks where it looks.
+#: Default of a field that a calibration file may omit: no rectification.
 IDENTITY = {"data": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
 
 
@@ -30,7 +30,7 @@ class _WholeSensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileCalibration:
-    """What a calibration file says, in the fields of sensor_msgs/CameraInfo."""
+    """Content of a calibration file, in the fields of sensor_msgs/CameraInfo."""
 
     width: int
     height: int
@@ -66,7 +66,7 @@ def camera_of(message: Any, *, rectified: bool) -> CameraModel:
 
 
 def check_camera_info(message: bytes) -> None:
-    """Check that a serialized CameraInfo holds all that it says.
+    """Check that a serialized CameraInfo is complete.
 
     The middleware's own reading writes a line on standard error for each that does not, and reads
     behind the end of one that ends in a matrix (rosidl_python#223).
@@ -87,7 +87,7 @@ def check_camera_info(message: bytes) -> None:
 
 
 def is_rectified(topic: str, rectified: str) -> bool:
-    """Tell if the images on a topic are rectified.
+    """Tell whether the images on a topic are rectified.
 
     Args:
         topic: its full name.

@@ -1,4 +1,4 @@
-"""`CameraModel`: where in space the pixels of an image look.
+"""`CameraModel`: the viewing rays of an image's pixels.
 
 The numbers are those of a ROS calibration (sensor_msgs/msg/CameraInfo), without ROS.
 
@@ -52,7 +52,7 @@ _undistort_points: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints
 
 
 class CalibrationError(FaceMeshError, ValueError):
-    """A calibration that cannot be used; the message says why and what to do."""
+    """A calibration that cannot be used; the message gives the reason and a remedy."""
 
 
 class Region(NamedTuple):
@@ -111,7 +111,7 @@ class CameraModel:
         binning: tuple[int, int] = NOT_BINNED,
         region: Region = WHOLE,
     ) -> CameraModel:
-        """Return the camera that took images as they came from the sensor.
+        """Return the camera model for raw (not rectified) images.
 
         Args:
             width: pixels of the full sensor, as calibrated; so the height and the matrix.
@@ -147,7 +147,7 @@ class CameraModel:
         binning: tuple[int, int] = NOT_BINNED,
         region: Region = WHOLE,
     ) -> CameraModel:
-        """Return the camera that would have taken rectified images.
+        """Return the camera model for rectified images.
 
         Its optical frame is the rectified one, so R does not matter. The fourth column of P, the
         place of a second camera as seen from the first one, does not either: directions are those
@@ -169,7 +169,7 @@ class CameraModel:
 
     @classmethod
     def from_field_of_view(cls, width: int, height: int, degrees: float) -> CameraModel:
-        """Return a camera without distortion that looks through the image's center.
+        """Return a camera model without distortion and with its axis through the image's center.
 
         Args:
             width: pixels of the images.
@@ -190,7 +190,7 @@ class CameraModel:
         return cls(width, height, matrix, np.zeros(0))
 
     def rays(self, points: npt.NDArray[np.floating]) -> DoubleArray:
-        """Return the directions that points of the image look in.
+        """Return the viewing rays of points of the image.
 
         Args:
             points: (N, 2) pixels, also outside the image.
@@ -207,7 +207,7 @@ class CameraModel:
             rays = _undistort_equidistant(straight, self.distortion)
         else:
             rays = self._undistort(points)
-        # A lens whose coefficients do not describe all of the image gives some ray there, too.
+        # Where the coefficients do not describe the lens, the result is an arbitrary ray.
         error = (_distort(rays, self.distortion, self.model) - straight) * self._focal_lengths
         wrong = ~((error * error).sum(axis=1) < LARGEST_UNDISTORTION_ERROR**2)
         if wrong.any():
@@ -215,7 +215,7 @@ class CameraModel:
         return rays
 
     def project(self, points_3d: npt.NDArray[np.floating]) -> DoubleArray:
-        """Return where points in space are in the image.
+        """Return the positions of 3D points in the image.
 
         Args:
             points_3d: (N, 3) in the optical frame, in any unit.
@@ -267,7 +267,7 @@ class CameraModel:
 
 
 def _distort(rays: DoubleArray, coefficients: DoubleArray, model: str) -> DoubleArray:
-    """Return where rays seem to come from behind the lens: (N, 2), x / z and y / z.
+    """Return the distorted rays: (N, 2), x / z and y / z.
 
     The formulas are OpenCV's (modules "calib3d" and "fisheye", detailed descriptions).
     """
@@ -309,7 +309,7 @@ def _bend(angle: DoubleArray, coefficients: DoubleArray) -> DoubleArray:
 
 
 def _undistort_equidistant(bent_rays: DoubleArray, coefficients: DoubleArray) -> DoubleArray:
-    """Return the rays before the lens, by Newton's method on their angle to the optical axis."""
+    """Return the undistorted rays, by Newton's method on their angle to the optical axis."""
     k1, k2, k3, k4 = coefficients
     bent = np.sqrt((bent_rays * bent_rays).sum(axis=1, keepdims=True))
     angle = np.minimum(bent, math.pi / 2)
@@ -318,7 +318,7 @@ def _undistort_equidistant(bent_rays: DoubleArray, coefficients: DoubleArray) ->
         slope = 1.0 + squared * (
             3.0 * k1 + squared * (5.0 * k2 + squared * (7.0 * k3 + squared * 9.0 * k4))
         )
-        # Where the slope has turned round the coefficients describe no lens: the result is
+        # With a slope of the wrong sign the coefficients do not describe a lens: the result is
         # recognized as wrong.
         step = (_bend(angle, coefficients) - bent) / np.maximum(slope, 1e-3)
         angle = angle - step

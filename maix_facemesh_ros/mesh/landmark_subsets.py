@@ -42,7 +42,7 @@ SUB_146: Final[tuple[int, ...]] = (
     474, 475, 476, 477,
 )
 
-#: The landmarks that stand where the classic 68 are (outline, eyebrows, nose, eyes, lips).
+#: The landmarks at the positions of the classic 68 (outline, eyebrows, nose, eyes, lips).
 SUB_68: Final[tuple[int, ...]] = (
     162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,
     71, 63, 105, 66, 107, 336, 296, 334, 293, 301,
@@ -84,7 +84,7 @@ def get_sub_landmarks(
 ) -> tuple[Array, Array] | tuple[list[Number], list[Number]]:
     """Pick the landmarks `indices`, in that order, from all landmarks of a face.
 
-    Does what the function of this name in MaixPy's face landmark application does, for MaixPy's
+    Same as the function of this name in MaixPy's face landmark application, for MaixPy's
     lists as well as for arrays. The result is a copy, of the kind the points were given in.
 
     Args:

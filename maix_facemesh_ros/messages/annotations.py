@@ -28,7 +28,7 @@ def image_annotations(messages: Any, header: Any, faces: Sequence[Face]) -> Any:
     """Return the annotations of one image.
 
     Args:
-        messages: has the types of foxglove_msgs, each of which takes its fields as keywords.
+        messages: module with the types of foxglove_msgs, which accept their fields as keywords.
         header: the image's own.
         faces: in it, with absolute points.
     """
@@ -42,7 +42,7 @@ def image_annotations(messages: Any, header: Any, faces: Sequence[Face]) -> Any:
             _points(messages, header, LINE_LOOP, corners, OUTLINE, OUTLINE_THICKNESS)
         )
         if len(face.points):
-            # Of dots, Foxglove and Lichtblick take the thickness for the radius.
+            # For dots, Foxglove and Lichtblick use the thickness as the radius.
             radius = LANDMARK_RADIUS * max(width, height)
             annotations.points.append(
                 _points(messages, header, POINTS, face.points.tolist(), LANDMARK, radius)

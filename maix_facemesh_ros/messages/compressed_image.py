@@ -106,7 +106,7 @@ class CompressedFile(NamedTuple):
 
 
 class DecodedImage(NamedTuple):
-    """What a JPEG or PNG shows."""
+    """The pixels of a JPEG or PNG."""
 
     #: uint8 (height, width, 3): blue, green, red.
     pixels: Pixels
@@ -156,11 +156,11 @@ def check_jpeg(data: bytes, size: tuple[int, int]) -> CompressedFile:
 
 
 def decode_compressed(file: CompressedFile, *, follow_orientation: bool = False) -> DecodedImage:
-    """Decode what has been checked.
+    """Decode the checked file.
 
     Args:
         file: from `check_compressed`.
-        follow_orientation: turn the image as the camera's orientation tag says.
+        follow_orientation: rotate the image by the camera's orientation tag.
 
     Raises:
         ImageError: it is damaged, or cut short where only the decoder can see it.
@@ -174,7 +174,7 @@ def decode_compressed(file: CompressedFile, *, follow_orientation: bool = False)
 
 
 def decode_unchanged(file: CompressedFile) -> npt.NDArray[Any] | None:
-    """Decode what has been checked into the channels and bits that it has; None if damaged.
+    """Decode the checked file with its own channels and bits; None if it is damaged.
 
     Raises:
         ImageError: it is damaged, or cut short where only the decoder can see it.
@@ -193,7 +193,7 @@ def _pixels_of(file: CompressedFile, flags: int) -> npt.NDArray[Any] | None:
 def read_image_file(path: Path) -> DecodedImage:
     """Read an image file: JPEG and PNG as above, other formats as OpenCV reads them.
 
-    The camera's orientation tag is followed, as in every viewer.
+    The camera's orientation tag is applied, as in every viewer.
 
     Raises:
         ImageError: it cannot be read, or is not an image.
@@ -297,11 +297,11 @@ class _JpegWalk:
         self._size = (0, 0)
         self._progressive = False
         self._scans = 0
-        #: For each component, by its name: its coefficients that are there with all their bits.
+        #: By name of the component: its coefficients that have all their bits.
         self._complete: dict[int, set[int]] = {}
 
     def file(self) -> CompressedFile:
-        """Return what has been walked over.
+        """Return the bytes of the segments read so far.
 
         Raises:
             ImageError: a segment is longer than the data, or the file is too large.
@@ -379,7 +379,7 @@ class _JpegWalk:
         self._complete = {segment[6 + 3 * n]: set() for n in range(count)}
 
     def _scan(self, segment: memoryview) -> None:
-        """Count a scan, and note what it completes."""
+        """Count a scan, and record the coefficients that it completes."""
         width, height = self._size
         self._scans += 1
         if self._scans > MOST_SCANS or self._scans * width * height > MOST_SCANNED_PIXELS:

@@ -19,13 +19,13 @@ from maix_facemesh_ros.messages.levels import levels_of, to_8_bits
 
 
 class Encoding(NamedTuple):
-    """How the pixels of one encoding lie in the message, and what makes an image of them."""
+    """Memory layout of one encoding, and its conversion to an image."""
 
-    #: Channels of a pixel as they lie in a row.
+    #: Channels of a pixel in memory.
     channels: int
     #: `cv2.COLOR_...` to three channels, or None when these are three channels already.
     conversion: int | None
-    #: Of the image that comes out.
+    #: Channel order of the resulting image.
     order: ChannelOrder = "rgb"
     #: 16 bits a channel, of which `image_levels` makes 8.
     is_16_bit: bool = False
@@ -78,7 +78,7 @@ def to_image(
     Args:
         rows: (rows, width * bytes_per_pixel) bytes, their padding cut off; they may be strided.
         width: pixels in a row.
-        encoding: what the bytes mean.
+        encoding: layout of the bytes.
         bigendian: the upper byte of 16-bit channels comes first.
 
     Raises:

@@ -25,7 +25,7 @@ LITTLE_ENDIAN = b"\x00\x01\x00\x00"
 #: Bytes of a face without anything in its arrays, at least.
 LEAST_FACE = 100
 
-#: What geometry_msgs/Quaternion.msg gives as its default: no rotation.
+#: The default of geometry_msgs/Quaternion.msg: no rotation.
 NO_ROTATION = (0.0, 0.0, 0.0, 1.0)
 
 
@@ -50,7 +50,7 @@ def serialized_faces(
 
 
 def check_faces(message: bytes) -> None:
-    """Check that a serialized FaceArray can hold as many faces as it says.
+    """Check that a serialized FaceArray can hold the number of faces that it declares.
 
     The middleware makes room for all of them before it reads the first: 350 bytes for each byte of
     a message.

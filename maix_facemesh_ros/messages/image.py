@@ -25,7 +25,7 @@ from maix_facemesh_ros.messages.encodings import ENCODINGS, to_image, unknown_en
 
 
 class EncodedImage(NamedTuple):
-    """A JPEG or PNG with its header, as it came from a topic."""
+    """A JPEG or PNG with its header, from a topic."""
 
     stamp: Stamp
     frame_id: str
@@ -60,7 +60,7 @@ def read_image(
     """Read a serialized sensor_msgs/Image.
 
     Args:
-        message: as it came from the middleware.
+        message: serialized, as received from the middleware.
         find_other: gives the encoding of a name that `ENCODINGS` does not have, or raises
             ImageError.
 
@@ -110,7 +110,7 @@ def _rows(
 def read_compressed_image(message: bytes) -> Image:
     """Read a serialized sensor_msgs/CompressedImage: JPEG or PNG.
 
-    A camera's orientation tag is not followed: landmarks are places in the image as it was sent.
+    A camera's orientation tag is ignored: landmarks are positions in the image as sent.
 
     Raises:
         ImageError: neither JPEG nor PNG, damaged, cut short, or too large.

@@ -1,4 +1,4 @@
-"""What every image source gives, its errors and notices, and the watchdog of live sources."""
+"""The protocol of image sources, their errors and notices, and the watchdog of live sources."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ STALL = 3.0
 
 
 class SourceError(FaceMeshError, RuntimeError):
-    """A source cannot be opened or gives no images; the message names it."""
+    """A source cannot be opened or delivers no images; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceNotice:
-    """What a user should know of a source while it runs; no password is in it."""
+    """A message for the user about a running source; it contains no password."""
 
     text: str
     #: Whether something is wrong, rather than right again.
@@ -40,7 +40,7 @@ class ImageSource(Protocol):
     is_live: bool
 
     def images(self) -> Iterator[Image]:
-        """Give the images until the source ends or is closed; to be iterated once, in one thread.
+        """Yield the images until the source ends or is closed; iterate once, in one thread.
 
         Raises:
             SourceError: nothing in it can be read after all.
@@ -48,14 +48,14 @@ class ImageSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Give no more images, from any thread; one that is being read is still waited for."""
+        """End the iteration, from any thread; the read in progress is completed."""
         ...
 
 
 class Watchdog:
-    """Says once when a live source gives no more images, and once when it does again."""
+    """Reports once when a live source stops delivering images, and once when it resumes."""
 
-    #: Seconds between two looks.
+    #: Seconds between two checks.
     INTERVAL = 0.1
 
     def __init__(self, name: str, report: Report) -> None:
@@ -67,13 +67,13 @@ class Watchdog:
         self._lost = False
 
     def start(self, closing: threading.Event) -> None:
-        """Look after the source until it is closed, because the thread that reads it can block."""
+        """Check the source until it is closed, because the thread that reads it can block."""
         self._closing = closing
         self._last_image_at = time.monotonic()
         threading.Thread(target=self._watch, name="source watchdog", daemon=True).start()
 
     def image_came(self, taken_at: float) -> None:
-        """Note an image; if the source was lost, say that it is back."""
+        """Record an image; report that the source is back if it was lost."""
         with self._lock:
             gap, self._last_image_at = taken_at - self._last_image_at, taken_at
             if self._lost:
@@ -82,7 +82,7 @@ class Watchdog:
                 self._report(SourceNotice(text, warning=False))
 
     def lost(self, why: str) -> None:
-        """Say that the source gives no images, unless that has been said."""
+        """Report that the source delivers no images, unless that was reported."""
         with self._lock:
             self._say_lost(why)
 

@@ -25,7 +25,7 @@ class FileSource:
         self._closing = threading.Event()
 
     def images(self) -> Iterator[Image]:
-        """Give the images at the times of the file until it ends or is closed.
+        """Yield the images at the times of the file until it ends or is closed.
 
         Raises:
             SourceError: no image in it can be read.
@@ -40,11 +40,11 @@ class FileSource:
             self._file.close()
 
     def close(self) -> None:
-        """Give no more images, from any thread."""
+        """End the iteration, from any thread."""
         self._closing.set()
 
     def _all_images(self) -> Iterator[tuple[float, Pixels, Levels | None]]:
-        """Give the images with the seconds from the first one, in a loop if that is wanted."""
+        """Yield the images with the seconds since the first one, optionally in a loop."""
         begin = 0.0
         if isinstance(self._file, ImageFolder):
             for path in self._file.others:

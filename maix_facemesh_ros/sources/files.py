@@ -46,12 +46,12 @@ PIXELS_AT_ONCE = 20_000_000
 #: Pixels that a frame of an animation has at most, as any other compressed image.
 LARGEST_FRAME = LARGEST_COMPRESSED
 
-#: Bytes at the beginning of a file that tell whether it is an animation.
+#: Number of bytes at the start of a file that are checked for an animation.
 _HEAD = 1 << 16
 
 
 class ImageFileError(FaceMeshError, RuntimeError):
-    """A file or folder cannot be read as images; the message says why, without its name."""
+    """A file or folder cannot be read as images; the message gives the reason, without its name."""
 
 
 class FileImage(NamedTuple):
@@ -74,7 +74,7 @@ class ImageFile(Protocol):
     interval: float
 
     def images(self) -> Iterator[FileImage]:
-        """Give all images, from the first; one iteration at a time."""
+        """Yield all images from the first; one iteration at a time."""
         ...
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ class VideoFile:
 
     @property
     def expected_images(self) -> int:
-        """About how many frames there are: what the header declares, where that can be."""
+        """Approximate number of frames: that of the header, if it is plausible."""
         declared = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
         if 0 < declared <= self._path.stat().st_size / FEWEST_BYTES_A_FRAME:
             return int(declared)
@@ -253,7 +253,7 @@ class AnimationFile:
 
     @property
     def expected_images(self) -> int:
-        """About how many frames there are: what the header declares, where that can be."""
+        """Approximate number of frames: that of the header, if it is plausible."""
         if not hasattr(cv2, "imreadanimation"):
             return 1
         return min(int(cv2.imcount(self._path)), Path(self._path).stat().st_size)
@@ -309,7 +309,7 @@ def _check_frame_size(video: cv2.VideoCapture) -> None:
 
 
 def _check_size(pixels: float) -> None:
-    """Make sure that a frame does not take all memory.
+    """Check that a frame fits the memory limit.
 
     Raises:
         ImageFileError: it has too many pixels.
@@ -342,7 +342,7 @@ def _three_channels(frame: Pixels) -> Pixels:
 
 
 def _is_animation(path: Path) -> bool:
-    """Tell if an image file may hold several images that follow each other, from its head."""
+    """Tell from its first bytes whether an image file may be an animation."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if head[:4] == b"\x89PNG":
@@ -363,7 +363,7 @@ def _canvas_of_webp(path: Path) -> int:
 
 
 def _has_several_frames(path: Path) -> bool:
-    """Tell if FFMPEG reads at least two frames of a file.
+    """Tell whether FFMPEG reads at least two frames of a file.
 
     Raises:
         ImageFileError: its frames are too large.

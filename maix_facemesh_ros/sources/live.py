@@ -1,4 +1,4 @@
-"""Cameras and URLs: live sources, which never end and give images as they come."""
+"""Cameras and URLs: live sources, which never end and always deliver the latest image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST_WAIT = 5.0
 
 
 class LiveSource:
-    """A camera or a URL: images as they come.
+    """A camera or a URL: always the latest image.
 
     It may end, stall or vanish: it says so once, and is opened again until it is back. A stream
     that changes the size of its images on the way is scaled to its first size, by OpenCV.
@@ -58,7 +58,7 @@ class LiveSource:
                 )
 
     def images(self) -> Iterator[Image]:
-        """Give the images as they come, until the source is closed; a read can block meanwhile.
+        """Yield images until the source is closed; a read can block.
 
         Only this thread touches the camera or connection: OpenCV has no way to end a read from
         another one.
@@ -74,11 +74,11 @@ class LiveSource:
             wait = min(2 * wait, LONGEST_WAIT)
 
     def close(self) -> None:
-        """Give no more images, from any thread; a read that blocks is not interrupted."""
+        """End the iteration, from any thread; a blocking read is not interrupted."""
         self._closing.set()
 
     def _images_until_lost(self) -> Generator[Image, None, float]:
-        """Give images until there are no more; returns for how many seconds there were any."""
+        """Yield images until the source ends; returns the seconds for which it delivered images."""
         video, self._opened = self._opened or self._open(), None
         if video is None:
             self._watchdog.lost("cannot be opened")

@@ -1,4 +1,4 @@
-"""Names of image sources: URLs are told from paths, and shown without their password."""
+"""Names of image sources: telling URLs from paths, and hiding passwords."""
 
 from __future__ import annotations
 

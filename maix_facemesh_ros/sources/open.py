@@ -1,7 +1,7 @@
 """Opens an image source by its name: a camera, a URL, a file or a folder.
 
-Two kinds of sources: files and folders end, and give every image when it is due; cameras and URLs
-are live, never end, and give images as they come.
+Two kinds of sources: files and folders end, and deliver every image at its time; cameras and URLs
+are live, never end, and deliver the latest image.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`facemesh_view`: the faces in a browser, over the images that they were found in.
+"""`facemesh_view`: shows images and faces in a browser.
 
-One frame's way: `_on_faces` and `_on_image` take the serialized messages → `StampMatcher` puts
-together what belongs together → the server asks `_pack` for the bytes of the latest, once a browser
-is ready for one. While no browser is there, nothing is subscribed to.
+Path of a frame: `_on_faces` and `_on_image` receive serialized messages → `StampMatcher` matches
+them by stamp → the server calls `_pack` for the bytes of the latest frame when a browser requests
+one. Without a browser the view has no subscriptions.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ from maix_facemesh_ros.ros.node_process import end_node, run_node
 from maix_facemesh_ros.ros.view.topics import SILENCE, WatchedTopic, trouble_with
 from maix_facemesh_ros.user_files import exposure_of, path_of
 
-#: What can be wrong at the start: said in one line, without a traceback.
+#: Errors at the start that are printed in one line, without a traceback.
 START_ERRORS = (ParameterError, AccessError, ServerError)
 
 #: Seconds between two checks of the topics.
 REPORT_INTERVAL = 1.0
 
-#: Seconds after which the log says the same trouble again.
+#: Seconds after which the same fault is logged again.
 REPEAT_AFTER = 60.0
 
-#: Seconds that a stamp may be from now for the difference to mean a delay.
+#: Maximum seconds between a stamp and now for the difference to be a delay.
 LONGEST_DELAY = 60.0
 
 
 class ImageTopic(NamedTuple):
-    """A topic that images may come on."""
+    """A topic with images."""
 
-    #: Compressed images come on the topic that belongs to it.
+    #: Compressed images are on the topic derived from it.
     base: str
     message_type: type
-    #: The faces are drawn into its images.
+    #: The faces are already drawn into its images.
     drawn: bool
 
 
@@ -70,7 +70,7 @@ IMAGE_TOPICS = {
 
 
 class FaceMeshView(ParameterNode):
-    """Subscribes while a browser is there, and hands what belongs together to the server."""
+    """Subscribes while a browser is connected, and passes matching messages to the server."""
 
     failed = False
 
@@ -80,14 +80,14 @@ class FaceMeshView(ParameterNode):
         self._audience = 0
         self._watched: dict[str, WatchedTopic] = {}
         self._images = IMAGE_TOPICS["raw"]
-        # With `pictures` auto: those from which nothing has come.
+        # With `pictures` auto: topics without messages.
         self._silent_images: set[ImageTopic] = set()
         self._matcher = StampMatcher()
         self._image_error = ""
         self._logged_at: dict[str, float] = {}
         self._audience_guard = self.create_guard_condition(self._follow_audience)
-        # Not the node's clock: with use_sim_time it may be the clock that is missing. It is always
-        # on: rclpy may miss the signal to stop while it waits, and looks again when it wakes.
+        # Not the node's clock: with use_sim_time the clock may be missing. The timer is always
+        # on: rclpy may miss the signal to stop while it waits, and checks again when it wakes.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(REPORT_INTERVAL, self._report, clock=clock)
         self._server = FrameServer(_access(parameters), self._on_audience)
@@ -109,10 +109,10 @@ class FaceMeshView(ParameterNode):
             else "; everyone may connect"
         )
 
-    # ---- Who is there ----------------------------------------------------------------------------
+    # ---- Browsers --------------------------------------------------------------------------------
 
     def _on_audience(self, browsers: int) -> None:
-        """Hear, on the server's thread, how many browsers there are."""
+        """Receive, on the server's thread, the number of browsers."""
         self._audience = browsers
         if self.context.ok():
             self._audience_guard.trigger()
@@ -148,7 +148,7 @@ class FaceMeshView(ParameterNode):
         self._watched.pop(role).subscription.destroy()
 
     def _watch_images(self) -> None:
-        """Subscribe to the images that are wanted, or to others where none of those come."""
+        """Subscribe to the selected images, or to others if the selected topic is silent."""
         watched = self._watched.get("images")
         chosen = self._choose_images(watched)
         if watched is not None:
@@ -156,7 +156,7 @@ class FaceMeshView(ParameterNode):
                 return
             self._stop_watching("images")
         self._images = chosen
-        # What waits for its faces is of the other topic.
+        # Waiting images are of the other topic.
         self._matcher = StampMatcher()
         self._watch(
             "images",
@@ -180,7 +180,7 @@ class FaceMeshView(ParameterNode):
             self._silent_images.clear()
         elif watched.is_silent and time.monotonic() - watched.watched_since > SILENCE:
             self._silent_images.add(self._images)
-        # The node has an image for its faces: where none come, it is not the node's to give one.
+        # The node publishes annotated images only together with faces.
         faces_come = not self._watched["faces"].is_silent
         choices = [choice for choice in IMAGE_TOPICS.values() if faces_come or not choice.drawn]
         published = {
@@ -234,18 +234,18 @@ class FaceMeshView(ParameterNode):
             self._image_error = str(error)
             return b""
         except Exception as error:
-            # The middleware's, for a message that is not what its topic says.
+            # From the middleware, for a message of another type than its topic's.
             self._image_error = f"{type(error).__name__}: {error}"
             return b""
         self._image_error = "" if match.image else self._image_error
         return packed
 
     def _jpeg_of(self, message: bytes, source: ImageTopic) -> tuple[bytes, tuple[int, int]]:
-        """Return an image as JPEG, not wider than wanted, and its size as it came."""
+        """Return an image as JPEG with at most `largest_width`, and its original size."""
         if source.message_type is ImageMessage:
             return self._encoded(read_image_of_any_encoding(message))
         file = read_encoded_image(message).file
-        # One without its end is decoded: browsers do not agree on what they show of it.
+        # A JPEG without its end is decoded: browsers differ in how they show it.
         as_it_is = file.kind == "JPEG" and not file.open_end
         if as_it_is and file.width <= self._in_force.largest_width:
             return bytes(file.data), file.size
@@ -256,15 +256,15 @@ class FaceMeshView(ParameterNode):
         return jpeg_of(image, now.largest_width, now.jpeg_quality), image.size
 
     def _delay_of(self, stamp: Stamp) -> float | None:
-        """Return the seconds since a stamp; None where that is another clock's."""
+        """Return the seconds since a stamp; None if the stamp is of another clock."""
         now = self.get_clock().now().nanoseconds
         delay = (now - stamp.nanoseconds) / 1e9
         return delay if abs(delay) < LONGEST_DELAY else None
 
-    # ---- What is said about it -------------------------------------------------------------------
+    # ---- Reports ---------------------------------------------------------------------------------
 
     def _report(self) -> None:
-        """Tell the browsers, once a second, what arrives and what does not."""
+        """Send the state of the topics to the browsers, once a second."""
         if not self._watched:
             return
         self._watch_images()
@@ -278,7 +278,7 @@ class FaceMeshView(ParameterNode):
         images = self._watched["images"]
         if images.has_lost_messages():
             trouble.append(
-                f"images on {images.name} are lost on their way: {advice_on_lost_images()}"
+                f"images on {images.name} are lost in transport: {advice_on_lost_images()}"
             )
         if self._image_error:
             trouble.append(f"an image on {images.name} cannot be shown: {self._image_error}")
@@ -292,7 +292,7 @@ class FaceMeshView(ParameterNode):
         self._server.tell({"topics": topics, "trouble": trouble})
 
     def _log(self, trouble: list[str]) -> None:
-        """Log what has not been said lately."""
+        """Log lines that were not logged lately."""
         now = time.monotonic()
         self._logged_at = {
             line: at for line, at in self._logged_at.items() if now - at <= REPEAT_AFTER
@@ -319,7 +319,7 @@ class FaceMeshView(ParameterNode):
         return SetParametersResult(successful=True)
 
     def stop(self) -> None:
-        """Take leave of the browsers."""
+        """Disconnect the browsers and end the node."""
         self._server.close()
         end_node(self)
 

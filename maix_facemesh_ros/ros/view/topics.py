@@ -1,4 +1,4 @@
-"""A topic of the view: how much arrives on it, and why nothing does."""
+"""A topic of the view: its rate, and the reason when nothing arrives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SILENCE = 2.0
 
 
 class WatchedTopic:
-    """One subscription, when its messages came, and who publishes."""
+    """One subscription, with the times of its messages and its publishers."""
 
     def __init__(
         self, subscription: AdaptiveSubscription, silent_since: float | None = None
@@ -30,7 +30,7 @@ class WatchedTopic:
 
         Args:
             subscription: of the topic.
-            silent_since: `time.monotonic`, where it stands in for another topic; None is now.
+            silent_since: `time.monotonic`, if it replaces another topic; None: now.
         """
         self.subscription = subscription
         self.name = subscription.topic_name
@@ -47,12 +47,12 @@ class WatchedTopic:
 
     @property
     def silent_since(self) -> float:
-        """When the last message came, or the time from which on none has."""
+        """Time of the last message, or of the start of the silence."""
         return self._arrivals[-1] if self._arrivals else self._silent_since
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing has come for longer than usual."""
+        """Whether no message has arrived for `SILENCE` seconds."""
         return time.monotonic() - self.silent_since > SILENCE
 
     def rate(self) -> float:
@@ -63,12 +63,12 @@ class WatchedTopic:
         return (len(times) - 1) / (times[-1] - times[0])
 
     def has_lost_messages(self) -> bool:
-        """Whether messages were lost on their way since the last call."""
+        """Whether messages were lost in transport since the last call."""
         lost_before, self._lost_before = self._lost_before, self.subscription.lost
         return self._lost_before > lost_before
 
     def state(self) -> dict[str, Any]:
-        """Return what the page shows of it."""
+        """Return the topic's state for the page."""
         return {
             "name": self.name,
             "publishers": len(self.publishers),
@@ -79,7 +79,7 @@ class WatchedTopic:
 
 
 def trouble_with(topic: WatchedTopic, what: str, advice: str) -> list[str]:
-    """Return a line on why nothing arrives, and what to do; empty while something does."""
+    """Return a line with the reason for the silence and a remedy; empty while messages arrive."""
     if not topic.is_silent:
         return []
     if not topic.publishers:
@@ -87,11 +87,11 @@ def trouble_with(topic: WatchedTopic, what: str, advice: str) -> list[str]:
     of_type = [p for p in topic.publishers if p.topic_type == topic.type_name]
     if not of_type:
         types = ", ".join(sorted({publisher.topic_type for publisher in topic.publishers}))
-        return [f"no {what}: {topic.name} has {types}, and not {topic.type_name}"]
+        return [f"no {what}: {topic.name} has type {types}, not {topic.type_name}"]
     if topic.subscription.incompatible:
         return [
-            f"no {what}: a publisher of {topic.name} offers a quality of service that does not "
-            f"fit ({topic.subscription.incompatible}); change it, or qos_overrides of facemesh_view"
+            f"no {what}: a publisher of {topic.name} offers an incompatible quality of service "
+            f"({topic.subscription.incompatible}); change it, or qos_overrides of facemesh_view"
         ]
     named = ", ".join(describe_publisher(publisher) for publisher in of_type)
-    return [f"no {what}: nothing comes on {topic.name} from {named}"]
+    return [f"no {what}: nothing arrives on {topic.name} from {named}"]
