@@ -1,4 +1,4 @@
-"""Serves faces and images to hosts, each at its own pace, from a thread of its own.
+"""Sends faces and images to hosts, each at its own rate, from a separate thread.
 
 The main thread calls `FaceServer`'s public methods; all the rest runs in the server's thread, on
 asyncio. In order: the server, its door (who may try the token), a host, what the hosts together
@@ -36,7 +36,7 @@ PLACES_OF_PROVED = 16
 WRONG_TOKEN_DELAY = 1.0
 WRONG_TOKENS_PER_ADDRESS = 4
 
-#: Seconds that the last words to a host may take.
+#: Maximum seconds for the last message to a host.
 FAREWELL_TIMEOUT = 0.5
 
 #: How often a host is asked for within `link.SILENCE`.
@@ -56,7 +56,7 @@ IMAGE_DELAY = 0.05
 #: Seconds between two lines of the log about the same matter.
 LOG_INTERVAL = 10.0
 
-#: Seconds until connections are taken again after the system could not give one.
+#: Seconds until connections are accepted again after an error of the system.
 ACCEPT_RETRY = 0.2
 
 
@@ -84,12 +84,12 @@ class FaceServer:
         Args:
             address: where to listen; 0.0.0.0 is everywhere.
             port: where to listen; 0: any free port.
-            token: what a host must know.
+            token: the token that hosts need.
             clock: returns the microseconds of the device's clock.
-            facts: what hosts are told of this device.
+            facts: properties of this device that hosts receive.
             tls: None: nothing is encrypted.
             max_hosts: hosts at the same time.
-            report: takes lines of the log, in the server's thread.
+            report: receives lines of the log, in the server's thread.
         """
         self._address = address
         self._port = port
@@ -147,7 +147,7 @@ class FaceServer:
         return self._thresholds
 
     def publish(self, faces: link.Faces) -> None:
-        """Send faces to every host; they take the place of those that still wait to be sent."""
+        """Send faces to every host; they replace those that still wait to be sent."""
         hosts = self._hosts
         if hosts:
             message = link.encode_faces(faces)
@@ -202,7 +202,7 @@ class FaceServer:
             loop.close()
 
     async def _serve(self, listening: socket.socket) -> None:
-        """Take connections and serve them until `stop`."""
+        """Accept connections and serve them until `stop`."""
         accepting = asyncio.create_task(self._accept(listening))
         await self._stopping.wait()
         accepting.cancel()
@@ -214,7 +214,7 @@ class FaceServer:
         await asyncio.sleep(0)
 
     async def _accept(self, listening: socket.socket) -> None:
-        """Take connections as they come."""
+        """Accept connections."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -286,7 +286,7 @@ class FaceServer:
     async def _admit(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
     ) -> _Host | None:
-        """Ask for the token; returns None for one who is refused."""
+        """Check the token; returns None for a refused connection."""
         hello = link.Hello(link.VERSION, link.new_nonce())
         writer.write(link.encode_hello(hello))
         proof = await self._read_proof(reader, writer, name)
@@ -333,7 +333,7 @@ class FaceServer:
     async def _refuse(
         self, writer: asyncio.StreamWriter, name: str, reason: link.Reason, text: str
     ) -> None:
-        """Say why, and wait until that has gone out."""
+        """Send the reason, and wait until it is sent."""
         if reason != link.Reason.TOKEN:
             self._log.say(f"refused: {reason.name}", f"{name} is refused: {text}")
         loop = asyncio.get_running_loop()
@@ -380,7 +380,7 @@ class FaceServer:
                 self._thresholds = _good_enough_for(self._hosts)
 
     async def _send(self, host: _Host) -> None:
-        """Send what is newest whenever the host has taken what was sent before."""
+        """Send the newest message whenever the host has received the previous one."""
         try:
             while True:
                 await host.something_to_send.wait()
@@ -393,7 +393,7 @@ class FaceServer:
             host.writer.transport.abort()
 
     def _unexpected(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Report what asyncio would print at length, each time."""
+        """Report errors for which asyncio would print a traceback each time."""
         error = context.get("exception")
         words = f"{type(error).__name__}: {error}" if error else ""
         self._log.say("errors", f"{context.get('message')} {words}".strip())
@@ -403,7 +403,7 @@ class _Place:
     """The place of one connection that has not shown a right token."""
 
     def __init__(self, name: str) -> None:
-        #: Where the connection comes from.
+        #: Address of the other side.
         self.name = name
         self.task: asyncio.Task[None] | None = None
 
@@ -420,7 +420,7 @@ class _Door:
         self._proved: list[str] = []
 
     def is_closed_to(self, name: str) -> bool:
-        """Tell if an address has given too many wrong tokens just now, and never a right one."""
+        """Tell whether an address has just given too many wrong tokens, and never a right one."""
         return name not in self._proved and self._wrong_tokens[name] >= WRONG_TOKENS_PER_ADDRESS
 
     def enter(self, place: _Place) -> _Place | None:
@@ -442,7 +442,7 @@ class _Door:
         return gone
 
     def leave(self, place: _Place) -> None:
-        """Give the place of a connection back, if that has not been done."""
+        """Release the place of a connection, unless that has been done."""
         if place in self._places:
             self._places.remove(place)
 
@@ -465,7 +465,7 @@ class _Door:
 
 
 class _Host:
-    """One host, and what waits to be sent to it: one of each kind, the newest."""
+    """One host, and the messages that wait for it: the newest of each kind."""
 
     def __init__(self, name: str, writer: asyncio.StreamWriter) -> None:
         self.name = name
@@ -473,10 +473,10 @@ class _Host:
         #: None until the host has sent some.
         self.settings: link.Settings | None = None
         self.images = _ImageRate(link.Settings())
-        # Of length one: a newer message takes the place of the older, in any thread.
+        # Of length one: a newer message replaces the older one, in any thread.
         self.faces: deque[bytes] = deque(maxlen=1)
         self.image: deque[bytes] = deque(maxlen=1)
-        #: The host's time of a PING, and the device's time when it came.
+        #: The host's time of a PING, and the device's time of its arrival.
         self.pongs: deque[tuple[int, int]] = deque(maxlen=1)
         self.something_to_send = asyncio.Event()
         self.why_gone = ""
@@ -484,14 +484,14 @@ class _Host:
         self._watch: asyncio.TimerHandle | None = None
 
     def apply(self, settings: link.Settings) -> None:
-        """Do what the host wants from now on."""
+        """Apply the host's settings from now on."""
         before = self.settings or link.Settings()
         if (settings.image_rate, settings.image_quality) != before[1:]:
             self.images = _ImageRate(settings)
         self.settings = settings
 
     def send_pong(self, clock: Callable[[], int]) -> None:
-        """Answer a PING: at once, or as soon as the host has taken what was sent before."""
+        """Answer a PING: at once, or as soon as the host has received the previous message."""
         # Behind other messages it would be late, and a host that pings and does not read would make
         # the waiting ones grow.
         if self.writer.transport.get_write_buffer_size():
@@ -512,12 +512,12 @@ class _Host:
         return True
 
     def is_heard(self) -> None:
-        """Note that the host has said something."""
+        """Record that the host has sent something."""
         self._silent_looks = 0
 
     def watch(self) -> None:
-        """End the connection when the host has not said anything for `link.SILENCE`."""
-        # Looks are counted, and no clock is read: if this thread was kept from running for long,
+        """End the connection when the host has been silent for `link.SILENCE`."""
+        # Checks are counted, and no clock is read: if this thread could not run for long,
         # that is not silence of the host.
         self._silent_looks += 1
         if self._silent_looks > _LOOKS:
@@ -546,7 +546,7 @@ class _ImageRate:
         self._due_at = 0.0
 
     def due(self) -> bool:
-        """Tell if it is due now."""
+        """Tell whether it is due now."""
         return self._interval is not None and monotonic() >= self._due_at
 
     def taken(self) -> None:
@@ -556,7 +556,7 @@ class _ImageRate:
 
 
 def _good_enough_for(hosts: Iterable[_Host]) -> Thresholds:
-    """Return thresholds that leave out nothing that one of the hosts wants.
+    """Return thresholds that keep every face that one of the hosts wants.
 
     Each host leaves out itself what is below its own thresholds. Of overlapping boxes only one is
     kept, so for `detect_iou_th` there is no such value: the host that spoke last has it.
@@ -578,7 +578,7 @@ def _good_enough_for(hosts: Iterable[_Host]) -> Thresholds:
 
 
 class _Log:
-    """Says one line about a matter at a time, and later how many more there were."""
+    """Logs one line about a matter at a time, and later the number of suppressed ones."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
@@ -587,7 +587,7 @@ class _Log:
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def say(self, matter: str, text: str) -> None:
-        """Say a line now, or count it if there was one about the same matter just before."""
+        """Log a line now, or count it if there was one about the same matter just before."""
         if matter in self._timers:
             self._left_out[matter] += 1
         else:
@@ -595,7 +595,7 @@ class _Log:
             self._pause(matter)
 
     def close(self) -> None:
-        """Say nothing more later."""
+        """Stop logging suppressed counts."""
         for timer in self._timers.values():
             timer.cancel()
 
@@ -612,7 +612,7 @@ class _Log:
 
 
 def tls_context(certificate: str, key: str) -> ssl.SSLContext:
-    """Return what encrypts the connections.
+    """Return the context that encrypts the connections.
 
     Args:
         certificate: PEM file.
@@ -643,7 +643,7 @@ def _close(connection: socket.socket, _: asyncio.Task[None]) -> None:
 
 
 def _listen(address: str, port: int) -> socket.socket:
-    """Return a socket that listens, without anybody to take connections yet."""
+    """Return a listening socket that does not accept connections yet."""
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, where = found[0]

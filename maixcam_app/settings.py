@@ -193,7 +193,7 @@ def _checked_together(file: Path, settings: Settings) -> Settings:
 
 
 def _in_folder(folder: Path, settings: Settings) -> Settings:
-    """Return the settings with the whole paths of files that may lie in the data folder."""
+    """Return the settings with full paths of files that may be in the data folder."""
     if not settings.certificate:
         return settings
     return dataclasses.replace(

@@ -1,1 +1,1 @@
-"""Backends: where the networks run. `base` says what a backend is, `registry` opens one by name."""
+"""Backends run the networks. `base` has the protocols, `registry` opens a backend by name."""

@@ -1,6 +1,6 @@
-"""What a backend is.
+"""The protocols of backends.
 
-A `FaceDetector` answers images; a `FaceSource` gives faces of images that it takes itself.
+A `FaceDetector` processes images; a `FaceSource` delivers faces of its own camera's images.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters
 
 
 class BackendError(FaceMeshError, RuntimeError):
-    """A backend cannot run here; the message says what it needs."""
+    """A backend cannot run here; the message gives its requirements."""
 
 
 class FaceDetector(Protocol):
@@ -23,7 +23,7 @@ class FaceDetector(Protocol):
 
     @property
     def facts(self) -> dict[str, str]:
-        """What runs where, by name, for people to read."""
+        """Facts about the backend by name, for diagnostics."""
         ...
 
     def detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
@@ -35,27 +35,27 @@ class FaceDetector(Protocol):
         ...
 
     def forget(self) -> None:
-        """Forget the images before: the next one starts a new stream."""
+        """Reset: the next image starts a new stream."""
         ...
 
     def close(self) -> None:
-        """Free what the backend holds."""
+        """Free the backend's resources."""
         ...
 
 
 class FaceSource(Protocol):
-    """Gives the faces of images that it takes itself."""
+    """Delivers the faces of its own camera's images."""
 
     #: The source as it may be shown.
     name: str
 
     @property
     def facts(self) -> dict[str, str]:
-        """What runs where, and how well it is connected, by name, for people to read."""
+        """Facts about the backend and its connection by name, for diagnostics."""
         ...
 
     def frames(self) -> Iterator[FaceFrame | JpegFrame]:
-        """Give frames as they come until the source is closed; to be iterated once, in one thread.
+        """Yield frames until the source is closed; iterate once, in one thread.
 
         Raises:
             SourceError: it is lost, and shall not be waited for.
@@ -67,12 +67,12 @@ class FaceSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Give no more frames, from any thread."""
+        """End the iteration, from any thread."""
         ...
 
 
 class OpenedBackend(NamedTuple):
-    """A face detector, and how it came to be chosen."""
+    """A face detector, and the reason for its choice."""
 
     #: Of `FACE_DETECTORS`.
     name: str

@@ -16,7 +16,7 @@ MIDDLE_OF_PIXEL = 0.5
 
 
 def face_of(found: MaixFace, crop_size: tuple[int, int]) -> Face:
-    """Return the face with all its landmarks, or without any if MaixPy gives none.
+    """Return the face with all its landmarks, or with none if MaixPy has none.
 
     Args:
         found: of MaixPy, with its landmarks in the image and in the crop.

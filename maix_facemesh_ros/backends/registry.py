@@ -20,7 +20,7 @@ class _Backend(NamedTuple):
 
     module: str
     class_name: str
-    #: What it needs that this package does not bring, and how to get it.
+    #: Its requirements beyond this package, and how to install them.
     needs: str
 
 
@@ -91,7 +91,7 @@ def _choose() -> tuple[str, str]:
     """Return the backend for this machine, and why.
 
     Raises:
-        BackendError: it can be told on the main thread only.
+        BackendError: called on another thread than the main thread.
     """
     if find_spec("maix") is None:
         return "onnx", "this is not a MaixCAM: there is no module maix"
@@ -111,7 +111,7 @@ def open_face_source(parameters: NodeParameters, report: Report) -> FaceSource:
 
     Args:
         parameters: with a `backend` of `FACE_SOURCES`.
-        report: is told of what goes wrong while the source runs, and when it is right again.
+        report: called with each fault while the source runs, and when it is over.
 
     Raises:
         ParameterError: `backend` is not one of them.
@@ -147,7 +147,7 @@ def open_blendshapes() -> ExpressionScorer:
         BackendError: onnxruntime cannot run here.
         ModelError: its file is missing or damaged.
     """
-    # Imported when it is first wanted: onnxruntime takes time and memory.
+    # Imported at its first use: onnxruntime takes time and memory.
     from maix_facemesh_ros.backends.onnx.blendshapes import BlendshapesNetwork
 
     return BlendshapesNetwork()

@@ -1,1 +1,1 @@
-"""Bags without ROS: reading, writing, and finding the faces in what cameras recorded."""
+"""Bags without ROS: reading and writing."""

@@ -1,8 +1,8 @@
-"""Which topics of a bag are cameras: their messages tell it, not words in their names.
+"""Recognizes the camera topics of a bag, by their messages and not by words in their names.
 
 A topic of images is not a camera when it contains depth or a mask, when this package has published
 it, or when none of its messages can be used. Of the same images raw and compressed, the topic with
-more usable messages is taken.
+more usable messages is used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from maix_facemesh_ros.messages.image import read_compressed_image, read_image
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 
-#: What reads an image, by the type of its topic.
+#: Function that reads an image, by the type of its topic.
 READERS: dict[str, Callable[[bytes], Image]] = {
     IMAGE: read_image,
     COMPRESSED_IMAGE: read_compressed_image,
@@ -61,7 +61,7 @@ LEVELS_APART = 4
 
 @dataclass(frozen=True, slots=True)
 class SkippedTopic:
-    """A topic of images that is not taken for a camera."""
+    """An image topic that is not a camera."""
 
     name: str
     reason: str
@@ -85,7 +85,7 @@ class CameraTopics:
 
 @dataclass(slots=True)
 class _Content:
-    """What the messages of a topic hold, as far as they were looked into."""
+    """Content of the examined messages of a topic."""
 
     topic: BagTopic
     usable: int = 0
@@ -160,7 +160,7 @@ def _main_reason(content: _Content) -> str:
 
 
 def _look_into(bag: Bag, topic: BagTopic) -> _Content:
-    """Look into some messages of a topic, and into all of them until one is usable."""
+    """Examine some messages of a topic, and all of them until one is usable."""
     content = _Content(topic)
     for data in _samples(bag, topic):
         if reason := _why_no_image(topic.type, data):
@@ -208,7 +208,7 @@ def _why_no_image(message_type: str, data: bytes) -> str:
     try:
         message = deserialize(data, message_type)
         encoding = message.encoding if message_type == IMAGE else message.format
-    except Exception:  # damaged, in a way that the reader tells in words
+    except Exception:  # damaged, with a reason from the reader
         message = None
     if encoding.startswith(DISTANCE_ENCODINGS) or "compressedDepth" in encoding:
         return _OTHER_KINDS["distances"]

@@ -1,4 +1,4 @@
-"""A new bag of faces, which is there under its name when it is complete."""
+"""A new bag of faces, which gets its name when it is complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from maix_facemesh_ros.bags.writer import BagWriter
 
 
 class FacesBag:
-    """Takes serialized FaceArrays and makes a bag of them, or nothing if an error comes."""
+    """Writes serialized FaceArrays to a bag; after an error there is no bag."""
 
     def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
         """Start in a folder next to the final one.
@@ -36,7 +36,7 @@ class FacesBag:
         try:
             self._partial.clear("outputs")
             self._partial.make_folders()
-            # In a folder of its own: the bag's file is named after its folder.
+            # In a separate folder: the bag's file is named after its folder.
             self._made = self._partial.path / "outputs" / path.name
             self._writer = BagWriter(self._made)
         except BaseException:

@@ -1,4 +1,4 @@
-"""Kinds of files, told by how they begin: names are changed by people, contents are not."""
+"""Kinds of files, recognized by their first bytes: people change names, not contents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMPRESSED_FILE = ".zstd"
 #: Begins a zstd frame (RFC 8878, 3.1.1).
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
-#: Bytes of a file that are read to tell what it is: a tar archive says so at byte 257.
+#: Number of bytes that are read to recognize a file: a tar archive has its mark at byte 257.
 HEAD = 512
 
 _UNPACK = "unpack it, and give the bag in it"
@@ -33,7 +33,7 @@ class Storage(Enum):
 class _Magic(NamedTuple):
     offset: int
     magic: bytes
-    #: A storage, or what the file is and what to do.
+    #: A storage, or a text with the kind of the file and a remedy.
     kind: Storage | str
 
 
@@ -62,10 +62,10 @@ _BY_NAME = {".mcap": Storage.MCAP, ".db3": Storage.SQLITE}
 
 
 def kind_of(path: Path) -> Storage | str | None:
-    """Return what a file is by its first bytes.
+    """Return the kind of a file by its first bytes.
 
     Returns:
-        The storage; what else it is and what to do, in words; None where it is not known.
+        The storage, or a text with the kind of the file and a remedy; None if it is unknown.
 
     Raises:
         OSError: it cannot be read.

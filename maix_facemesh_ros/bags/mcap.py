@@ -40,14 +40,14 @@ from maix_facemesh_ros.bags.unpacking import TooLargeError, unpack_lz4, unpack_z
 
 MAGIC = b"\x89MCAP0\r\n"
 
-#: What reading a damaged record raises.
+#: Errors of reading a damaged record.
 BROKEN = (
     *(McapError, ZstdError, struct.error),
     *(EOFError, ValueError, KeyError, IndexError, OverflowError, MemoryError),
     RuntimeError,  # of lz4
 )
 
-#: Later log times do not fit into what ROS and SQLite take: the year 2262.
+#: Later log times exceed the range of ROS and SQLite: the year 2262.
 LAST_TIME = 2**63 - 1
 
 #: Key of a channel's metadata for the publishers' qualities of service.
@@ -64,14 +64,14 @@ _MESSAGE = struct.Struct("<HIQQ")
 
 
 class _Piece(NamedTuple):
-    """A part of the file that is read at once: a chunk, or messages that lie in none."""
+    """A part of the file that is read at once: a chunk, or messages outside of chunks."""
 
     start_time: int
     offset: int
     end_time: int
-    #: Bytes of messages that lie in no chunk; 0 for a chunk.
+    #: Bytes of messages outside of chunks; 0 for a chunk.
     size: int
-    #: Where the indices of its messages are, by channel; for the count of what is lost.
+    #: Positions of the indices of its messages, by channel; used to count lost messages.
     indices: tuple[int, ...]
 
 
@@ -83,7 +83,7 @@ class McapFile:
 
         Args:
             path: the file.
-            limits: what chunks may unpack to; larger ones count as damaged.
+            limits: maximum unpacked size of chunks; larger ones count as damaged.
 
         Raises:
             BagError: it is not an MCAP file, or has nothing that can be read.
@@ -251,7 +251,7 @@ class McapFile:
             offset += _RECORD.size + size
 
     def _take(self, opcode: int, offset: int, size: int, broken: str | None) -> str | None:
-        """Note a record, whose content is next in the file.
+        """Record the position of a record, whose content is next in the file.
 
         Args:
             opcode, offset, size: of the record.
@@ -285,7 +285,7 @@ class McapFile:
             self._channels[record.id] = record
 
     def _take_chunk(self, chunk: Chunk, offset: int) -> str | None:
-        """Note a chunk and what is declared in it; returns its name if it is broken."""
+        """Record a chunk and its declarations; returns its name if it is broken."""
         piece = _Piece(chunk.message_start_time, offset, chunk.message_end_time, 0, ())
         try:
             for opcode, content in _records_in(_content_of(chunk, self._limit)):
@@ -359,7 +359,7 @@ class McapFile:
         self._file.seek(offset)
 
     def _stream(self, size: int) -> ReadDataStream:
-        """Return what reads the next record, and nothing behind it, whatever lengths it names."""
+        """Return a reader limited to the next record, whatever lengths the record declares."""
         return ReadDataStream(io.BytesIO(self._file.read(size)))
 
     def _record_at(self, offset: int, kind: Any) -> Any:
@@ -376,7 +376,7 @@ class McapFile:
             return None
 
     def _count_in(self, piece: _Piece) -> int | None:
-        """Return how many messages the index says are in a broken chunk."""
+        """Return the number of messages in a broken chunk according to the index."""
         try:
             count = 0
             for offset in piece.indices:
@@ -443,7 +443,7 @@ def _content_of(chunk: Chunk, limit: int) -> bytes:
 
 
 def _records_in(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give opcode and content of each record."""
+    """Yield opcode and content of each record."""
     at, end = 0, len(content)
     while at < end:
         opcode, size = _RECORD.unpack_from(content, at)
@@ -454,13 +454,13 @@ def _records_in(content: bytes) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-#: Records that say what messages are.
+#: Records that describe messages.
 _DECLARATIONS: dict[int, type[Schema | Channel]] = {
     Opcode.SCHEMA: Schema,
     Opcode.CHANNEL: Channel,
 }
 
-#: By what a chunk calls its compression.
+#: By the chunk's name of its compression.
 _UNPACK: dict[str, Callable[[bytes, int], bytes]] = {
     "": lambda data, _limit: data,
     "lz4": unpack_lz4,

@@ -25,7 +25,7 @@ _NO_HASH = "RIHS01_" + "0" * 64
 
 
 class _Package:
-    """The types of one package; each takes its fields as keywords, and the others are zero."""
+    """The types of one package; each accepts its fields as keywords, and the others are zero."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -74,7 +74,7 @@ def topic_of_type(name: str, message_type: str) -> BagTopic:
 def described(topic: BagTopic) -> BagTopic:
     """Return a topic of a bag with definition and hash, which bags from before Iron do not have.
 
-    What is not known stays empty, and the hash is zero.
+    An unknown definition is empty, an unknown hash is zero.
     """
     definition, type_hash = topic.definition, topic.type_hash
     try:
@@ -85,7 +85,9 @@ def described(topic: BagTopic) -> BagTopic:
             own = get_typestore(Stores.EMPTY)
             own.register(get_types_from_msg(definition, topic.type))
             type_hash = own.hash_rihs01(topic.type)
-    except Exception:  # unknown, or a definition that rosbags cannot read: it is passed on as it is
+    except (
+        Exception
+    ):  # unknown, or a definition that rosbags cannot read: it is passed on unchanged
         pass
     return replace(topic, definition=definition, type_hash=type_hash or _NO_HASH)
 

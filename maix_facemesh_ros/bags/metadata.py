@@ -1,4 +1,4 @@
-"""metadata.yaml of a bag: what can be used of it, whatever it holds."""
+"""metadata.yaml of a bag: its usable parts, whatever its content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST = 50_000_000
 #: Levels of nesting; it has 6.
 DEEPEST = 300
 
-#: Aliases in it at most, none of them within what another stands for.
+#: Maximum number of aliases, none of them nested.
 MOST_ALIASES = 100
 
 #: Key of all its contents.
@@ -25,11 +25,11 @@ _ROOT = "rosbag2_bagfile_information"
 
 @dataclass(slots=True)
 class BagMetadata:
-    """What metadata.yaml says, as far as it has the right types."""
+    """Content of metadata.yaml with the right types."""
 
     #: Names of the storage files, in order.
     files: list[str] = field(default_factory=list)
-    #: Messages in all files; None where it does not say so.
+    #: Messages in all files; None if unknown.
     message_count: int | None = None
     #: `topic_metadata`, by the name of the topic.
     topics: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -78,7 +78,7 @@ def _load(path: Path) -> Any:
     """Load YAML without aliases of aliases, of which a few lines can describe gigabytes.
 
     A few plain aliases are in the bags that this package wrote before it wrote none.
-    What is nested deeply ends the process within the parser's C code, so it is not loaded either.
+    Deep nesting would crash the parser's C code, so it is refused too.
     """
     with path.open("rb") as stream:
         data = stream.read(LARGEST + 1)

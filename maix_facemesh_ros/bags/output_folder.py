@@ -1,4 +1,4 @@
-"""`<output>.partial`: the folder in which a job makes an output, and nothing of the user's.
+"""`<output>.partial`: the folder in which a job makes an output, without files of the user.
 
 A folder of this name belongs to a job only if it holds the job's file. Anything else of this name
 is refused before anything is written: a folder of the user's, a link, an input, or a folder that
@@ -22,7 +22,7 @@ from maix_facemesh_ros.bags.storage import BagError
 JOB = "job.json"
 LOCK = "lock"
 
-#: Key in the job's file that says which program has made the folder.
+#: Key in the job's file with the program that has made the folder.
 MADE_BY = "made by"
 
 #: Marks a job that is done except for moving the outputs to their places.
@@ -59,13 +59,13 @@ class JobFolder:
     def __init__(
         self, output: Path, inputs: Sequence[Path], job: dict[str, Any], *, restart: bool = False
     ) -> None:
-        """Make the folder and lock it, or take over the folder of an earlier run of the same job.
+        """Make the folder and lock it, or resume in the folder of an earlier run of the same job.
 
         Args:
             output: path of the output; the folder is named after it.
             inputs: paths that are only read.
             job: everything that the output depends on, as JSON has it, with `MADE_BY`.
-            restart: remove what an earlier run has left.
+            restart: remove the checkpoint of an earlier run.
 
         Raises:
             BagError: the folder is not a job's, of another job, or in use.
@@ -92,7 +92,7 @@ class JobFolder:
             (self.path / name).mkdir(exist_ok=True)
 
     def clear(self, *names: str) -> None:
-        """Remove what a job has made in some of `FOLDERS`."""
+        """Remove a job's files in some of `FOLDERS`."""
         for name in names:
             folder = self.path / name
             if folder.is_symlink():
@@ -101,9 +101,9 @@ class JobFolder:
                 shutil.rmtree(folder)
 
     def remove(self) -> None:
-        """Remove what jobs have made in the folder, and the folder if nothing else is in it."""
+        """Remove the files of jobs in the folder, and the folder if it is then empty."""
         self.clear(*FOLDERS)
-        # Under this name no job takes the folder over while it is half removed.
+        # Under this name no job resumes in the folder while it is half removed.
         away = self._hidden()
         self.path.rename(away)
         for name in (COMPLETE, JOB, LOCK):
@@ -209,7 +209,7 @@ class JobFolder:
 def _is_in(path: Path, other: Path) -> bool:
     """Return whether a path is another one or in it, links resolved.
 
-    What the links in a folder of the user's point to counts as in it.
+    Targets of links in a folder count as inside of it.
     """
     inner = path.resolve()
     outer = [other.resolve()]

@@ -67,13 +67,13 @@ class Bag:
         Args:
             path: the bag's folder, with or without metadata.yaml, or one of its files.
             unpack_into: folder for the contents of compressed files; None: a temporary one.
-            limits: what compressed contents may unpack to.
+            limits: maximum unpacked sizes.
 
         Raises:
             BagError: there is no bag, or nothing in it that can be read.
         """
         self.path = path
-        #: What is unusual but not lost, in words.
+        #: Remarks on unusual but readable parts.
         self.notes: list[str] = []
         self._damage = Damage()
         #: Of damage that a file cannot count itself: messages lost by it.
@@ -105,7 +105,7 @@ class Bag:
 
     @property
     def damage(self) -> Damage:
-        """What has been found so far that cannot be read."""
+        """Damage found so far."""
         found = Damage(dict(self._damage.messages))
         for file in self._files:
             found.add(file.damage)
@@ -114,7 +114,7 @@ class Bag:
 
     @property
     def message_count(self) -> int:
-        """Messages that can be read, as far as the files' indices say so."""
+        """Readable messages according to the files' indices."""
         return sum(topic.message_count for topic in self.topics)
 
     def topic(self, name: str) -> BagTopic:
@@ -135,7 +135,7 @@ class Bag:
         start: int | None = None,
         stop: int | None = None,
     ) -> Iterator[BagMessage]:
-        """Give the messages in the order of their log times; what is damaged is left out.
+        """Yield the messages in the order of their log times; damaged parts are skipped.
 
         Args:
             topics: names; None: all.
@@ -150,7 +150,7 @@ class Bag:
         start: int | None = None,
         stop: int | None = None,
     ) -> Iterator[BagRecord]:
-        """Give the same as `messages`, with everything that the bag says of each."""
+        """Yield the same as `messages`, with all metadata of each message."""
         names = {topic.name for topic in self.topics} if topics is None else set(topics)
         streams = [
             file.records(names, start, stop)
@@ -170,12 +170,12 @@ class Bag:
             yield record._replace(topic=self._by_key[_key(record.topic)], data=data)
 
     def attachments(self) -> Iterator[Attachment]:
-        """Give the files in it."""
+        """Yield its attachments."""
         for file in self._files:
             yield from file.attachments()
 
     def metadata_records(self) -> Iterator[MetadataRecord]:
-        """Give the named texts in it."""
+        """Yield its metadata records."""
         for file in self._files:
             yield from file.metadata_records()
 
@@ -233,7 +233,7 @@ class Bag:
         ]
 
     def _open_file(self, path: Path) -> None:
-        """Open a file, or, if it is damaged, what is the same file compressed or unpacked."""
+        """Open a file or, if it is damaged, its compressed or unpacked twin."""
         try:
             file: BagFile | None = self._opened(path)
         except BagError as error:
@@ -296,7 +296,7 @@ class Bag:
         return file
 
     def _folder(self) -> Path:
-        """Return the folder for what is unpacked."""
+        """Return the folder for unpacked files."""
         if self._unpack_into is not None:
             return self._unpack_into
         self._temporary = self._temporary or TemporaryDirectory(prefix="bag-")
@@ -341,7 +341,7 @@ class Bag:
 
 
 def _key(topic: BagTopic) -> tuple[str, str]:
-    """Return what tells topics of a bag apart: an MCAP file may have two types on one."""
+    """Return a key of a topic: an MCAP file may have two types on one topic."""
     return topic.name, topic.type
 
 
@@ -353,7 +353,7 @@ def _twin(path: Path) -> Path:
 
 
 def _merged(topics: list[BagTopic], metadata: BagMetadata) -> tuple[BagTopic, ...]:
-    """Return each topic once, with what its files and metadata.yaml know of it together."""
+    """Return each topic once, merged from its files and metadata.yaml."""
     merged: dict[tuple[str, str], BagTopic] = {}
     for topic in topics:
         known = merged.get(_key(topic), topic.with_count(0))

@@ -29,10 +29,10 @@ from maix_facemesh_ros.bags.storage import (
 
 MAGIC = b"SQLite format 3\0"
 
-#: Ends of the names of the files in which SQLite keeps what is not in the main file yet.
+#: Suffixes of SQLite's journal files.
 JOURNALS = ("-wal", "-journal")
 
-#: Steps of SQLite's virtual machine that a query may take, at least and for each byte of the file:
+#: Maximum steps of SQLite's virtual machine for a query, at least and per byte of the file:
 #: a whole row takes some 20. Pages that refer to each other in circles would take them without end.
 LEAST_STEPS = 10_000_000
 STEPS_PER_BYTE = 100
@@ -67,7 +67,7 @@ def journals_of(path: Path) -> list[Path]:
 
 
 def merge_journals(path: Path, target: Path) -> None:
-    """Copy an SQLite file with its journals, and put what these have into the copy.
+    """Copy an SQLite file with its journals, and apply the journals to the copy.
 
     Args:
         path: the file; neither it nor the files next to it are changed.
@@ -124,7 +124,7 @@ class SqliteFile:
                 return
             except sqlite3.Error:
                 self._salvage()
-            # The rest from the end backwards, as far as it goes.
+            # The rest from the end backwards, up to the damage.
             start = last + 1 if last is not None else start
         yield from self._one_by_one(wanted, start, stop)
 
@@ -243,7 +243,7 @@ class SqliteFile:
                         yield BagRecord(wanted[number], log_time, log_time, 0, data)
 
     def _salvage(self) -> None:
-        """Find what can still be read: up to the damage from both ends.
+        """Find the readable rows: up to the damage from both ends.
 
         Only the places of the messages are kept, not the messages.
 
@@ -285,7 +285,7 @@ class SqliteFile:
 
 
 class _Database:
-    """An SQLite file that is only read, and whose queries end."""
+    """A read-only SQLite file with a limit for each query."""
 
     def __init__(self, path: Path) -> None:
         # immutable: nothing is written next to the bag, not even a lock.
@@ -301,7 +301,7 @@ class _Database:
             self._connection.execute("PRAGMA trusted_schema = OFF")
 
     def iterate(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        """Give the rows of a query.
+        """Yield the rows of a query.
 
         Raises:
             sqlite3.Error: the file is damaged.
@@ -324,7 +324,7 @@ class _Database:
         return list(self.iterate(query, values))
 
     def numbers(self, query: str, values: tuple[Any, ...]) -> npt.NDArray[np.int64]:
-        """Return the numbers that a query gives; see `iterate`."""
+        """Return the numbers of a query's result; see `iterate`."""
         return np.fromiter((row[0] for row in self.iterate(query, values)), np.int64)
 
     def table(self, name: str, columns: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the files of a bag have in common, whatever their storage."""
+"""Common interface of a bag's files, for every storage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from maix_facemesh_ros.errors import FaceMeshError
 #: Pieces of damage that are named; of more, only the number.
 MOST_NAMED = 3
 
-#: Messages on a topic of one file whose times are taken into memory: four days at 30 Hz.
+#: Maximum number of messages per topic and file, whose times are in memory: four days at 30 Hz.
 MOST_MESSAGES = 10_000_000
 
 #: Characters of a text that describes qualities of service; more are not read.
@@ -31,9 +31,9 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class UnpackLimits:
-    """What compressed contents may unpack to, in bytes: a few bytes can claim, and hold, any size.
+    """Maximum unpacked sizes in bytes: a few compressed bytes can unpack to any size.
 
-    What is larger is refused before memory or disk is taken for it.
+    Larger ones are refused before memory or disk is allocated.
     """
 
     #: A compressed chunk or message: a 4K image in RGB has 25 MB. A job holds up to eight of them.
@@ -47,7 +47,7 @@ class UnpackLimits:
 
 
 class BagError(FaceMeshError, RuntimeError):
-    """A bag cannot be read or written; the message names it and says what to do."""
+    """A bag cannot be read or written; the message names the bag and a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,13 @@ class BagTopic:
     type_hash: str = ""
     #: Quality of service that the recorded publishers offered.
     offered_qos: tuple[Qos, ...] = field(default=(), compare=False)
-    #: Messages, as far as the bag says so.
+    #: Number of messages according to the bag.
     message_count: int = field(default=0, compare=False)
     #: How messages are serialized.
     message_encoding: str = "cdr"
     #: As the bag has it; None where it has none.
     schema: RecordedSchema | None = field(default=None, compare=False)
-    #: What an MCAP file says of the channel, but for qualities of service.
+    #: The channel's metadata in an MCAP file, without QoS.
     metadata: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def with_count(self, count: int) -> BagTopic:
@@ -89,12 +89,12 @@ class BagTopic:
 
 
 class BagRecord(NamedTuple):
-    """A recorded message with everything that a bag says of it."""
+    """A recorded message with all its metadata."""
 
     topic: BagTopic
     #: When it was recorded: nanoseconds since 1970, or of simulated time.
     log_time: int
-    #: When it was sent, the same way; the log time where the bag does not say it.
+    #: Publish time, in nanoseconds; the log time if it is unknown.
     publish_time: int
     #: Number that its publisher has given it; 0 where the bag has none.
     sequence: int
@@ -125,7 +125,7 @@ class BagMessage(NamedTuple):
     topic: BagTopic
     #: When it was recorded: nanoseconds since 1970, or of simulated time.
     log_time: int
-    #: CDR with its encapsulation header, as `rclpy.serialization` takes it.
+    #: CDR with its encapsulation header, as in `rclpy.serialization`.
     data: bytes
 
 
@@ -133,18 +133,18 @@ class BagMessage(NamedTuple):
 class Damage:
     """Damage of a bag: messages that cannot be read."""
 
-    #: By what is broken, such as a chunk of a file: messages in it, as far as that is known.
+    #: By the name of a broken part, such as a chunk: its number of messages, if known.
     messages: dict[str, int | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.messages)
 
     def add(self, other: Damage) -> None:
-        """Take over another one's; what both have counts once."""
+        """Add another file's damage; common parts count once."""
         self.messages.update(other.messages)
 
     def __str__(self) -> str:
-        """Say it in words, empty when all can be read."""
+        """Return a text; empty if there is no damage."""
         if not self.messages:
             return ""
         known = sum(count or 0 for count in self.messages.values())
@@ -167,7 +167,7 @@ class BagFile(Protocol):
     def records(
         self, topics: Collection[str], start: int | None, stop: int | None
     ) -> Iterator[BagRecord]:
-        """Give the messages on some topics in the order of their log times.
+        """Yield the messages on some topics in the order of their log times.
 
         Args:
             topics: names.
@@ -180,11 +180,11 @@ class BagFile(Protocol):
         ...
 
     def attachments(self) -> Iterator[Attachment]:
-        """Give the files in it."""
+        """Yield its attachments."""
         ...
 
     def metadata_records(self) -> Iterator[MetadataRecord]:
-        """Give the named texts in it."""
+        """Yield its metadata records."""
         ...
 
     def close(self) -> None:
@@ -194,7 +194,7 @@ class BagFile(Protocol):
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Make one line of what the operating system refuses: no space, no permission, and others.
+    """Turn an error of the operating system (no space, no permission, ...) into one line.
 
     Args:
         path: is named where the error names no file.
@@ -210,7 +210,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def check_message_count(path: Path, topic: str, count: int) -> None:
-    """Refuse more messages than memory is taken for.
+    """Refuse a topic with too many messages for memory.
 
     Raises:
         BagError: there are more than `MOST_MESSAGES`.

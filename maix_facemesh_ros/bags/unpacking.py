@@ -1,6 +1,6 @@
-"""Decompression that never takes more memory or disk than it may.
+"""Decompression with limits on memory and disk.
 
-A few bytes of zstd or LZ4 can say that they unpack to any size, do so, or say less than is true.
+A few bytes of zstd or LZ4 can unpack to any size, and can declare any other size.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def unpack_lz4(data: bytes, limit: int) -> bytes:
 
 
 def unpack_file(path: Path, target: Path, limit: int) -> None:
-    """Unpack a file that is compressed with zstd; what there is before damage is written.
+    """Unpack a zstd file; the part before any damage is written.
 
     Args:
         path: the file.

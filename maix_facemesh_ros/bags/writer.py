@@ -81,7 +81,7 @@ class StorageWriter(Protocol):
         ...
 
     def abort(self) -> None:
-        """Close the file as it is."""
+        """Close the file without completing it."""
         ...
 
 
@@ -215,7 +215,7 @@ STORAGES: dict[str, tuple[str, Callable[[Path], StorageWriter]]] = {
 
 
 class _WithoutAliases(yaml.SafeDumper):
-    """Writes what is there twice twice, as rosbag2 does."""
+    """Writes repeated values without aliases, as rosbag2 does."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
@@ -242,7 +242,7 @@ class BagWriter:
         self._storage_name = storage
         suffix, open_storage = STORAGES[storage]
         self._file_name = f"{folder.name}_0{suffix}"
-        #: What the storage cannot hold, by what it is: how often.
+        #: Counts of records that the storage cannot hold, by kind.
         self.not_held: Counter[str] = Counter()
         with self._errors():
             folder.mkdir(parents=True)
@@ -257,7 +257,7 @@ class BagWriter:
         """Announce a topic; a second time it does nothing.
 
         Args:
-            topic: its name, its type, and what more is known.
+            topic: its name, type, and other properties.
             recorded: it is copied from a bag: one name may have several types there.
 
         Raises:
@@ -287,7 +287,7 @@ class BagWriter:
         self.write_record(BagRecord(self._by_name[topic], log_time, log_time, 0, data))
 
     def write_record(self, record: BagRecord) -> None:
-        """Write a message as it is recorded.
+        """Write a message unchanged.
 
         Raises:
             BagError: it cannot be written.

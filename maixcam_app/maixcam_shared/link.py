@@ -1,4 +1,4 @@
-"""The link between a MaixCAM (the server) and its host: what the two say, as bytes.
+"""The link between a MaixCAM (the server) and its host: its messages as bytes.
 
 docs/maixcam_link.md describes the same for other implementations. In order: the frame around every
 message, the handshake, and the messages after it.
@@ -29,7 +29,7 @@ MAGIC = b"MAIXFACE"
 NONCE_SIZE = 32
 PROOF_SIZE = hashlib.sha256().digest_size
 
-#: Seconds that each side may take for its part of the handshake.
+#: Maximum seconds for each side's part of the handshake.
 HANDSHAKE_TIMEOUT = 3.0
 
 #: Seconds between two pings of the host, and without any message after which either side takes the
@@ -39,11 +39,11 @@ SILENCE = 1.5
 
 
 class LinkError(Exception):
-    """The other side says what it should not; the message says what is wrong."""
+    """The other side has sent an invalid message; the error text gives the fault."""
 
 
 class Kind(IntEnum):
-    """What a message is."""
+    """Kinds of messages."""
 
     HELLO = 1
     PROOF = 2
@@ -64,7 +64,7 @@ class Reason(IntEnum):
     BUSY = 3
 
 
-#: The largest payload of each kind in bytes, checked before memory is taken for it.
+#: The largest payload of each kind in bytes, checked before memory is allocated.
 LARGEST = {
     Kind.HELLO: 256,
     Kind.PROOF: 256,
@@ -77,7 +77,7 @@ LARGEST = {
     Kind.IMAGE: 8 << 20,
 }
 
-# The frame: length of what follows, then the kind.
+# The frame: length of the rest, then the kind.
 _LENGTH = struct.Struct("<I")
 
 
@@ -115,7 +115,7 @@ async def read_message(
 _HELLO = struct.Struct(f"<{len(MAGIC)}sH{NONCE_SIZE}s")
 _PROOF = struct.Struct(f"<{len(MAGIC)}sH{NONCE_SIZE}s{PROOF_SIZE}s")
 
-#: What a host keeps of a device's facts: their number, and the characters of a name and of a text.
+#: Limits for a device's facts: their number, and the characters of a name and of a text.
 MOST_FACTS = 32
 LONGEST_NAME = 64
 LONGEST_TEXT = 200
@@ -125,14 +125,14 @@ TOKEN_LETTERS = 16
 
 
 class Hello(NamedTuple):
-    """What the device says first."""
+    """First message, from the device."""
 
     version: int
     nonce: bytes
 
 
 class Proof(NamedTuple):
-    """What the host answers: its own nonce, and the proof that it knows the token."""
+    """The host's answer: its nonce, and the proof that it knows the token."""
 
     version: int
     nonce: bytes
@@ -140,7 +140,7 @@ class Proof(NamedTuple):
 
 
 class Welcome(NamedTuple):
-    """The device's own proof, and what it tells of itself as it was sent.
+    """The device's proof, and its facts as sent.
 
     The proof covers the facts: `decode_facts` is for after it has been checked.
     """
@@ -168,7 +168,7 @@ def new_token() -> str:
 
 
 def transcript(hello: Hello, version: int, host_nonce: bytes) -> bytes:
-    """Return what both sides have said before their proofs, which cover it.
+    """Return the bytes that both sides have sent before their proofs, which cover them.
 
     Args:
         hello: of the device.
@@ -179,17 +179,17 @@ def transcript(hello: Hello, version: int, host_nonce: bytes) -> bytes:
 
 
 def host_proof(token: str, said: bytes) -> bytes:
-    """Return what only a host can say that knows the token; `said` is the `transcript`."""
+    """Return the proof of a host that knows the token; `said` is the `transcript`."""
     return _prove(token, b"maix_facemesh_ros host", said)
 
 
 def device_proof(token: str, said: bytes, facts: bytes) -> bytes:
-    """Return what only a device can say that knows the token and has sent these facts."""
+    """Return the proof of a device that knows the token and has sent these facts."""
     return _prove(token, b"maix_facemesh_ros device", said + facts)
 
 
 def same_proof(one: bytes, other: bytes) -> bool:
-    """Compare two proofs in a time that tells nothing of where they differ."""
+    """Compare two proofs in constant time."""
     return hmac.compare_digest(one, other)
 
 
@@ -214,7 +214,7 @@ def decode_hello(payload: bytes) -> Hello:
     if magic != MAGIC:
         raise LinkError(f"the other side starts with {payload[:16]!r}: it is not a face server")
     if version != VERSION:
-        # What follows may differ in another version; this is all that one needs to know.
+        # The rest may differ in another version; the version is sufficient here.
         return Hello(version, b"")
     return Hello(version, _unpack(Kind.HELLO, _HELLO, payload)[2])
 
@@ -242,12 +242,12 @@ def decode_proof(payload: bytes) -> Proof:
 
 
 def encode_facts(facts: dict[str, str]) -> bytes:
-    """Return what a device tells of itself, as it stands in WELCOME."""
+    """Return the facts of a device, encoded for WELCOME."""
     return json.dumps(facts).encode()
 
 
 def decode_facts(data: bytes) -> dict[str, str]:
-    """Read what a device tells of itself: printable texts by name, not more than `MOST_FACTS`.
+    """Decode the facts of a device: printable texts by name, at most `MOST_FACTS`.
 
     Raises:
         LinkError: they are not texts by name.
@@ -321,13 +321,13 @@ class Times(NamedTuple):
     """A PONG: the host's time of the PING in its own unit, and two times of the device."""
 
     sent: int
-    #: Microseconds of the device's clock when PING came and when PONG went.
+    #: Microseconds of the device's clock when PING arrived and when PONG was sent.
     came: int
     answered: int
 
 
 class Settings(NamedTuple):
-    """What a host wants of the device."""
+    """A host's settings for the device."""
 
     thresholds: Thresholds = Thresholds()
     #: Images a second, 0 for none, and their JPEG quality from 1 to 100.

@@ -1,11 +1,11 @@
-"""What MaixPy says of one face: whole numbers, as it gives them."""
+"""MaixPy's result for one face: whole numbers, unchanged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-#: What MaixPy gives for a key point that it does not see, as x and y.
+#: MaixPy's x and y of a key point that is not visible.
 NOT_SEEN = -1
 
 
@@ -22,7 +22,7 @@ class Crop(NamedTuple):
 
 
 class MaixFace(NamedTuple):
-    """One face with its landmarks; pixels are those of the image where not said otherwise."""
+    """One face with its landmarks; pixels are those of the image unless stated otherwise."""
 
     #: The detector's box, cut off at the image's edge.
     x: int
@@ -46,12 +46,12 @@ class MaixFace(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """What is a face, under the names that MaixPy's examples use."""
+    """Thresholds for faces, under the names of MaixPy's examples."""
 
     detect_conf_th: float = 0.5
     detect_iou_th: float = 0.45
     landmarks_conf_th: float = 0.5
     #: Maximum number of faces, the largest; 0 or less: no limit.
     max_face_num: int = 2
-    #: Leave out faces without landmarks.
+    #: Drop faces without landmarks.
     require_landmarks: bool = True

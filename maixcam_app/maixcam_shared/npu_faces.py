@@ -28,7 +28,7 @@ UPRIGHT = (0, 0, 1, 0)
 
 
 class NpuError(RuntimeError):
-    """MaixPy cannot find faces here; the message says what it needs."""
+    """MaixPy cannot find faces here; the message gives its requirements."""
 
 
 class _Detector(NamedTuple):
@@ -49,7 +49,7 @@ _DETECTORS = {
 
 
 class NpuFaces:
-    """MaixPy's face detector and landmark network, with what they need guarded against."""
+    """MaixPy's face detector and landmark network, with workarounds for their traps."""
 
     def __init__(self, maix: Any, detector_model: str = "", landmarks_model: str = "") -> None:
         """Load both networks.
@@ -84,7 +84,7 @@ class NpuFaces:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What runs where, by name, for people to read."""
+        """Facts about the networks by name, for diagnostics."""
         return {
             "device": self._device,
             "MaixPy": self._version,
@@ -99,7 +99,7 @@ class NpuFaces:
 
     @property
     def image_format(self) -> Any:
-        """The `maix.image.Format` that the networks take."""
+        """The `maix.image.Format` of the networks' input."""
         return self._detector.input_format()
 
     @property

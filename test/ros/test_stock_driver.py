@@ -115,12 +115,12 @@ def test_lost_images_are_counted_and_a_users_own_profile_wins(
     assert lost > 0
     # Those after the last that arrived are not known to be lost, nor those before the first.
     assert count + lost <= sent
-    robot.wait_until(lambda: "were lost on their way" in node.output(), "warning")
-    assert "images on /image_raw were lost on their way to this node, which subscribes " in (
+    robot.wait_until(lambda: "were lost in transport" in node.output(), "warning")
+    assert "images on /image_raw were lost in transport to this node, which subscribes " in (
         node.output()
     )
     assert f"Fast DDS's profile {profile} is in force" in node.output()
-    assert node.output().count("were lost on their way") <= 2
+    assert node.output().count("were lost in transport") <= 2
 
 
 def test_the_view_says_that_images_are_lost(start: StartNode, robot: Robot, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_view_says_that_images_are_lost(start: StartNode, robot: Robot, tmp_
     trouble = asyncio.run(asyncio.wait_for(page, TIMEOUT))
     driver[0].process.kill()
     assert trouble == (
-        f"images on /image_raw are lost on their way: Fast DDS's profile {profile} is in force; "
+        f"images on /image_raw are lost in transport: Fast DDS's profile {profile} is in force; "
         "without it this node takes its own"
     )
     assert trouble in view.output()

@@ -19,10 +19,10 @@ from maix_facemesh_ros.sources.base import Report, SourceError, Watchdog
 #: gives RGB below 1920x1080 only, and a width that 16 divides (maix_camera_maixcam2.cpp).
 SIZE = (640, 480)
 
-#: Seconds between two looks for a new image: its stamp is late by so much at most.
+#: Seconds between two checks for a new image, and so the maximum delay of its stamp.
 LOOK_INTERVAL = 0.002
 
-#: Seconds after an error of the camera until the next look.
+#: Seconds after an error of the camera until the next check.
 RETRY_INTERVAL = 0.1
 
 #: Seconds of errors after which the camera counts as lost: MaixCDK's own patience with an image
@@ -31,7 +31,7 @@ PATIENCE = 1.0
 
 
 class MaixCamera:
-    """The device's own camera: images as they come, red, green, blue."""
+    """The device's own camera: always the latest image, in RGB order."""
 
     name = "maix"
     is_live = True
@@ -48,7 +48,7 @@ class MaixCamera:
             raise SourceError(f"source 'maix' is the camera of a MaixCAM: {error}") from error
         width, height = SIZE
         try:
-            # Not NV21, of which `image2cv` gives the luma only.
+            # Not NV21, of which `image2cv` returns the luma only.
             self._camera = self._maix.camera.Camera(
                 width, height, self._maix.image.Format.FMT_RGB888
             )
@@ -62,7 +62,7 @@ class MaixCamera:
         self._watchdog = Watchdog(self.name, report)
 
     def images(self) -> Iterator[Image]:
-        """Give the images as they come, until the source is closed."""
+        """Yield the latest images until the source is closed."""
         self._watchdog.start(self._closing)
         came_at = time.monotonic()
         while not self._closing.is_set():
@@ -78,12 +78,12 @@ class MaixCamera:
                 continue
             came_at = time.monotonic()
             self._watchdog.image_came(came_at)
-            # The array keeps the image alive, whose bytes it shows.
+            # The array is a view of the image's bytes and keeps the image alive.
             pixels = self._maix.image.image2cv(image, ensure_bgr=False, copy=False)
             yield Image(np.asarray(pixels, np.uint8), "rgb", Stamp.from_seconds(came_at))
 
     def close(self) -> None:
-        """Give no more images and free the camera, from any thread."""
+        """End the iteration and free the camera, from any thread."""
         self._closing.set()
         with self._lock:
             self._camera.close()

@@ -43,7 +43,7 @@ class MaixFaceDetector:
         self.facts = self._npu.facts
 
     def forget(self) -> None:
-        """See `backends.FaceDetector`: each image stands alone here."""
+        """See `backends.FaceDetector`: each image is independent here."""
 
     def close(self) -> None:
         """See `backends.FaceDetector`."""
@@ -70,7 +70,7 @@ class MaixFaceDetector:
         return [face_of(face, self._npu.crop_size) for face in found]
 
     def _image(self, pixels: Pixels, npu: NpuFaces, *, bgr: bool) -> Any:
-        """Return a `maix.image.Image` as the networks take it; `pixels` must outlive it."""
+        """Return a `maix.image.Image` for the networks; `pixels` must outlive it."""
         maix_image = self._maix.image.cv2image(pixels, bgr=bgr, copy=False)
         # Asked for its own format, `to_format` raises.
         if maix_image.format() == npu.image_format:

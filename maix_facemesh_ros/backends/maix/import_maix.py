@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from maix_facemesh_ros.backends.base import BackendError
 
-#: What this package uses of it; another module of this name would not have it.
+#: Names of the module that this package uses; another module `maix` would lack them.
 _PARTS = ("camera", "image", "nn", "sys")
 
 #: More bytes than a `struct sigaction` has on any Linux (152 with glibc on 64 bits).
@@ -62,7 +62,7 @@ def words_of(error: BaseException) -> str:
 
 @contextmanager
 def _same_signal_handlers() -> Iterator[None]:
-    """Put all signal handlers back at the end: `maix` takes SIGINT, SIGILL and SIGABRT.
+    """Restore all signal handlers at the end: `maix` replaces SIGINT, SIGILL and SIGABRT.
 
     Python's own table of handlers does not know those that were set in C, as rclpy's, and
     `signal.signal` would replace them. So both are put back: the table, then what the system has.

@@ -1,6 +1,6 @@
 """One connection to a MaixCAM: from the first byte to the last.
 
-In order: finding the address, opening, the handshake, and what comes after it.
+In order: name resolution, opening, the handshake, and the messages after it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _Frame = TypeVar("_Frame", link.Faces, link.JpegImage)
 
 
 class DeviceLostError(FaceMeshError):
-    """The device is not there or says no: what is wrong, to stand behind the device's name."""
+    """The device is missing or refuses; the message follows the device's name."""
 
     def __init__(self, text: str, wait: float | None = None) -> None:
         """`wait`: seconds until it is worth another attempt; None: as usual."""
@@ -126,12 +126,12 @@ class _ListeningReader(asyncio.StreamReader):
         self._heard = True
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
-        """Called by asyncio with what has come."""
+        """Called by asyncio with received data."""
         self._heard = True
         super().feed_data(data)
 
     def has_heard(self) -> bool:
-        """Tell if anything has come since the last call."""
+        """Tell whether data has arrived since the last call."""
         heard, self._heard = self._heard, False
         return heard
 
@@ -182,10 +182,10 @@ class Connection:
         return cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     async def enter(self, token: str) -> dict[str, str]:
-        """Show that both sides know the token; returns what the device tells of itself.
+        """Prove to each other that both sides know the token; returns the device's facts.
 
         Raises:
-            DeviceLostError: the device says no, or is none.
+            DeviceLostError: the device refuses, or the other side is not a device.
         """
         try:
             return await self._shake_hands(token)
@@ -202,7 +202,7 @@ class Connection:
         hello = link.decode_hello(payload)
         nonce = link.new_nonce()
         if hello.version != link.VERSION:
-            # So that the device can say it too.
+            # So that the device can report it too.
             nothing = bytes(link.PROOF_SIZE)
             self._writer.write(link.encode_proof(link.Proof(link.VERSION, nonce, nothing)))
             raise DeviceLostError(
@@ -240,7 +240,7 @@ class Connection:
         }
 
     def send_settings(self, settings: link.Settings) -> None:
-        """Tell the device what this host wants."""
+        """Send this host's settings to the device."""
         self._writer.write(link.encode_settings(settings))
 
     async def read(
@@ -248,7 +248,7 @@ class Connection:
         take_faces: Callable[[float, link.Faces], None],
         take_image: Callable[[float, link.JpegImage], None],
     ) -> None:
-        """Read what the device sends, and measure its clock, until the connection ends.
+        """Read the device's messages, and measure its clock, until the connection ends.
 
         Args:
             take_faces: is given the faces and their time on `time.monotonic`.
@@ -279,11 +279,11 @@ class Connection:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._writer.transport.abort()
 
     async def _ping(self) -> None:
-        """Ask for the clock, and show that this host is still there."""
+        """Measure the clock, and show that this host is alive."""
         asked = 0
         while self._unanswered < UNANSWERED_PINGS:
             self._writer.write(link.encode_ping(time.monotonic_ns()))
@@ -293,8 +293,8 @@ class Connection:
         self._abort(f"has not answered {UNANSWERED_PINGS} times in a row")
 
     async def _listen_for(self) -> None:
-        """End the connection when nothing has come for `link.SILENCE`."""
-        # Looks are counted, and no clock is read: if this thread was kept from running for long,
+        """End the connection when nothing has arrived for `link.SILENCE`."""
+        # Checks are counted, and no clock is read: if this thread could not run for long,
         # that is not silence of the device.
         silent_looks = 0
         while silent_looks < LOOKS:
@@ -316,7 +316,7 @@ class Connection:
         )
 
     def _take(self, frame: _Frame, take: Callable[[float, _Frame], None]) -> None:
-        """Pass a frame on with its time on this machine; one whose time cannot be is dropped."""
+        """Pass a frame on with its time on this machine; one with an impossible time is dropped."""
         if not self._clock.is_known:
             return
         taken_at = self._clock.at(1e-6 * frame.taken_at)
