@@ -1,4 +1,4 @@
-"""How fast `facemesh_bag` is, alone and with two workers, and how much memory it takes.
+"""Speed of `facemesh_bag`, alone and with two workers, and its memory.
 
 The bag is made here: 640x480 at 30 Hz, JPEG, one face on the move. Whole programs are timed, with
 their start, interleaved. Two workers need two idle processors. A long bag is
@@ -51,7 +51,7 @@ SCENE = 30
 SECONDS, ROUNDS = 300, 3
 QUICK_SECONDS, QUICK_ROUNDS = 30, 1
 
-#: What is asked for: one process is four times as fast as real time, two are 1.7 times as fast.
+#: Targets: one process is four times as fast as real time, two are 1.7 times as fast as one.
 REAL_TIME_LIMIT = 1 / 4
 TWO_WORKERS_LIMIT = 1 / 1.7
 
@@ -185,7 +185,7 @@ def cpu_of_children() -> float:
 
 
 def memory_until_end(process: subprocess.Popen[bytes]) -> Iterator[float]:
-    """Give the memory in megabytes that a process and its children have, until it ends."""
+    """Yield the memory in megabytes of a process and its children, until it ends."""
     page = resource.getpagesize() / 1e6
     while process.poll() is None:
         for path in [f"/proc/{process.pid}", *children_of(process.pid)]:
@@ -206,7 +206,7 @@ def children_of(process: int) -> list[str]:
 
 
 def content_of(bag: Path) -> list[tuple[int, bytes]]:
-    """Return what is compared of a bag."""
+    """Return the compared contents of a bag."""
     with Bag(bag) as opened:
         return [(log_time, data) for _, log_time, data in islice(opened.messages(), 10_000)]
 

@@ -5,7 +5,7 @@
     make bench ARGS="--only video node"            some of the sections
     make bench ARGS=--write-docs                   put the tables into docs/ too
 
-Contenders run in processes of their own, by turns on each image.
+Contenders run in separate processes, interleaved image by image.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def measure(names: list[str], options: Options) -> Iterator[Section]:
-    """Measure the sections of these names; one that cannot be measured says why."""
+    """Measure the sections of these names; one that cannot be measured gives the reason."""
     for name in names:
         module, function = SECTIONS[name].split(":")
         print(f"measuring: {name}", file=sys.stderr, flush=True)

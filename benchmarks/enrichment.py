@@ -1,4 +1,4 @@
-"""What ids, smoothing, pose, gaze and expressions add to a face, and what smoothing does to it."""
+"""Cost of ids, smoothing, pose, gaze and expressions per face, and the effect of smoothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Landmarks = tuple[FloatArray, FloatArray]
 
 
 def measure(options: Options) -> Section:
-    """What each of `PARTS` takes for one face, and what smoothing does to a face."""
+    """Time of each of `PARTS` for one face, and the effect of smoothing."""
     faces = _video()
     contenders = {name: _contender(values, faces) for name, values in PARTS.items()}
     measured = measure_by_turns(contenders, options.rounds)
@@ -84,7 +84,7 @@ def _jitter_rows() -> list[Row]:
 
 
 def _lag_rows() -> list[Row]:
-    """Return how late smoothing makes what moves."""
+    """Return the lag that smoothing causes for a moving face."""
     return [
         Row(f"{what} lags by smoothing", Figure.milliseconds([seconds]))
         for what, seconds in (
@@ -131,7 +131,7 @@ def _enriched(smoothing: str, frames: list[Landmarks], camera: CameraModel) -> l
 def _still(smoothing: str) -> list[Face]:
     """Return a face that keeps still before a camera with noise, from when the filter has settled.
 
-    Each landmark and depth has noise of its own.
+    Each landmark and depth has independent noise.
     """
     points, points_z = _video()[0]
     random = np.random.default_rng(0)
@@ -193,7 +193,7 @@ def _last_pose(smoothing: str, heads: list[DoubleArray]) -> DoubleArray:
 
 
 def _seen(heads: list[DoubleArray]) -> list[Landmarks]:
-    """Return what the networks would say of heads of these poses."""
+    """Return the landmarks of heads with these poses."""
     seen = [see(CAMERA, pose) for pose in heads]
     return [(points.astype(np.float32), depths.astype(np.float32)) for points, depths in seen]
 

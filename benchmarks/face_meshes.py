@@ -156,7 +156,7 @@ def measure_faces(options: Options) -> Section:
 
 
 def measure_outside(options: Options) -> Section:
-    """What a frame takes outside the networks."""
+    """Time per frame outside the networks."""
     with ExitStack() as stack:
         worker = stack.enter_context(WorkerProcess(OURS))
         images, contenders = [], {}
@@ -208,7 +208,7 @@ def _measure(
     *,
     with_mediapipe: bool = True,
 ) -> Section:
-    """Measure all comparisons by turns."""
+    """Measure all comparisons, interleaved."""
     with ExitStack() as stack:
         images = {clip_name: SharedImage(clip) for clip_name, clip in clips.items()}
         for image in images.values():
@@ -301,7 +301,7 @@ def _row(
 
 
 def _compare_answers(faces: int, own: Measurement, peer: Measurement) -> str:
-    """Say how far apart the landmarks are, and who did not find all faces."""
+    """Return the distance between the landmarks, and the faces missed by each."""
     distances, missing = [], [0, 0]
     for answer, reference in zip(own.answers, peer.answers, strict=True):
         found, expected = _landmarks(answer), _landmarks(reference)

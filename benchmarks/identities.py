@@ -1,4 +1,4 @@
-"""Mistakes of `FaceIds` on generated sequences whose truth is known."""
+"""Errors of `FaceIds` on generated sequences with known identities."""
 
 from __future__ import annotations
 

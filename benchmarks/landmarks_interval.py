@@ -1,4 +1,4 @@
-"""What `landmarks_interval` saves, and how far landmarks are from those found in every image."""
+"""Time saved by `landmarks_interval`, and the distance from the landmarks of every image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INTERVALS = (2, 3, 10)
 BLOCK = 30
 #: A camera's noise, in gray levels.
 NOISE = 2.0
-#: What a look of the network is.
+#: Function that counts as a run of the network.
 LOOK: Callable[..., Any] = FaceLandmarksNetwork.find
 
 
@@ -104,7 +104,7 @@ def _with_noise(clip: Clip) -> Clip:
 
 
 def _follow(clip: Clip, images: int) -> dict[int, Outcome]:
-    """Follow the face with each interval, by turns on each image."""
+    """Track the face with each interval, interleaved image by image."""
     meshes = {
         interval: FaceMesh(
             tracking=True,

@@ -1,4 +1,4 @@
-"""Timing of several contenders by turns, so that whatever else the machine does hits all alike."""
+"""Interleaved timing of several contenders, so that other load affects all alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Step(NamedTuple):
     wall: float
     #: Seconds that all threads of its process computed, together.
     cpu: float
-    #: What is kept of the result.
+    #: The kept part of the result.
     answer: Any
 
 
@@ -30,7 +30,7 @@ Contender = Callable[[int], Step]
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What was measured of one contender, image by image."""
+    """Measurement of one contender, image by image."""
 
     #: Seconds that passed.
     wall: list[float] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Figure:
-    """The median of some samples, and where 8 of 10 lie."""
+    """Median, and 10th and 90th percentile, of some samples."""
 
     median: float
     p10: float
@@ -72,7 +72,7 @@ def timed(work: Callable[[int], Any], answer: Callable[[Any], Any] | None = None
 
     Args:
         work: is timed.
-        answer: turns what `work` returned into what is kept of it. It is not timed.
+        answer: converts the result of `work` for keeping. It is not timed.
     """
 
     def step(number: int) -> Step:

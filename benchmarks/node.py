@@ -22,7 +22,7 @@ from benchmarks.options import Options
 from benchmarks.report import Row, Section
 from benchmarks.worker_process import NotMeasuredError
 
-#: What the node may be of the wrapper node.
+#: Limits relative to the wrapper node.
 CPU_LIMIT = 0.5
 LATENCY_LIMIT = 0.6
 #: Megabytes resident, seconds from the start to the first result, milliseconds a subscriber more.
@@ -30,13 +30,13 @@ MEMORY_LIMIT = 160.0
 START_LIMIT = 1.5
 SUBSCRIBER_LIMIT = 0.1
 
-#: Blocks of images by turns, and seconds of each.
+#: Number of interleaved blocks of images, and seconds of each.
 BLOCKS = 5
 SECONDS = 2.0
 #: Seconds that are sent and not counted: trackers find their faces, memory is set up.
 WARM_UP_SECONDS = 1.5
 STARTS = 7
-#: Seconds for a node to give its first result, and to end.
+#: Maximum seconds until a node's first result, and for its end.
 PATIENCE = 30.0
 
 WRAPPER = "wrapper node, MediaPipe"
@@ -44,7 +44,7 @@ WRAPPER = "wrapper node, MediaPipe"
 
 @dataclass(frozen=True)
 class Setting:
-    """What both nodes get."""
+    """Input of both nodes."""
 
     title: str
     size: tuple[int, int] = (640, 480)
@@ -76,7 +76,7 @@ SUBSCRIBER_BLOCKS = 12
 
 
 class NodeProcess:
-    """A node in a process of its own."""
+    """A node in a separate process."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Path, domain: int) -> None:
         self.name = name
@@ -98,7 +98,7 @@ class NodeProcess:
         self.log = log
 
     def runs(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def computed(self) -> float:
@@ -107,7 +107,7 @@ class NodeProcess:
         return time.clock_gettime(~self._process.pid << 3 | 2)
 
     def memory(self) -> dict[str, float]:
-        """Megabytes: Rss is what is resident, Pss leaves to others their part of what is shared."""
+        """Memory in megabytes: Rss is resident memory, Pss counts shared pages proportionally."""
         rollup = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text()
         fields = (line.split() for line in rollup.splitlines())
         return {f[0].rstrip(":"): int(f[1]) / 1000 * 1.024 for f in fields if f[-1] == "kB"}
@@ -124,7 +124,7 @@ class NodeProcess:
 
 @dataclass
 class Outcome:
-    """What was measured of one node in one setting."""
+    """Measurement of one node in one setting."""
 
     latencies: list[float] = field(default_factory=list)
     #: Of each block: seconds computed a second, and seconds computed an image.
@@ -193,7 +193,7 @@ def measure_start(options: Options) -> Section:
 def _measure_setting(
     setting: Setting, options: Options, domain: int, skipped: list[str]
 ) -> tuple[Outcome, Outcome | None, dict[str, list[float]]]:
-    """Run both nodes at once and send images to each by turns."""
+    """Run both nodes at once and send images to each in turn."""
     from benchmarks.robot import Film, Robot
 
     blocks = 2 if options.quick else BLOCKS
@@ -277,7 +277,7 @@ def _memory_rows(
 
 
 def _subscriber_rows(options: Options, domain: int) -> list[Row]:
-    """Return what a subscriber more costs: blocks of images with some and without, by turns."""
+    """Return the cost of an additional subscriber: alternating blocks with and without some."""
     from benchmarks.robot import Film, Robot
 
     film = Film(faces_clip(*BASE.size))
@@ -356,7 +356,7 @@ def _start_subscriber(number: int, domain: int) -> NodeProcess:
 
 @contextmanager
 def ros_in_a_domain() -> Iterator[int]:
-    """Initialize rclpy in a domain of its own on this machine; gives the domain."""
+    """Initialize rclpy in a separate domain on this machine; returns the domain."""
     try:
         import rclpy
 

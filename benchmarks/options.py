@@ -1,4 +1,4 @@
-"""What the command line of the benchmark sets."""
+"""Options of the benchmark's command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured of this package: `FaceMesh`, and its networks alone."""
+"""Contenders of this package: `FaceMesh`, and its networks alone."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def network(model: str, image: str, shape: tuple[int, ...]) -> Contender:
     """Return one of the networks of models/, on always the same image.
 
     Args:
-        model: its name; of its files in models/ the one that is the fastest here is taken.
+        model: its name; the fastest of its files in models/ for this machine is used.
         image: path of an .npy file, uint8 (1, H, W, 3).
         shape: of the image.
     """

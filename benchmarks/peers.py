@@ -1,6 +1,6 @@
-"""What this package is measured against: MediaPipe, and its networks alone in Google's runtime.
+"""The peers: MediaPipe, and its networks alone in Google's runtime.
 
-It runs in environments of its own, without this package.
+They run in separate environments, without this package.
 """
 
 from __future__ import annotations

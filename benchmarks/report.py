@@ -25,7 +25,7 @@ class Row:
 
     title: str
     ours: Figure
-    #: What it is compared with, by name.
+    #: Name of the peer.
     against: str = ""
     peer: Figure | None = None
     #: Our computing time as a fraction of the peer's, if that was measured too.
@@ -56,11 +56,11 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """How the row stands against its target."""
+        """The verdict of the row against its target."""
         return {None: "", True: "met", False: "MISSED"}[self.met]
 
     def cells(self) -> list[str]:
-        """Return what stands in the columns of the table."""
+        """Return the cells of the table's columns."""
         return [
             self.title,
             figure_text(self.ours),
@@ -98,7 +98,7 @@ class Section:
     name: str
     title: str
     rows: Sequence[Row]
-    #: What could not be measured, and why.
+    #: Missing measurements, with reasons.
     skipped: Sequence[str] = ()
 
     def record(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Report:
 
     def _markdown(self, section: Section) -> str:
         rows = [row.cells() for row in section.rows]
-        # A column that says nothing in this section is left out.
+        # An empty column is omitted.
         shown = [n for n in range(len(COLUMNS)) if n < 2 or any(row[n] for row in rows)]
         lines = [[COLUMNS[n] for n in shown], ["---"] * len(shown)]
         lines += [[row[n].replace("|", "\\|") for n in shown] for row in rows]
@@ -197,7 +197,7 @@ def figure_text(figure: Figure) -> str:
 
 
 def describe_machine() -> dict[str, str]:
-    """Return what the times depend on: processor, system, Python and the libraries."""
+    """Return the conditions of the times: processor, system, Python and the libraries."""
     cores = len(os.sched_getaffinity(0))
     return {
         "machine": f"{cores} cores, {_processor()}",

@@ -1,4 +1,4 @@
-"""The camera and the robot of the node's rows: images out at 30 Hz, faces in, times taken."""
+"""The camera and the robot of the node's rows: publishes images at 30 Hz, times the faces."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Film:
 
 @dataclass
 class Block:
-    """What came of some seconds of images."""
+    """Results of some seconds of images."""
 
     #: Seconds from an image's stamp until its faces were received, for each answer.
     latencies: list[float] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Robot(Node):
         self._executor.add_node(self)
         self._arrived: dict[str, dict[int, int]] = {name: {} for name in faces_types}
         self._numbers = dict.fromkeys(faces_types, 0)
-        #: Milliseconds of each step with an image, as the node says them on /diagnostics.
+        #: Milliseconds of each step with an image, from the node's /diagnostics.
         self.steps: dict[str, list[float]] = {}
         self._images = {
             name: self.create_publisher(Image, f"/{name}/image_raw", qos_profile_sensor_data)
@@ -167,5 +167,5 @@ class Robot(Node):
 
 
 def start_ros(domain: int, arguments: Sequence[str] = ()) -> None:
-    """Initialize rclpy in a domain of its own."""
+    """Initialize rclpy in a separate domain."""
     rclpy.init(args=list(arguments), domain_id=domain)

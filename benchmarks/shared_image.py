@@ -14,7 +14,7 @@ Pixels = npt.NDArray[np.uint8]
 #: Images per second of all videos.
 RATE = 30
 
-#: Gives the image of a number, uint8 (height, width, 3) RGB.
+#: Returns the image of a number, uint8 (height, width, 3) RGB.
 Clip = Callable[[int], Pixels]
 
 
@@ -39,10 +39,10 @@ class SharedImage:
         self._pixels[:] = self._clip(number)
 
     def close(self) -> None:
-        """Take the file away."""
+        """Remove the file."""
         self._file.close()
 
 
 def map_image(path: str, shape: tuple[int, ...]) -> Pixels:
-    """Return what another process shows as a `SharedImage`, uint8 (height, width, 3) RGB."""
+    """Return the `SharedImage` of another process, uint8 (height, width, 3) RGB."""
     return np.asarray(np.memmap(path, np.uint8, "r+", shape=tuple(shape)))

@@ -48,7 +48,7 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Setting:
-    """What the driver publishes."""
+    """Images of the driver."""
 
     reliability: str
     size: tuple[int, int]
@@ -171,7 +171,7 @@ def _facemesh_node(domain: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class Collector:
-    """What the node publishes."""
+    """Messages of the node."""
 
     def __init__(self) -> None:
         #: When the faces of each image arrived, by the image's stamp; both in nanoseconds.
@@ -190,7 +190,7 @@ class Collector:
             self._arrived = int(values.get(ARRIVED, 0))
 
     def arrived_now(self) -> int:
-        """Return how many images have arrived at the node, once it has told so again."""
+        """Return the number of images that have arrived at the node, from its next /diagnostics."""
         # The first message may have been under way.
         self._next_count()
         return self._next_count()

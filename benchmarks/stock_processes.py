@@ -29,13 +29,13 @@ SETTLING = 1.5
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """Return the environment of a process that knows nothing of this package."""
+    """Return the environment of a process without this package's settings."""
     return {name: os.environ[name] for name in KEPT if name in os.environ} | more
 
 
 @dataclass
 class Driven:
-    """What the driver has done."""
+    """Statistics of the driver."""
 
     #: Nanoseconds, one for each image in order.
     stamps: list[int]
@@ -67,7 +67,7 @@ class StockDriver:
             images: number of images.
             reliability: RELIABLE or BEST_EFFORT.
             rate: images a second.
-            subscribers: number of subscriptions that it waits for.
+            subscribers: number of subscriptions to wait for.
             more: arguments of the program.
             **variables: more variables of its environment.
         """

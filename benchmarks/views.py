@@ -1,4 +1,4 @@
-"""What the views cost the node, and how much later `faces` is for them.
+"""Cost of the views for the node, and their delay of `faces`.
 
 A camera sends 640x480 with one face at 30 Hz to a node in a process of its own; a third process
 subscribes to nothing, to one view, to all. It takes messages as they are, as little work as RViz's
@@ -85,7 +85,7 @@ facemesh_node.main()
 
 @dataclass
 class Measurement:
-    """What was measured of one case, in all rounds."""
+    """Measurement of one case, in all rounds."""
 
     #: Milliseconds of the processor that the node used for each image, by round.
     processor: list[float] = field(default_factory=list)
@@ -142,7 +142,7 @@ class Camera(Node):
         self._spin_until(time.perf_counter() + then_wait)
 
     def wait_for(self, namespace: str) -> None:
-        """Send images until a face comes back."""
+        """Send images until a face is received."""
         end = time.perf_counter() + PATIENCE
         self.faces = 0
         while self.faces != 1:
@@ -168,7 +168,7 @@ class Viewer:
         )
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """Take messages of these topics, instead of those before."""
+        """Subscribe to these topics instead of the previous ones."""
         self._say(";".join(topics))
 
     def received(self) -> int:
@@ -236,7 +236,7 @@ def processor_time(pid: int) -> float:
 
 @contextmanager
 def running_node(namespace: str, code: str) -> Iterator[int]:
-    """Run a node in a namespace; gives its process's id."""
+    """Run a node in a namespace; returns its process id."""
     parameters = ["assumed_field_of_view:=65.0", *(f"{name}:=true" for name in OTHER_PACKAGES)]
     process = subprocess.Popen(
         [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:={namespace}"]

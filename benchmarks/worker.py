@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.measurement import Contender
 
-#: What can be opened: the function that makes it, called with the rest of the request.
+#: Contenders by name: their factory, called with the rest of the request.
 KINDS = {
     "face_mesh": "benchmarks.ours:face_mesh",
     "onnx_network": "benchmarks.ours:network",
@@ -38,7 +38,7 @@ class Worker:
         self._all_cores = sorted(os.sched_getaffinity(0))
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Do what is asked."""
+        """Serve requests."""
         if "open" in request:
             return self._open(request.pop("open"), request.pop("kind"), request)
         if "step" in request:
@@ -69,7 +69,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             answer = worker.answer(json.loads(line))
-        except Exception as error:  # the other process says what could not be measured
+        except Exception as error:  # the other process reports the error
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)
 

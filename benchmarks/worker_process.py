@@ -1,4 +1,4 @@
-"""Contenders in processes of their own: `worker.py`, seen from the process that measures."""
+"""Contenders in separate processes: the measuring side of `worker.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.measurement import Contender, Step
 
 
 class NotMeasuredError(RuntimeError):
-    """Something cannot be measured here; the text says why."""
+    """Something cannot be measured here; the text gives the reason."""
 
 
 class WorkerProcess:
@@ -52,7 +52,7 @@ class WorkerProcess:
             name: to close it by.
             kind: one of `worker.KINDS`.
             cores: maximum number for the process and its threads.
-            **arguments: for the function that makes it; what JSON can hold.
+            **arguments: for the factory; JSON values.
 
         Raises:
             NotMeasuredError: it cannot be made.
@@ -65,7 +65,7 @@ class WorkerProcess:
         return step
 
     def close_contender(self, name: str) -> None:
-        """Free what was opened."""
+        """Close the contender."""
         self._ask({"close": name})
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:

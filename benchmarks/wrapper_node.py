@@ -49,7 +49,7 @@ class WrapperNode(Node):
         )
 
     def _on_image(self, message: Any) -> None:
-        # What cv_bridge's imgmsg_to_cv2(message, "rgb8") does with an rgb8 message: a view.
+        # As cv_bridge's imgmsg_to_cv2(message, "rgb8") with an rgb8 message: a view.
         shape = (message.height, message.width, 3)
         rgb: npt.NDArray[np.uint8] = np.ndarray(shape, np.uint8, message.data)
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb)

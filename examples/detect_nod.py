@@ -16,13 +16,13 @@ from std_msgs.msg import UInt32
 
 from maix_facemesh_ros.msg import Face, FaceArray
 
-#: A nod goes down by so much from where the head was and half of it up again, within this time.
+#: A nod lowers the pitch by this angle and raises it by half of that again, within this time.
 DEPTH = math.radians(8)
 SECONDS = 1.2
 
 
 class DetectNod(Node):
-    """Keeps the pitch of each face for a moment, and looks for a dip in it."""
+    """Keeps the recent pitch of each face, and detects a dip in it."""
 
     def __init__(self) -> None:
         super().__init__("detect_nod")
@@ -31,7 +31,7 @@ class DetectNod(Node):
         self.create_subscription(FaceArray, "faces", self.on_faces, 10)
 
     def on_faces(self, message: FaceArray) -> None:
-        """Add the pitches of an image's faces, and look for a dip."""
+        """Add the pitches of an image's faces, and detect dips."""
         now = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
         seen = {face.id: face for face in message.faces if face.pose_valid and face.id}
         for number in self.pitches.keys() - seen.keys():
@@ -48,7 +48,7 @@ class DetectNod(Node):
 
 
 def pitch_of(face: Face) -> float:
-    """Return how far the face looks up, in radians: x of the head's frame points out of it."""
+    """Return the upward pitch of the face in radians: x of the head's frame points out of it."""
     q = face.pose.orientation
     down = 2 * (q.x * q.y + q.w * q.z)  # The y component, in the optical frame, of that direction.
     return -math.asin(max(-1.0, min(1.0, down)))

@@ -4,7 +4,7 @@
     python3 models/make_canonical_face.py            downloads the original, writes the module
     python3 models/make_canonical_face.py --check    writes nothing; fails if the module differs
 
-Needs nothing but Python. The numbers are taken from the original as they are.
+Needs only Python. The numbers are copied from the original.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ RECIPES = [each for recipe in RECIPES for each in with_wide_one(recipe)]
 
 
 def main() -> int:
-    """Make all models; the exit code is 1 if one of them is not what it should be."""
+    """Make all models; the exit code is 1 if one of them is not as expected."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--check",
@@ -283,7 +283,7 @@ def convert(recipe: Recipe, tflite: bytes) -> OnnxGraph:
 
 
 def metadata(recipe: Recipe) -> dict[str, str]:
-    """Return what the .onnx file says about itself."""
+    """Return the metadata of the .onnx file."""
     return {
         "source": recipe.origin.description,
         "license": "Apache-2.0",
@@ -342,7 +342,7 @@ def write(made: Mapping[str, bytes], table: str) -> list[str]:
 
 
 def check(made: Mapping[str, bytes], table: str) -> list[str]:
-    """Compare with the files of this folder, and say what is not the same."""
+    """Compare with the files of this folder, and report differences."""
     problems = []
     for name, content in made.items():
         path = MODELS_FOLDER / name

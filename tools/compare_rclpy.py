@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent
-#: What is compared: the programs, and what users copy.
+#: Compared files: the programs, and the examples for users.
 CODE = ("maix_facemesh_ros/ros", "examples")
 
 #: A call that both bindings make, and the name in it: `.def("take_message"`, `m, "WaitSet"`.
@@ -51,7 +51,7 @@ print(json.dumps({
 #: Between two modules one of which must have a name.
 OR = " or "
 
-#: What pybind11 and nanobind give every enumeration.
+#: Members of every enumeration of pybind11 and nanobind.
 ENUMERATION = {"name", "value"}
 #: The compiled module, by the name under which the package imports it.
 EXTENSION = "rclpy.impl.implementation_singleton.rclpy_implementation"
@@ -59,7 +59,7 @@ EXTENSION = "rclpy.impl.implementation_singleton.rclpy_implementation"
 
 @dataclass
 class Class:
-    """A class of rclpy: what it defines itself, and what it inherits from."""
+    """A class of rclpy: its own members, and its bases."""
 
     attributes: set[str] = field(default_factory=set)
     bases: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Rclpy:
         return any(attribute in known.attributes for known in self.classes.values())
 
     def has(self, name: Use) -> bool:
-        """Whether the distribution has what the package uses."""
+        """Whether the distribution has all names that the package uses."""
         if name.kind == "keyword":
             accepted = self.keywords[name.owner]
             return name.name in accepted or "**" in accepted
@@ -129,7 +129,7 @@ class Use:
         return f"{self.owner}.{self.name}" if self.owner else f"….{self.name}"
 
 
-# --- What a distribution has ----------------------------------------------------------------------
+# --- Names of a distribution ----------------------------------------------------------------------
 
 
 def read_distribution(place: Path) -> Rclpy:
@@ -191,7 +191,7 @@ def read_module(file: Path, package: Path, found: Rclpy) -> None:
 
 
 def read_class(node: ast.ClassDef, found: Rclpy) -> None:
-    """Add a class: its methods, attributes and what they return."""
+    """Add a class: its methods, attributes and their types."""
     known = found.classes.setdefault(node.name, Class())
     known.bases += [last_name(base) for base in node.bases]
     for part in node.body:
@@ -207,13 +207,13 @@ def read_class(node: ast.ClassDef, found: Rclpy) -> None:
 
 
 def keywords_of(arguments: ast.arguments) -> set[str]:
-    """Return the names that a function takes as keyword arguments."""
+    """Return the names of a function's keyword arguments."""
     every = {"**"} if arguments.kwarg else set()
     return every | {argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)}
 
 
 def names_bound_by(node: ast.stmt) -> Iterator[str]:
-    """Give the names that a statement defines; "*module" for `from module import *`."""
+    """Yield the names that a statement defines; "*module" for `from module import *`."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         yield node.name
     elif isinstance(node, ast.Import):
@@ -244,7 +244,7 @@ def last_name(node: ast.expr) -> str:
     return text.split("[")[0].split("|")[0].strip().split(".")[-1]
 
 
-# --- What the package uses ------------------------------------------------------------------------
+# --- Names that the package uses ------------------------------------------------------------------
 
 
 class Uses(ast.NodeVisitor):
@@ -449,7 +449,7 @@ def used_names(distributions: list[Rclpy]) -> list[Use]:
     return sorted(found)
 
 
-# --- What comes of it -----------------------------------------------------------------------------
+# --- Report ---------------------------------------------------------------------------------------
 
 
 def main() -> int:

@@ -43,7 +43,7 @@ OLDEST_GLIBC = (2, 28)  # the wheels are manylinux_2_28
 # These two install everything else, also empy, which PyPI has only as source code.
 INSTALLERS = ("pip==25.3", "setuptools==79.0.1")
 
-# What the installed package is made of: a change in here means that it is installed again.
+# Files of the installed package: after a change of one it is installed again.
 PACKAGE_PARTS = (
     "CMakeLists.txt",
     "README.md",
@@ -81,7 +81,7 @@ def say(text: str) -> None:
     print(f"set-up: {text}", flush=True)
 
 
-# --- What the machine must have -------------------------------------------------------------------
+# --- Requirements of the machine ------------------------------------------------------------------
 
 
 def check_platform() -> None:
@@ -165,11 +165,11 @@ class Environment:
         return record
 
     def write_record(self, record: dict[str, str]) -> None:
-        """Write down what has been set up."""
+        """Record the finished set-up."""
         self.record_file.write_text(json.dumps(record, indent=2))
 
     def wanted(self) -> dict[str, str]:
-        """What the environment has to be, in the words of the record."""
+        """The required environment, as in the record."""
         return {
             # A virtual environment works only with the Python and in the folder it was made for.
             "folder": str(self.folder),
@@ -212,7 +212,7 @@ class Environment:
         self.write_record({**self.record(), "package": state})
 
     def pip(self, title: str, arguments: list[str], **variables: str) -> None:
-        """Run `pip install`, again if the network fails, and say how far it is."""
+        """Run `pip install`, with retries after network errors, and print the progress."""
         command = [
             str(self.python), "-m", "pip", "install", "--disable-pip-version-check",
             "--no-input", "--progress-bar=off", "--retries=2", "--timeout=30", *arguments,
@@ -266,7 +266,7 @@ def run_with_progress(
 
 
 def first_error(output: str) -> str:
-    """Pick the lines of pip's output that tell most."""
+    """Return the most informative lines of pip's output."""
     lines = [line.strip(" │╰─>\n") for line in output.splitlines()]
     lines = [line for line in lines if line]
     for number, line in enumerate(lines):
@@ -310,7 +310,7 @@ def only_one_at_a_time() -> Iterator[None]:
 
 
 def main() -> None:
-    """Read the command line and make what it asks for."""
+    """Create the environment that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("purpose", choices=("ros", "jammy", "bench", "bench-newest", "models"))
     parser.add_argument("distro", nargs="?", default="jazzy", help="jazzy or kilted")

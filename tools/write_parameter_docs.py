@@ -1,7 +1,7 @@
 """Writes config/, its copies in the documentation and parameters/keywords.py from the tables.
 
 The tables in maix_facemesh_ros/parameters/ are the one place where parameters are described; a
-test fails when one of the files no longer agrees with them. Run it after a change:
+test fails when one of the files differs from them. Run it after a change:
 .venv/bin/python tools/write_parameter_docs.py
 """
 

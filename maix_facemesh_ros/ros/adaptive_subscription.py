@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     # Since 2025 it is in rclpy.endpoint_info.
     from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-#: Messages that the middleware keeps until this process takes them. With one, an image that comes
+#: Queue depth: messages that the middleware keeps for this process. With one, an image that comes
 #: while the processor is busy elsewhere would be lost.
 QUEUED_MESSAGES = 5
 
-#: Value of the parameter `qos_overrides.<topic>.subscription.reliability` when the user gives none.
+#: Default of the parameter `qos_overrides.<topic>.subscription.reliability`.
 #: Humble has no BEST_AVAILABLE.
 FOLLOW = getattr(ReliabilityPolicy, "BEST_AVAILABLE", ReliabilityPolicy.SYSTEM_DEFAULT)
 
@@ -38,7 +38,7 @@ class AdaptiveSubscription:
     """Subscribes reliably where all publishers are reliable, and best effort otherwise.
 
     This is the rule of `ros2 topic echo` and rosbag2: reliable delivery where it can be had, and
-    messages from every publisher. `follow` applies it to the publishers that are there now.
+    messages from every publisher. `follow` applies it to the current publishers.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class AdaptiveSubscription:
             message_type: type of the messages, which stay serialized.
             topic: name of the topic, before remapping.
             callback: called with each message.
-            reader: takes the messages; None for the node's executor.
+            reader: receives the messages; None for the node's executor.
         """
         self._node = node
         self._message_type = message_type
@@ -115,7 +115,7 @@ class AdaptiveSubscription:
             for publisher in publishers
             if publisher.topic_type == self.type_name
         }
-        # Without a publisher best effort, which fits any publisher that comes.
+        # Without a publisher best effort, which is compatible with any later publisher.
         is_reliable = offered == {ReliabilityPolicy.RELIABLE}
         return ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
 
@@ -176,7 +176,7 @@ class AdaptiveSubscription:
         if self._reader is not None:
             source_time = self._reader.source_time
             if source_time and source_time in self._source_times:
-                return  # It came by the previous subscription too.
+                return  # The previous subscription has received it too.
             self._source_times.append(source_time)
         self._callback(message)
 

@@ -51,7 +51,7 @@ UNTIL_STAMP = 12
 
 
 class Calibration:
-    """Knows the calibration and tells whether it is the images' own.
+    """Holds the calibration and checks that it fits the images.
 
     A calibration for another image size gives wrong directions without anything looking wrong, so
     it is said on the log and on /diagnostics.
@@ -71,7 +71,7 @@ class Calibration:
 
         Args:
             node: its log and topics.
-            file: of camera_calibration; empty: the calibration comes on the topic.
+            file: of camera_calibration; empty: the calibration is received on the topic.
             topic: with the calibration, see `image_topics`.
             own_camera: the images come from no topic, so the file's calibration is published with
                 each.
@@ -142,7 +142,7 @@ class Calibration:
         return facts
 
     def state(self) -> str:
-        """What is known, in words."""
+        """State of the calibration as a text."""
         if self._latest is None:
             return f"none on {self.origin}"
         if self.camera is None:
@@ -185,7 +185,7 @@ class Calibration:
         self._on_camera_info(message)
 
     def _name_publishers(self) -> None:
-        """Once, after a while: say who publishes a calibration of which nothing arrives."""
+        """Once, after a while: warn of publishers whose calibration does not arrive."""
         now = time.monotonic()
         if self._first_image_at is None:
             self._first_image_at = now
@@ -202,7 +202,7 @@ class Calibration:
             )
 
     def _on_camera_info(self, message: bytes) -> None:
-        # One comes with every image: only another one is worth reading.
+        # Most drivers send one with every image: parse it only if it has changed.
         if message[UNTIL_STAMP:] == self._latest_but_stamp:
             return
         self._latest_but_stamp = message[UNTIL_STAMP:]

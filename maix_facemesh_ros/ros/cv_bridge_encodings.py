@@ -26,7 +26,7 @@ from maix_facemesh_ros.messages.levels import levels_of, to_8_bits
 #: order, as those of 8UC3 (cv_bridge/src/cv_bridge.cpp, cvtColorForDisplay).
 COLORS_OF_TYPES = {"8UC4": "bgra8", "16UC3": "bgr16", "16UC4": "bgra16"}
 
-#: What every version of cv_bridge for ROS 2 converts, with the table above.
+#: Encodings that every version of cv_bridge for ROS 2 converts, in addition to the table above.
 CONVERTED = ("rgb16", "bgr16", "rgba16", "bgra16", *COLORS_OF_TYPES)
 
 #: Characters of a name at most. cv_bridge matches names with std::regex, which overflows the stack
@@ -41,7 +41,7 @@ from sensor_msgs.msg import Image
 pixel = Image(height=1, width=1, step=6, encoding="rgb16", data=array("B", bytes(6)))
 CvBridge().imgmsg_to_cv2(pixel, "bgr16")
 """
-#: Seconds that the trial may take on a busy machine.
+#: Maximum seconds for the trial, on a busy machine.
 TRIAL_TIMEOUT = 60.0
 
 
@@ -110,7 +110,7 @@ def read_image_of_any_encoding(message: bytes) -> Image:
 
 @lru_cache(maxsize=8)
 def cv_bridge_encoding(name: str) -> CvBridgeEncoding:
-    """Return what cv_bridge knows of an encoding.
+    """Return cv_bridge's facts about an encoding.
 
     Raises:
         ImageError: it does not know it, is not installed, or does not work here; says which.

@@ -46,7 +46,7 @@ def shared_memory_environment(profile_name: str = CAMERA_PROFILE) -> dict[str, s
 
 
 def advice_on_lost_images() -> str:
-    """Return what keeps images from being lost on their way to this process."""
+    """Return a remedy against images lost in transport to this process."""
     chosen = [os.environ[name] for name in PROFILE_VARIABLES.values() if name in os.environ]
     foreign = next((name for name in chosen if not _is_of_this_package(name)), None)
     if foreign is not None:
@@ -61,7 +61,7 @@ def advice_on_receive_buffer() -> str:
     """Return the command that lets the kernel's receive buffers hold images; empty if they do."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        # Linux doubles what was set, for its own bookkeeping (socket(7)).
+        # Linux doubles the value, for its own bookkeeping (socket(7)).
         granted = probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
     if granted >= RECEIVE_BUFFER:
         return ""
@@ -72,7 +72,7 @@ def advice_on_receive_buffer() -> str:
 
 
 def _is_of_this_package(chosen: str) -> bool:
-    """Tell if a file is one of the profiles here, perhaps of another install."""
+    """Tell whether a file is one of these profiles, possibly of another installation."""
     file = Path(chosen)
     profiles = (find_share_file("config", name) for name in (CAMERA_PROFILE, NODE_PROFILE))
     return file.is_file() and any(

@@ -62,7 +62,7 @@ class _Answer:
 
 @dataclass
 class _Scene:
-    """A face that wanders through the image, comes closer and tilts."""
+    """A face that moves through the image, comes closer and tilts."""
 
     photo: Pixels
     sent: dict[int, Pixels] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class _Scene:
         """Return the uint8 (480, 640, 3) RGB image of this moment."""
         scale = 2.3 + 0.4 * math.sin(seconds * 0.9)
         degrees = 8 * math.sin(seconds * 1.3)
-        # The face of the photo, at (225, 130), goes round the middle of the image.
+        # The face of the photo, at (225, 130), moves around the middle of the image.
         move = np.asarray(cv2.getRotationMatrix2D((225, 130), degrees, scale), np.float64)
         move[:, 2] += (
             WIDTH / 2 - 225 + 60 * math.sin(seconds * 1.1),
@@ -111,7 +111,7 @@ class _Robot(Node):
 
 
 def main() -> int:
-    """Run the demo; returns 0 when faces came back."""
+    """Run the demo; returns 0 if faces were received."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0, help="duration of the stream")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="output folder")
@@ -135,7 +135,7 @@ def main() -> int:
 
 
 def _keep_to_this_machine() -> None:
-    """Stay off the network, and give images the shared memory they need."""
+    """Restrict DDS to this machine, with enough shared memory for images."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.update(shared_memory_environment())
 
@@ -164,7 +164,7 @@ def _wait_for_node(robot: _Robot, node: subprocess.Popen[bytes]) -> None:
 
 
 def _show_face(robot: _Robot, seconds: float) -> None:
-    """Publish at camera rate, take what comes back, and tell about it once a second."""
+    """Publish at camera rate, receive the faces, and print a summary once a second."""
     start = time.monotonic()
     told = 0
     for number in range(round(seconds * RATE)):
@@ -224,7 +224,7 @@ def _save_image(image: Pixels, message: FaceArray, path: Path) -> None:
 
 
 def _save_bag(answers: list[_Answer], folder: Path) -> None:
-    """Write the messages as they came, with their definitions, where any MCAP reader finds them."""
+    """Write the received messages, with their definitions, to an MCAP bag."""
     shutil.rmtree(folder, ignore_errors=True)
     with FacesBag(folder) as bag:
         for answer in answers:

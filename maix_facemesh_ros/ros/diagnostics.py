@@ -1,4 +1,4 @@
-"""What the node says of itself on /diagnostics, once a second."""
+"""The node's state on /diagnostics, once a second."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ INTERVAL = 1.0
 
 
 class Diagnostics:
-    """Counts what happens to images, from any thread, and publishes it from the node's timer."""
+    """Counts received, processed and dropped images, and publishes the counts every second."""
 
     def __init__(self, node: Node, facts: Callable[[], dict[str, str]]) -> None:
         """Start publishing.
 
         Args:
             node: the node that this speaks for.
-            facts: gives what else is to be said, such as the backend, by name.
+            facts: returns further values by name, such as the backend.
         """
         self._node = node
         self._facts = facts
@@ -54,7 +54,7 @@ class Diagnostics:
         self._publisher = node.create_publisher(
             DiagnosticArray, "/diagnostics", QoSProfile(depth=10)
         )
-        # Not the node's clock: that stands still while a simulation or a bag is paused.
+        # Not the node's clock, which stops while a simulation or a bag is paused.
         node.create_timer(INTERVAL, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def arrived(self, *, replaced_another: bool) -> None:
@@ -85,7 +85,7 @@ class Diagnostics:
         self._count(LOST_IN_TRANSPORT, number)
 
     def trouble(self, text: str) -> None:
-        """Say at once what is wrong with the source of the images; empty: nothing any more."""
+        """Report a fault of the image source at once; empty: the fault is over."""
         self._trouble = text
         self._report()
 

@@ -37,7 +37,7 @@ from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.dds_profile import NODE_PROFILE
 from maix_facemesh_ros.ros.node_process import StartError, StopRequest, end_node, start_ros
 
-#: Appended to the camera's frame: the frame that RViz's view stands in.
+#: Appended to the camera's frame: RViz's fixed frame.
 VIEW_FRAME_SUFFIX = "_rviz"
 
 #: The view's frame in a camera's optical frame (REP-103), as a quaternion x, y, z, w: x is forwards
@@ -47,13 +47,13 @@ UPRIGHT = (0.5, -0.5, 0.5, 0.5)
 #: Seconds from the first message until a face must have come for the view to be aimed at.
 FACE_TIMEOUT = 2.0
 
-#: Seconds for the node to say what its parameters are.
+#: Seconds to wait for the node's parameters.
 PARAMETER_TIMEOUT = 2.0
 
 #: Seconds between two checks for the end.
 LOOK_INTERVAL = 0.2
 
-#: Seconds that RViz and the publisher of its frame each may take to end.
+#: Maximum seconds for RViz and the publisher of its frame to end.
 END_TIMEOUT = 5.0
 
 #: Parameters of the node that matter here, and the fields of rcl_interfaces/ParameterValue.
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="facemesh_rviz_") as folder:
         config = Path(folder, "facemesh.rviz")
         config.write_text(_configuration(view_frame, str(parameters["frame_prefix"])))
-        # RViz then offers to save what is changed elsewhere: this folder goes with RViz.
+        # RViz then offers to save changes elsewhere: this folder is removed with RViz.
         config.chmod(0o400)
         return _run(
             [str(publisher), *_transform_arguments(camera_frame, view_frame, position)],
@@ -183,7 +183,7 @@ def _best(messages: Sequence[FaceArray]) -> FaceArray:
 
 
 def _parameters_of_node(node: Node, stop_request: StopRequest) -> dict[str, Any]:
-    """Ask the node `facemesh` for its parameters; those that it does not say have their default."""
+    """Get the parameters of the node `facemesh`; missing ones have their default."""
     values: dict[str, Any] = {
         "use_sim_time": False,
         "frame_prefix": NodeParameters.frame_prefix,

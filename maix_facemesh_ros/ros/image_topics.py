@@ -11,7 +11,7 @@ def compressed_topic(node: Node, base: str) -> str:
     """Return the topic with the compressed images of a base topic, for a publisher or subscriber.
 
     A remap of the base topic holds for it too, as in image_transport: with
-    `image_raw:=/cam/image_raw` it is `/cam/image_raw/compressed`. A remap of its own goes before.
+    `image_raw:=/cam/image_raw` it is `/cam/image_raw/compressed`. Its own remap takes precedence.
 
     Args:
         node: its namespace and remaps count.

@@ -1,4 +1,4 @@
-"""Takes a node's frequent messages off the middleware past rclpy's executor.
+"""Receives a node's frequent messages without rclpy's executor.
 
 The executor builds its wait set of all entities of a node twice for each message: 0.7 ms of
 computing for an image of 640x480. A wait set of these subscriptions alone, made once, takes a
@@ -40,7 +40,7 @@ class MessageReader:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        #: For `create_subscription`: those with it are taken care of here.
+        #: For `create_subscription`: subscriptions with it are handled here.
         self.callback_group = _PastTheExecutor()
         #: Nanoseconds, by the publisher's clock, at which the message in hand was published; 0
         #: where the middleware does not tell.
@@ -59,7 +59,7 @@ class MessageReader:
             self._thread.start()
 
     def update(self) -> None:
-        """Take subscriptions that were made or destroyed into account."""
+        """Add new subscriptions and remove destroyed ones."""
         self._subscriptions = [
             subscription
             for subscription in self._node.subscriptions
@@ -79,7 +79,7 @@ class MessageReader:
     def _read(self) -> None:
         while not self._stopping.is_set() and self._node.context.ok():
             self._changed.clear()
-            # A subscription may be destroyed in this moment; then `update` follows.
+            # A subscription may be destroyed at this moment; then `update` follows.
             with suppress(InvalidHandle):
                 self._read_from(self._subscriptions)
 
@@ -124,7 +124,7 @@ class MessageReader:
             handler.callback(news)
 
     def _call(self, take: Callable[[Any], None], entity: Any) -> None:
-        """Take from one of the middleware's entities; a fault in it is named and passed over."""
+        """Handle one of the middleware's entities; a fault is logged and skipped."""
         try:
             take(entity)
         except Exception:

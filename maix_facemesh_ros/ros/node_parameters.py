@@ -39,7 +39,7 @@ Table = TypeVar("Table", bound=ParameterTable)
 
 
 class ParameterNode(Node):
-    """A node whose parameters are those of a table."""
+    """A node with the parameters of a table."""
 
     #: By name; empty until `declare_table`.
     _table: Mapping[str, Parameter] = {}
@@ -54,7 +54,7 @@ class ParameterNode(Node):
             ParameterError: an unknown name, a value of a wrong type or out of range, or values that
                 contradict each other.
         """
-        # An empty list in a file or on the command line comes without type and value.
+        # An empty list in a file or on the command line has neither type nor value.
         given = {
             name: [] if override.type_ == RosParameter.Type.NOT_SET else override.value
             for name, override in self._parameter_overrides.items()

@@ -1,4 +1,4 @@
-"""A node as a process: started, spun, and stopped cleanly whatever comes in between."""
+"""A node as a process: starting, spinning, and a clean shutdown in all cases."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ DESTROY_TIMEOUT = 5.0
 START_TIMEOUT = 120.0
 COMPILE_TIMEOUT = 3600.0
 
-#: Seconds that a stop waits for a thread that is still decoding or reading an image.
+#: Seconds that a shutdown waits for a thread that is decoding or reading an image.
 WORKER_TIMEOUT = 1.0
 
-#: What to do about an error of rcl that says one of these.
+#: Remedies for errors of rcl that contain one of these texts.
 ADVICE = {
     "parameter override rule": "give -p NAME:=VALUE",
     "remap rule": "give -r OLD:=NEW",
@@ -63,7 +63,7 @@ class StartError(FaceMeshError, RuntimeError):
 class NodeOfAProcess(Protocol):
     """The interface of a node that is run here, in addition to rclpy's."""
 
-    #: Something has gone wrong for which the process shall end with 1.
+    #: Whether the process shall exit with 1 because of a fault.
     failed: bool
 
     @property
@@ -72,7 +72,7 @@ class NodeOfAProcess(Protocol):
         ...
 
     def stop(self) -> None:
-        """Finish what is in hand and free everything."""
+        """Finish the current work and free everything."""
         ...
 
 
@@ -87,10 +87,10 @@ def run_node(
 
     Args:
         make_node: makes it, once rclpy is initialized.
-        start_errors: what can be wrong at the start, and is said in one line without a traceback.
+        start_errors: errors at the start that are printed in one line without a traceback.
         arguments: the command line; None for the process's own.
-        name: of the logger for what is wrong at the start.
-        profile: of Fast DDS, see `transport`; None: as the environment says.
+        name: of the logger for errors at the start.
+        profile: of Fast DDS, see `transport`; None: that of the environment.
 
     Returns:
         the exit code.
@@ -135,7 +135,7 @@ def run_node(
 
 @dataclass
 class StopRequest:
-    """What SIGINT and SIGTERM make.
+    """Request to stop, set by SIGINT and SIGTERM.
 
     Not a threading.Event: a second signal in the middle of its set() waits for the first forever.
     """
@@ -144,7 +144,7 @@ class StopRequest:
 
 
 def start_ros(arguments: list[str] | None, profile: str | None = None) -> StopRequest:
-    """Initialize rclpy; returns what SIGINT and SIGTERM make from now on.
+    """Initialize rclpy; returns the request that SIGINT and SIGTERM set from now on.
 
     rclpy's own handlers are for when the node is made: they end the context at once, and under a
     node that is being made this was an error anywhere, and once in some hundred starts a crash.
@@ -153,7 +153,7 @@ def start_ros(arguments: list[str] | None, profile: str | None = None) -> StopRe
 
     Args:
         arguments: the command line; None for the process's own.
-        profile: of Fast DDS, see `transport`; None: as the environment says.
+        profile: of Fast DDS, see `transport`; None: that of the environment.
 
     Raises:
         StartError: ROS cannot be initialized with these arguments.
@@ -196,7 +196,7 @@ def initialize_ros(arguments: list[str] | None) -> None:
 
 
 class _StartBound:
-    """Ends the process with 1 when its start hangs, and says where it stood.
+    """Ends the process with 1 and a stack trace when its start hangs.
 
     So `ros2 launch` can start it again (`respawn`). Once in some 1,500 starts next to others that
     start and stop, a node printed nothing for a minute. As in `end_node`, what hangs may hold
@@ -211,7 +211,7 @@ class _StartBound:
         self.give(START_TIMEOUT)
 
     def give(self, seconds: float) -> None:
-        """Give the rest of the start so long; nothing where no start is bounded."""
+        """Give the rest of the start this time limit, if the start has one."""
         if self._is_starting:
             faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
 
@@ -225,7 +225,7 @@ start_bound = _StartBound()
 
 
 def end_node(node: Node) -> None:
-    """Destroy a node; a middleware that never comes back from that ends the process with 1.
+    """Destroy a node; if the middleware never returns from that, the process ends with 1.
 
     That is Fast DDS where it was built for a glibc before 2.30, as in the wheels on PyPI (2.14 and
     3.2), once in some thousand stops, when other nodes come or go in the same moment. The
@@ -262,7 +262,7 @@ def _spin(node: NodeOfAProcess, executor: Executor) -> None:
 
 
 def _end_signal_handling() -> None:
-    """Wait for rclpy's signal handler to finish, and let nothing interrupt the way out.
+    """Wait for rclpy's signal handler to finish, and ignore signals during shutdown.
 
     The handler works in a thread of its own: it ends the context, which wakes this one, and then
     goes on to objects that are freed here. Once in some hundred stops that was a crash.
@@ -273,7 +273,7 @@ def _end_signal_handling() -> None:
 
 
 def _set_up_heap() -> None:
-    """Have glibc make no more heaps for threads, and keep what one image took for the next.
+    """Make glibc use one heap for all threads, and keep freed memory for the next image.
 
     It gives so much memory back at once, and has each page allocated again and zeroed for the next
     image: 3 ms of computing with 1920x1080. And it has a heap for each thread, in which what one
@@ -296,7 +296,7 @@ def _set_up_heap() -> None:
 
 
 def _leave_message_generator_out() -> None:
-    """Import what messages need of rosidl_generator_py without what writes their Python code.
+    """Import the parts of rosidl_generator_py that messages need, without its code generator.
 
     The package does without its generator where that cannot be imported. Here it is so that the
     generator's parser does not load OpenSSL and much else: 5 MB and a twentieth of a second.
@@ -304,7 +304,7 @@ def _leave_message_generator_out() -> None:
     if "rosidl_generator_py" in sys.modules:
         return
     generator = "rosidl_generator_py.generate_py_impl"
-    sys.modules[generator] = None  # type: ignore[assignment]  # Python's way to say: not there.
+    sys.modules[generator] = None  # type: ignore[assignment]  # Marks the module as missing.
     try:
         importlib.import_module("rosidl_generator_py")
     finally:

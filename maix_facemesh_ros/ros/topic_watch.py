@@ -1,4 +1,4 @@
-"""Says why images do not arrive on a topic, so that the node never waits in silence."""
+"""Logs the reason when no images arrive on a topic."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TopicWatch:
 
         Args:
             node: logs the warnings.
-            subscription: follows the topic's publishers.
+            subscription: adapts to the topic's publishers.
             arrived: returns how many images have arrived since the start.
             lost: called with the number of images that were lost since the last call.
         """
@@ -124,7 +124,7 @@ class TopicWatch:
             )
 
     def _cause(self, publishers: Sequence[TopicEndpointInfo]) -> str:
-        """Return why no image arrives, and what to do."""
+        """Return the reason why no image arrives, and a remedy."""
         wanted = self._subscription.type_name
         if not publishers:
             others = ", ".join(
@@ -144,7 +144,7 @@ class TopicWatch:
         if self._subscription.incompatible:
             return f"{count}, whose {self._subscription.incompatible} this node does not accept"
         if self._subscription.lost:
-            return f"{count}, and {self._subscription.lost} images were lost on their way"
+            return f"{count}, and {self._subscription.lost} images were lost in transport"
         return f"{count}, but nothing of them arrives: does `ros2 topic hz` show images?"
 
     def _is_published_by_another(self, topic: str) -> bool:

@@ -38,7 +38,7 @@ class LatestSlot(Generic[Item]):
             yield item
 
     def close(self) -> None:
-        """Wake everyone who waits; what is in the slot is dropped."""
+        """Wake all waiting threads; the item in the slot is dropped."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
