@@ -36,9 +36,11 @@ demo: setup  ## Run the node on a real face, print a summary, save an annotated 
 test: lint  ## Run ruff, mypy and all tests
 	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" $(VENV)/bin/pytest $(ARGS)
 
-lint: setup  ## Run ruff and mypy
+lint: setup  ## Run ruff (rules and format), mypy and the word list
 	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/python tools/check_words.py
 
 jammy:  ## Run quick tests with the versions of Ubuntu 22.04, for Humble (in .venv-jammy)
 	@$(PYTHON) tools/set_up.py jammy --folder .venv-jammy

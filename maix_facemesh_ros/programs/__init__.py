@@ -1,1 +1,1 @@
-"""What the programs share before any of them is loaded, and the program `facemesh`."""
+"""Code that runs before a program is loaded, and the program `facemesh`."""

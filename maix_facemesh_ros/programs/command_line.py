@@ -1,7 +1,7 @@
-"""Command lines of the programs that take ROS's arguments: help, version, and what is refused.
+"""Command lines of the programs with ROS arguments: help, version, and refused arguments.
 
 rcl ignores everything outside `--ros-args ... --`, so a program whose parameter was given without
-`--ros-args` would start and do something else than it was told to.
+`--ros-args` would silently run with another value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from maix_facemesh_ros.parameters import Parameter, ParameterTable, parameters_of
 
-#: Where ROS's arguments begin and end (https://design.ros2.org/articles/ros_command_line_arguments.html).
+#: Start and end of ROS's arguments (https://design.ros2.org/articles/ros_command_line_arguments.html).
 BEGIN, END = "--ros-args", "--"
 
 #: Options of ROS that take a value, and those that do not.
@@ -27,25 +27,25 @@ WIDTH = 96
 
 
 class UsageError(ValueError):
-    """A command line that does not mean anything; the message says what to give instead."""
+    """An invalid command line; the message gives the correct one."""
 
 
 def ros_arguments(program: str, table: type[ParameterTable], arguments: Sequence[str]) -> list[str]:
     """Return the arguments for rclpy.
 
     Args:
-        program: its name.
+        program: name of the program.
         table: its parameters.
         arguments: the command line, without the program's name.
 
     Raises:
-        UsageError: something outside `--ros-args` that the program does not take.
+        UsageError: an unknown argument outside `--ros-args`.
     """
     own, ros = _split(arguments)
     names = {parameter.name for parameter in parameters_of(table)}
     takes_source = POSITIONAL in names
     if takes_source and own and not own[0].startswith("-") and ":=" not in own[0]:
-        # Quoted, so that `0` stays a text.
+        # Quoted, so that `0` stays a string.
         ros += [BEGIN, "-p", f"{POSITIONAL}:={json.dumps(own.pop(0))}"]
     if own:
         raise UsageError(_advice(program, own, names))
@@ -53,7 +53,7 @@ def ros_arguments(program: str, table: type[ParameterTable], arguments: Sequence
 
 
 def help_text(program: str, table: type[ParameterTable], description: str) -> str:
-    """Return what `--help` prints: usage, examples, and all parameters with their defaults."""
+    """Return the text of `--help`: usage, examples, and all parameters with their defaults."""
     parameters = parameters_of(table)
     has_source = any(parameter.name == POSITIONAL for parameter in parameters)
     example = next(p for p in parameters if p.changeable and p.default not in ("", ()))
@@ -85,7 +85,7 @@ def _described(parameter: Parameter) -> list[str]:
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what is outside of ROS's arguments, and those with their `--ros-args`."""
+    """Return the arguments outside of ROS's, and ROS's with their `--ros-args`."""
     own: list[str] = []
     ros: list[str] = []
     inside = False
@@ -102,7 +102,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _advice(program: str, own: Sequence[str], names: set[str]) -> str:
-    """Return what is wrong with arguments outside `--ros-args`, with the right spelling."""
+    """Return an error text for arguments outside `--ros-args`, with the correct spelling."""
     first = own[0]
     name, separator, value = first.lstrip("-").partition("=")
     if first in ROS_OPTIONS_WITH_VALUE:
@@ -114,5 +114,5 @@ def _advice(program: str, own: Sequence[str], names: set[str]) -> str:
         value = value if separator else (own[1] if len(own) > 1 else "VALUE")
         right = f"{program} {BEGIN} -p {name.replace('-', '_')}:={value}"
     else:
-        return f"{program} does not take {first!r}: {program} --help shows what it takes"
-    return f"{program} does not take {first!r} here: give {right}"
+        return f"{program} has no argument {first!r}: see {program} --help"
+    return f"{program} has no argument {first!r} here: give {right}"

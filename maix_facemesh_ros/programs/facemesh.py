@@ -3,9 +3,9 @@
     facemesh see 0                       the faces of a camera, video or URL, in a browser
     facemesh find talk.mp4 -o talk.csv   the faces of recordings and images, as a table or a bag
     facemesh node --ros-args ...         the ROS 2 node
-    facemesh view --ros-args ...         the browser view of a node that runs
+    facemesh view --ros-args ...         the browser view of a running node
     facemesh replay bag --start-node     a bag through the node, with a check against golden faces
-    facemesh info                        versions, backends, models, and what is missing
+    facemesh info                        versions, backends, models, and missing packages
 
 `facemesh VERB --help` explains a verb.
 """
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from maix_facemesh_ros.programs.start import start
 
-#: Verbs that are programs of their own, which keep their names.
+#: Verbs that run another program.
 PROGRAM_OF_VERB = {
     "find": "facemesh_bag",
     "node": "facemesh_node",
@@ -27,7 +27,7 @@ PROGRAM_OF_VERB = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for; returns the exit code."""
+    """Run the verb of the command line; returns the exit code."""
     verb, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     if verb in ("-h", "--help"):
         print((__doc__ or "").rstrip())
@@ -54,5 +54,5 @@ def _info(arguments: list[str]) -> int:
     return info.main(arguments)
 
 
-#: Verbs of this program alone; what they need is imported when they run.
+#: Verbs of this program; their imports are deferred until they run.
 _OWN_VERBS: dict[str, Callable[[list[str]], int]] = {"see": _see, "info": _info}

@@ -1,4 +1,4 @@
-"""`facemesh info`: what a bug report needs: versions, backends, models, and what is missing."""
+"""`facemesh info`: versions, backends, models and missing packages, for bug reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maix_facemesh_ros.missing_packages import how_to_install
 from maix_facemesh_ros.model_files import ModelError, find_model
 from maix_facemesh_ros.programs.start import PROGRAMS
 
-#: Distributions whose version matters, by the name of the module that they bring.
+#: Distributions whose version is printed, by the name of their module.
 LIBRARIES = {
     "numpy": ("numpy",),
     "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
@@ -29,7 +29,7 @@ LIBRARIES = {
 #: Modules that the ROS programs need.
 ROS_MODULES = ("rclpy", "sensor_msgs", "maix_facemesh_ros.msg")
 
-#: Models that every detector, and what is computed on request, need.
+#: Models of all detectors and features.
 MODELS = (
     *("face_landmarks.onnx", "face_detection_full_range.onnx"),
     *("face_detection_short_range.onnx", "face_blendshapes.onnx"),
@@ -37,7 +37,7 @@ MODELS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the facts, one on a line; returns the exit code."""
+    """Print the facts, one per line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="facemesh info", description=__doc__)
     parser.parse_args(arguments)
     for name, fact in facts():
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def facts() -> Iterator[tuple[str, str]]:
-    """Give the facts in order, each with its name."""
+    """Yield the facts in order, each with its name."""
     yield "maix_facemesh_ros", __version__
     yield "Python", f"{platform.python_version()} at {sys.executable}"
     yield "system", f"{platform.system()} {platform.release()}, {platform.machine()}"

@@ -1,6 +1,6 @@
-"""Starts the programs by name: help, version, wrong arguments and missing packages come first.
+"""Starts the programs by name; first handles help, version, wrong arguments, missing packages.
 
-What a program needs is imported last, so `--help` is quick and works where ROS is missing.
+A program is imported last, so that `--help` is fast and works without ROS.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from maix_facemesh_ros.programs.command_line import UsageError, help_text, ros_a
 
 class _Program(NamedTuple):
     module: str
-    #: Optional modules that it cannot do without.
+    #: Optional modules that it needs.
     needs: tuple[str, ...] = ()
-    #: Its parameters, where its arguments are those of ROS; None: it reads its arguments itself.
+    #: Its parameters, if it has ROS arguments; None: it parses its arguments itself.
     parameters: type[ParameterTable] | None = None
     description: str = ""
 
 
-#: What reads and writes recordings.
+#: Modules that read and write recordings.
 BAGS = ("apsw", "lz4", "mcap", "rosbags", "zstandard")
 
-#: Exit code as a shell gives it to a program that SIGPIPE has ended.
+#: A shell's exit code for a program that was ended by SIGPIPE.
 BROKEN_PIPE = 141
 
 PROGRAMS = {
@@ -66,7 +66,7 @@ def start(name: str, arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Whoever reads the output, such as `head`, has ended. What is still in the buffer would
+        # The reader of the output, such as `head`, has ended. Flushing the rest of the buffer would
         # fail again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE

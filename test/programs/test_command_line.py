@@ -51,8 +51,8 @@ def test_what_ros_gets(arguments: list[str], expected: list[str]) -> None:
         (["pose:=true"], "give facemesh_node --ros-args -p pose:=true"),
         (["image_raw:=/c"], "give facemesh_node --ros-args -r image_raw:=/c"),
         (["--params-file", "f.yaml"], "give facemesh_node --ros-args --params-file f.yaml"),
-        (["a.mp4", "b.mp4"], "does not take 'b.mp4': facemesh_node --help"),
-        (["--nonsense"], "does not take '--nonsense': facemesh_node --help"),
+        (["a.mp4", "b.mp4"], "has no argument 'b.mp4': see facemesh_node --help"),
+        (["--nonsense"], "has no argument '--nonsense': see facemesh_node --help"),
     ],
 )
 def test_what_is_left_over_is_refused_with_the_right_spelling(
@@ -64,7 +64,7 @@ def test_what_is_left_over_is_refused_with_the_right_spelling(
 
 
 def test_the_view_has_no_source() -> None:
-    with pytest.raises(UsageError, match="does not take '0'"):
+    with pytest.raises(UsageError, match="has no argument '0'"):
         ros_arguments("facemesh_view", ViewParameters, ["0"])
 
 
@@ -89,7 +89,8 @@ def test_a_program_does_not_start_with_a_wrong_command_line() -> None:
     ended = run("facemesh_node", "--source", "x")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
-        "facemesh_node does not take '--source' here: give facemesh_node --ros-args -p source:=x\n"
+        "facemesh_node has no argument '--source' here: "
+        "give facemesh_node --ros-args -p source:=x\n"
     )
 
 
