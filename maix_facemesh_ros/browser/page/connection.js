@@ -1,12 +1,12 @@
-// The connection to the server: it opens again by itself, and asks for a frame at a time.
+// The connection to the server: it reconnects automatically, and requests one frame at a time.
 
 const RETRY_AFTER = 1000; // milliseconds
 
 export class Connection {
   /**
-   * @param onFrame takes a frame's bytes; the next one is asked for when it has finished.
-   * @param onState takes the state of the topics.
-   * @param onChange takes "open", "lost" or "paused".
+   * @param onFrame receives a frame's bytes; the next frame is requested when it returns.
+   * @param onState receives the state of the topics.
+   * @param onChange receives "open", "lost" or "paused".
    */
   constructor({ onFrame, onState, onChange }) {
     this.handlers = { onFrame, onState, onChange };

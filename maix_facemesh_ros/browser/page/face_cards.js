@@ -1,4 +1,4 @@
-// A card for each face: its head in space, what is known of it, and its expression scores.
+// A card for each face: its head in 3D, its values, and its expression scores.
 
 const SCORE_OF_NOTHING = "_neutral";
 const DRAG_SPEED = 0.01; // radians for each pixel
@@ -11,7 +11,7 @@ export class FaceCards {
     this.blendshapes = blendshapes;
     this.heads = heads;
     this.cards = new Map();
-    // How all heads are turned, beyond how the camera sees them.
+    // Rotation of all heads relative to the camera's viewpoint.
     this.turn = { yaw: 0, pitch: 0 };
   }
 

@@ -1,4 +1,4 @@
-// Frames as they come from the server: browser/frame_packet.py says how they are laid out.
+// Frames from the server: browser/frame_packet.py describes their layout.
 
 export const LANDMARKS = 478;
 
@@ -22,7 +22,7 @@ export function parseFrame(buffer) {
 
 /**
  * All 478 landmarks of a face: x, y, z in pixels of the image, z towards the camera, three numbers
- * each. Those that the node has not given are NaN, and so is the z of a node that gives none.
+ * each. Missing landmarks are NaN, and so is a missing z.
  */
 function landmarksOf(face) {
   const landmarks = new Float32Array(3 * LANDMARKS).fill(NaN);

@@ -1,4 +1,4 @@
-// Heads in space: the landmarks with their depth, and the image on them, drawn with three.js.
+// Heads in 3D: the landmarks with their depth, textured with the image, drawn with three.js.
 
 import {
   AmbientLight,
@@ -33,8 +33,8 @@ const AXIS_COLORS = [0xff4040, 0x40e060, 0x5080ff]; // x, y, z, as in RViz
 
 export class HeadView {
   /**
-   * @param image the canvas that the image is drawn to.
-   * @throws Error where the browser has no WebGL.
+   * @param image the canvas with the image.
+   * @throws Error if the browser has no WebGL.
    */
   constructor(image, mesh, size) {
     this.mesh = mesh;
@@ -56,7 +56,7 @@ export class HeadView {
     };
     this.positions = positions;
     this.corners = corners;
-    // A little behind the lines that lie on it.
+    // Slightly behind the lines on it.
     const behind = { polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1 };
     this.skin = new MeshBasicMaterial({ side: DoubleSide, ...behind });
     this.clay = new MeshLambertMaterial({ color: 0x9fb4c7, side: DoubleSide, ...behind });
@@ -70,7 +70,7 @@ export class HeadView {
     this.axes = makeArrows(AXIS_COLORS);
     this.head = new Group();
     this.head.add(this.surface, this.lines, this.dots, this.gaze, this.axes);
-    // Their places change with each face: what three.js remembers of them would be wrong.
+    // Their positions change with each face: three.js must not cache them.
     for (const part of this.head.children) part.frustumCulled = false;
     this.scene = new Scene();
     const light = new DirectionalLight(new Color(0xffffff), 2.2);

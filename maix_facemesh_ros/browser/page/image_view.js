@@ -1,4 +1,4 @@
-// The image, and over it what was found in it: mesh, box, label and gaze.
+// The image with its mesh, box, label and gaze.
 
 import { IRISES, isThere } from "./frame.js";
 
@@ -22,8 +22,8 @@ const ARROW_HEAD = 0.08;
 
 export class ImageView {
   constructor(image, overlay, mesh) {
-    // Drawn by the processor, also where there is a graphics card: the mesh is many short lines, and
-    // a robot's computer without a card would have to act as one.
+    // Drawn by the CPU, also with a graphics card: the mesh is many short lines, which are slow on
+    // a computer that emulates a graphics card.
     this.image = image.getContext("2d", { willReadFrequently: true });
     this.overlay = overlay.getContext("2d", { willReadFrequently: true });
     this.mesh = mesh;
@@ -63,7 +63,7 @@ export class ImageView {
     canvas.width = Math.round(canvas.clientWidth * devicePixelRatio);
     canvas.height = Math.round(canvas.clientHeight * devicePixelRatio);
     if (!this.frame) return;
-    // From here on in pixels of the image; lines are as thin on any screen.
+    // The following is in pixels of the image; lines have the same width on every screen.
     this.scale = canvas.width / this.frame.width;
     this.overlay.setTransform(this.scale, 0, 0, this.scale, 0, 0);
     this.thin = devicePixelRatio / this.scale;
@@ -79,7 +79,7 @@ export class ImageView {
   }
 
   drawMesh({ landmarks, indices }) {
-    // Of some landmarks only, few are joined.
+    // A subset of the landmarks has few connections.
     if (indices) this.drawPoints(landmarks);
     const shades = this.shadesOf(landmarks);
     this.overlay.globalAlpha = MESH_OPACITY;
@@ -180,8 +180,8 @@ export class ImageView {
 }
 
 /**
- * Give the pixels; null if they are damaged. A camera's orientation tag is not followed: landmarks are
- * places in the image as it was sent.
+ * Return the pixels; null if they are damaged. A camera's orientation tag is ignored: landmarks are
+ * positions in the image as sent.
  */
 function decode(jpeg) {
   const file = new Blob([jpeg], { type: "image/jpeg" });

@@ -1,4 +1,4 @@
-// The page: frames and states come from the connection and go to the views.
+// The page: passes frames and states from the connection to the views.
 
 import { Connection } from "./connection.js";
 import { FaceCards } from "./face_cards.js";
@@ -13,7 +13,7 @@ const RETRY_AFTER = 1000; // milliseconds
 
 const CONNECTION_WORDS = {
   open: "live",
-  lost: "no connection to facemesh_view, trying again",
+  lost: "no connection to facemesh_view, reconnecting",
   paused: "paused",
 };
 
@@ -68,7 +68,7 @@ function makeHeads(mesh) {
   try {
     return new HeadView(element("image"), mesh, Math.round(HEAD_SIZE * devicePixelRatio));
   } catch (error) {
-    console.warn("heads are not drawn:", error.message);
+    console.warn("heads cannot be drawn:", error.message);
     return null;
   }
 }

@@ -1,4 +1,4 @@
-// What arrives on the topics, and in words what does not.
+// The rates of the topics, and a text for each that is silent.
 
 export class TopicTable {
   constructor(table, trouble) {
@@ -9,7 +9,7 @@ export class TopicTable {
   show({ topics = {}, trouble = [] }) {
     this.rows.replaceChildren(...Object.entries(topics).map(makeRow));
     this.trouble.hidden = trouble.length === 0;
-    // A reader for the blind reads what is new here, so what stays is not written again.
+    // A screen reader reads changes here, so unchanged text is not written again.
     const said = [...this.trouble.children].map((line) => line.textContent);
     if (trouble.join() !== said.join()) {
       this.trouble.replaceChildren(...trouble.map((line) => makeElement("li", line)));
