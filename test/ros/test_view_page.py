@@ -419,7 +419,7 @@ def test_the_page_comes_back_when_the_server_does(
     camera.until(lambda: browser.text(".face h2"), "face")
 
     assert view.stop() == 0
-    camera.until(lambda: "trying again" in browser.text("#connection"), "word on the server")
+    camera.until(lambda: "reconnecting" in browser.text("#connection"), "word on the server")
     port = address.rstrip("/").rsplit(":", 1)[1]
     start("token:=let me in", f"port:={port}", program="facemesh_view")
     before = camera.stamp
