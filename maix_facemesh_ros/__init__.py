@@ -1,4 +1,4 @@
-"""Faces for robots: boxes and 478 landmarks with depth, from any image, with or without ROS 2.
+"""Face detection and face mesh for robots: boxes and 478 landmarks, with or without ROS 2.
 
 The ROS 2 node is in `maix_facemesh_ros.ros`, which this package does not import.
 """

@@ -29,11 +29,11 @@ class Gaze:
 
     #: (3,) meters: the point between the eyes.
     origin: DoubleArray
-    #: (3,) of length 1: both eyes together.
+    #: (3,) unit vector: both eyes together.
     direction: DoubleArray
-    #: (3,) of length 1: the person's right eye; zeros while it is closed or cannot be seen.
+    #: (3,) unit vector: the person's right eye; zeros while it is closed or not visible.
     right: DoubleArray
-    #: (3,) the person's left eye, like `right`.
+    #: (3,) unit vector: the person's left eye, like `right`.
     left: DoubleArray
 
 
@@ -45,16 +45,15 @@ class Face:
     left corner of the top left pixel.
     """
 
-    #: The tracker's number of this face, from 1; 0 when it is not tracked.
+    #: Number of this face, from 1, which it keeps from image to image; 0: ids are off.
     id: int = 0
-    #: The detector's confidence, 0..1. Between two looks of the detector a tracked face keeps the
-    #: last one.
+    #: Score of the detector, 0..1. A tracked face keeps its last score while the detector pauses.
     score: float = 0.0
-    #: x, y, width, height in pixels: the detector's box, or in tracking mode the box of the
+    #: x, y, width, height in pixels: the detector's box or, with tracking, the bounding box of the
     #: landmarks.
     box: Box = (0.0, 0.0, 0.0, 0.0)
-    #: (K, 2) pixels: the detector's own key points; (0, 2) on an image the detector did not look
-    #: at.
+    #: (K, 2) pixels: the detector's key points; (0, 2) on an image that the detector did not run
+    #: on.
     box_keypoints: FloatArray = field(default_factory=_no_points)
     #: Presence score of the landmark network, 0..1.
     landmarks_score: float = 0.0
@@ -76,7 +75,7 @@ class Face:
     gaze: Gaze | None = None
 
     def __repr__(self) -> str:
-        """Return one short line: the numbers that fit in, and the names of what else is there."""
+        """Return one short line: id, score, box, number of points, and the other values' names."""
         box = ", ".join(f"{number:.1f}" for number in self.box)
         also = [name for name in ("blendshapes", "pose", "gaze") if getattr(self, name) is not None]
         facts = (
@@ -116,7 +115,7 @@ class JpegFrame:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Give the former names of this module, for one release."""
+        """Provide the former names of this module, for one release."""
         from maix_facemesh_ros import image
 
         moved = {"Picture": "Pixels", "PictureError": "ImageError"}

@@ -29,14 +29,14 @@ LARGEST_SIDE = 2**15 - 2
 class FaceMesh:
     """Finds faces and their landmarks in images.
 
-    The keywords are the fields of `FaceMeshParameters`, which has their meaning, ranges and
+    The keywords are the fields of `FaceMeshParameters`, which documents them with their ranges and
     defaults::
 
         with FaceMesh(max_face_num=1) as mesh:
             for face in mesh.process(rgb):
                 print(face.box, face.points[4], face.points_z[4])
 
-    One object serves one stream of images, from one thread at a time.
+    Use one object per stream of images, from one thread at a time.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class FaceMesh:
 
         Args:
             parameters: all parameters in one object, instead of keywords.
-            opened: a backend to be used instead of the one that the parameters name.
+            opened: a backend to use instead of that of the parameters.
             **values: any of the fields of `FaceMeshParameters`.
 
         Raises:
             ParameterError: an unknown name, a wrong type, or a value out of range.
             BackendError: the backend cannot run here.
-            ModelError: a model file is missing, damaged, or not the network it should be.
+            ModelError: a model file is missing, damaged, or of another network.
         """
         if parameters is None:
             parameters = FaceMeshParameters.from_values(values, ignored=())
@@ -84,7 +84,7 @@ class FaceMesh:
         return {"backend": self._backend_description, **self._backend.facts}
 
     def change(self, **changes: Unpack[FaceMeshChanges]) -> None:
-        """Change parameters between two images: all of them, or with a bad one none.
+        """Change parameters between two images: all of them, or none if one is invalid.
 
         Raises:
             ParameterError: an unknown name, a bad value, or a parameter that is fixed at the start.
@@ -97,22 +97,21 @@ class FaceMesh:
         """Find the faces of one image.
 
         Args:
-            image: uint8 (H, W, 3), RGB; or an `Image`, which brings its channel order and stamp.
-                It is only read.
-            stamp: time of the image in seconds, used for ids and smoothing. Without it, arrays
+            image: uint8 (H, W, 3), RGB; or an `Image`, which has its own channel order and stamp.
+                It is not modified.
+            stamp: time of the image in seconds, used for ids and smoothing. Without stamps, arrays
                 count as 1/30 s apart. A stamp that goes back by less than `id_timeout`, as when a
                 clock is corrected or two images are swapped, continues the stream. One that goes
                 back further, or advances by more than a second and `id_timeout`, starts a new
-                stream: nothing of the previous images counts then, and their ids are not used
-                again.
-            bgr: the channels of the array are blue, green, red.
+                stream: tracks and smoothing are reset, and the faces get new ids.
+            bgr: whether the channels of the array are blue, green, red.
 
         Returns:
             The faces, largest first, at most `max_face_num`.
 
         Raises:
             ArgumentTypeError: the image is not a uint8 array.
-            ImageError: it is not (H, W, 3), has no pixels, or too many in a row.
+            ImageError: the image is not (H, W, 3), has no pixels, or is too wide or too high.
             ArgumentError: the stamp is not finite.
             ClosedError: the object is closed.
         """
@@ -134,7 +133,7 @@ class FaceMesh:
         return faces
 
     def close(self) -> None:
-        """Free the backend; the object cannot be used after it."""
+        """Free the backend; the object cannot be used afterwards."""
         self._closed = True
         self._backend.close()
 
@@ -145,12 +144,12 @@ class FaceMesh:
         self.close()
 
 
-# help() and editors show the parameters by name, though they are declared in one place only.
+# For help() and editors: show the parameters by name, although they are declared elsewhere.
 FaceMesh.__signature__ = inspect.signature(FaceMeshParameters)  # type: ignore[attr-defined]
 
 
 def check_image(image: Pixels) -> None:
-    """Check that an image is a uint8 (H, W, 3) array with pixels in it.
+    """Check that an image is a uint8 (H, W, 3) array with at least one pixel.
 
     Raises:
         ArgumentTypeError: not a uint8 array.
@@ -166,6 +165,4 @@ def check_image(image: Pixels) -> None:
             f"the image has shape {image.shape}: give (height, width, 3), red, green and blue"
         )
     if max(image.shape) > LARGEST_SIDE:
-        raise ImageError(
-            f"the image has shape {image.shape}: its sides can be {LARGEST_SIDE} at most"
-        )
+        raise ImageError(f"the image has shape {image.shape}: the maximum side is {LARGEST_SIDE}")

@@ -1,4 +1,4 @@
-"""`FaceStream`: the faces that another machine finds, enriched as those of `FaceMesh` are."""
+"""`FaceStream`: faces from another machine, with the same enrichment as in `FaceMesh`."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class FaceStream:
         parameters: NodeParameters,
         report: Report = lambda _notice: None,
     ) -> None:
-        """Start to connect.
+        """Prepare the stream; `frames` connects.
 
         Args:
-            parameters: with a `backend` that is a face source.
+            parameters: those of a `backend` that is a face source.
             report: called with each fault, and when it is over.
 
         Raises:
             ParameterError: the `backend` is not a face source.
-            SourceError: an address or file that cannot be right.
+            SourceError: an invalid address or file.
             ModelError: a model file is missing or damaged.
         """
         self._parameters = parameters
@@ -63,7 +63,7 @@ class FaceStream:
 
     @property
     def name(self) -> str:
-        """Where the faces come from."""
+        """Name of the source of the faces."""
         return self._source.name
 
     @property
@@ -72,7 +72,7 @@ class FaceStream:
         return {"backend": self.backend_name, **self._source.facts}
 
     def change(self, **changes: Unpack[StreamChanges]) -> None:
-        """Change parameters while running: all of them, or with a bad one none.
+        """Change parameters at run time: all of them, or none if one is invalid.
 
         Raises:
             ParameterError: an unknown name, a bad value, or a parameter that is fixed at the start.

@@ -43,7 +43,7 @@ class Stamp(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """The values of a 16-bit image that become black and white."""
+    """The black and white levels of a 16-bit image."""
 
     black: int
     white: int
@@ -56,13 +56,13 @@ class Levels(NamedTuple):
 class Image:
     """An image with its time and, from a topic, its frame."""
 
-    #: uint8 (H, W, 3); only read. A view of a message's bytes where nothing had to be converted.
+    #: uint8 (H, W, 3); not modified. A view of a message's bytes if no conversion was needed.
     pixels: Pixels
     order: ChannelOrder
-    #: As the message had it; from an image source, on the clock of `time.monotonic`.
+    #: The stamp of the message; from an image source, on the clock of `time.monotonic`.
     stamp: Stamp
     frame_id: str = ""
-    #: Of a 16-bit image: which of its values have become black and white.
+    #: Of a 16-bit image: its black and white levels.
     levels: Levels | None = None
 
     @property

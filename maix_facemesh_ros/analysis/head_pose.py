@@ -1,23 +1,22 @@
-"""The head in space: position and orientation in meters, from the landmarks and a camera model.
+"""Head pose: position and orientation in meters, from the landmarks and a camera model.
 
-The canonical face, an average adult's, is laid on the landmarks so that it is seen where they are
-(x and y, through the camera model) and as deep as they are (the network's z). What a landmark adds
-is weighted by how well it tells the pose of the head from its expression.
+The canonical face, that of an average adult, is fitted to the landmarks, both in the image (x and
+y, through the camera model) and in depth (the network's z). A landmark's weight depends on how
+little it moves with the expression.
 
 Frames. The camera's optical frame has x to the right, y down and z forwards (REP-103). The head's
 frame has x out of the face, y to the person's left and z towards the scalp (REP-155). Its origin is
 the sellion, "the deepest midline point of the angle formed between the nose and forehead"
 (REP-155): of the canonical face's midline vertices there, 8, 168 and 6, number 168 is the deepest.
 
-The network's z. The network sees nothing but a crop around the face, so it cannot know where in the
-image the crop was: its z runs along the line from the camera to the face, and a person who looks
-into the camera has a symmetric z wherever in the image he is. `Method.PERSPECTIVE` therefore
-turns the camera towards the face before it compares depths. MediaPipe compares them along the
-optical axis, which turns a face by two thirds of its angle to that axis (`Method.MEDIAPIPE`; the
-tests measure it).
+The network's z. The network's input is a crop around the face, without its position in the image: z
+is along the line from the camera to the face, and a person who looks into the camera has a
+symmetric z anywhere in the image. `Method.PERSPECTIVE` therefore turns the camera towards the face
+before it compares depths. MediaPipe compares them along the optical axis, which turns a face by two
+thirds of its angle to that axis (`Method.MEDIAPIPE`; the tests measure it).
 
-Size. An image does not tell a near small head from a far large one. Distances are right for a head
-of the canonical size; everything scales with `face_scale`.
+Size. An image does not distinguish a small near head from a large far one. Distances are correct
+for a head of the canonical size; everything scales with `face_scale`.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ SELLION: Final = 168
 #: from it.
 DEPTH_WEIGHT: Final = 0.5
 
-#: The fit ends with a step smaller than this (radians, and parts of the size), or after this many.
-#: Each is about a twentieth of the one before.
+#: The fit ends with a step smaller than this (radians, and fractions of the size), or after this
+#: number of steps. Each step is about a twentieth of the previous one.
 SMALLEST_STEP: Final = 2e-3
 MOST_STEPS: Final = 10
 
