@@ -92,9 +92,9 @@ _HEAD_AXES: Final = [2, 0, 1]
 
 
 class Method(enum.Enum):
-    """How the canonical face is fitted."""
+    """Method to fit the canonical face."""
 
-    #: The landmarks are seen exactly where they are, and their depths run along the line of sight.
+    #: The landmarks are on their viewing rays, and depths are along the line to the face.
     PERSPECTIVE = "perspective"
     #: MediaPipe's `facial_transformation_matrixes`: depths along the optical axis, and the face
     #: nearest in space (mediapipe/tasks/cc/vision/face_geometry/libs/geometry_pipeline.cc).
@@ -105,17 +105,17 @@ class Method(enum.Enum):
 class HeadPose:
     """One head in the camera's optical frame."""
 
-    #: (4, 4) float64: takes points of the head's frame to the camera's, meters.
+    #: (4, 4) float64: transforms points from the head's frame to the camera's, meters.
     pose: DoubleArray
-    #: (478, 3) float32 meters: each landmark on the ray that it is seen on, as far away as the fit
-    #: and its z say (MediaPipe's metric landmarks). Projected they are the landmarks again.
+    #: (478, 3) float32 meters: each landmark on its viewing ray, at the distance given by the fit
+    #: and its z (MediaPipe's metric landmarks). Their projections are the landmarks.
     points_3d: FloatArray
 
 
 class _Sight(NamedTuple):
-    """The landmarks as seen by a camera that has been turned towards the face."""
+    """The landmarks in a virtual camera that is turned towards the face."""
 
-    #: (3, 3): takes directions of the turned camera to those of the camera as it is.
+    #: (3, 3): rotates directions from the turned camera to the real one.
     turn: DoubleArray
     #: (478, 2): x / z and y / z in the turned camera.
     rays: DoubleArray
@@ -128,7 +128,7 @@ class _Fit(NamedTuple):
 
     #: (3, 3): rotation times size.
     shape: DoubleArray
-    #: The size: what one meter of the canonical face is at the distance 1.
+    #: Size of one meter of the canonical face at the distance 1.
     size: float
     #: x and y of the weighted center; its z is 1.
     x: float
@@ -136,7 +136,7 @@ class _Fit(NamedTuple):
 
 
 class HeadPoseEstimator:
-    """Finds heads in space."""
+    """Computes head poses."""
 
     def __init__(
         self,
@@ -144,10 +144,10 @@ class HeadPoseEstimator:
         face_scale: float = 1.0,
         method: Method = Method.PERSPECTIVE,
     ) -> None:
-        """Take a camera and a size.
+        """Prepare for a camera and a size.
 
         Args:
-            camera: of the images that the landmarks are from.
+            camera: model of the camera of the landmarks' images.
             face_scale: the heads' size; 1 is the canonical face, an average adult's. All distances
                 are proportional to it. The range is that of the parameter.
             method: how the canonical face is fitted.
@@ -162,16 +162,16 @@ class HeadPoseEstimator:
         points_z: npt.NDArray[np.floating],
         rays: DoubleArray | None = None,
     ) -> HeadPose | None:
-        """Find one head.
+        """Compute the pose of one head.
 
         Args:
             points: (478, 2) pixels, all landmarks.
             points_z: (478,) pixels, larger = closer.
-            rays: (478, 2) `camera.rays(points)`, if they are known already.
+            rays: (478, 2) `camera.rays(points)`, if already computed.
 
         Returns:
-            The head, or None if the landmarks are no face in front of the camera: not finite, all
-            in one place, or seen where the camera model does not hold.
+            The head, or None if the landmarks are not a face in front of the camera: not finite,
+            all at one position, or outside the valid range of the camera model.
 
         Raises:
             ArgumentError: not 478 landmarks.
@@ -240,7 +240,7 @@ class HeadPoseEstimator:
 
 
 def _turn_towards(x: float, y: float) -> DoubleArray:
-    """Return the smallest rotation that takes the z axis to the direction (x, y, 1)."""
+    """Return the smallest rotation from the z axis to the direction (x, y, 1)."""
     length = math.sqrt(x * x + y * y + 1.0)
     x, y, z = x / length, y / length, 1.0 / length
     return np.array(
@@ -253,7 +253,7 @@ def _turn_towards(x: float, y: float) -> DoubleArray:
 
 
 def _scale(points: npt.NDArray[np.floating], rays: DoubleArray) -> float:
-    """Return the scale from pixels to rays: of how far (33, 2) of each are spread."""
+    """Return the scale from pixels to rays: the ratio of the spreads of (33, 2) of each."""
     columns = np.concatenate([points.T, rays.T])
     means = columns @ _WEIGHTS
     pixels_x, pixels_y, rays_x, rays_y = ((columns * columns) @ _WEIGHTS - means * means).tolist()
@@ -262,7 +262,7 @@ def _scale(points: npt.NDArray[np.floating], rays: DoubleArray) -> float:
 
 
 def _procrustes(targets: DoubleArray) -> tuple[DoubleArray, float]:
-    """Return the rotation times size that brings the model closest to points in space.
+    """Return the rotation times size that fits the model best to 3D points.
 
     D. Akca, Generalized Procrustes analysis and its applications in photogrammetry, 2003, section
     2.4, as in mediapipe/tasks/cc/vision/face_geometry/libs/procrustes_solver.cc.
@@ -281,7 +281,7 @@ def _procrustes(targets: DoubleArray) -> tuple[DoubleArray, float]:
 
 
 def _fit_in_space(rays: DoubleArray, depths: DoubleArray) -> _Fit | None:
-    """Fit the model to the landmarks' places in space."""
+    """Fit the model to the landmarks' 3D positions."""
     stretched = rays * (1.0 + depths)[:, np.newaxis]
     places = np.column_stack([stretched, depths])
     shape, size = _procrustes(places.T @ _SUMMED[:, 1:4])
@@ -290,7 +290,7 @@ def _fit_in_space(rays: DoubleArray, depths: DoubleArray) -> _Fit | None:
 
 
 def _fit_in_sight(rays: DoubleArray, depths: DoubleArray) -> _Fit | None:
-    """Fit the model to the directions that the landmarks are seen in, and to their depths.
+    """Fit the model to the viewing rays of the landmarks, and to their depths.
 
     With M the rotation times size, m a model point and (x, y, 1) its center, the model is seen at
     (x + M_x m, y + M_y m) / (1 + M_z m) and has the depth M_z m. What is minimised is the weighted
