@@ -65,8 +65,8 @@ _MESH_COLORS: Final[list[Color]] = [
     (round(red), round(green), round(blue))
     for red, green, blue in np.linspace((0, 60, 130), (190, 255, 255), _SHADES).tolist()
 ]
-# How much a line of the mesh covers what is behind it: in a small face the lines lie side by side,
-# and would hide it. Widths in pixels, and the opacity at each of them.
+# Opacity of the mesh by the width of the face: in a small face the lines are dense and would hide
+# the face. Widths in pixels, and the opacity at each of them.
 _FACE_WIDTHS: Final = (40, 250)
 _MESH_OPACITIES: Final = (0.2, 0.75)
 # From this width in pixels on, the contours of a face are drawn with two pixels.
@@ -94,8 +94,8 @@ def draw_landmarks(
     The order is that of the points: later ones cover earlier ones.
 
     The formula is that of `draw_face` in MaixCDK, `maix_nn_face_landmarks.hpp` (Apache License
-    2.0). MaixPy itself overlooks the lowest depth if it stands first (as it may in the subsets of
-    68 and 5) and its grays are then arbitrary; here the lowest counts at any position.
+    2.0). MaixPy ignores the lowest depth if it is first (as it may be in the subsets of 68 and 5)
+    and its grays are then arbitrary; here the lowest counts at any position.
 
     Args:
         image: (H, W, 3) uint8, drawn into.

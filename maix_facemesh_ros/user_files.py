@@ -1,7 +1,7 @@
 """Files that users name: their order, and small ones such as calibrations and tokens.
 
-A name may begin with `~`, `file://` or `package://`. What is not a small regular file is refused at
-once: a named pipe or a device would keep the program waiting, where not even SIGINT helps.
+A name may begin with `~`, `file://` or `package://`. Everything but a small regular file is refused
+at once: a named pipe or a device would block the program, even against SIGINT.
 """
 
 from __future__ import annotations

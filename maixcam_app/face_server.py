@@ -1,8 +1,8 @@
 """Sends faces and images to hosts, each at its own rate, from a separate thread.
 
-The main thread calls `FaceServer`'s public methods; all the rest runs in the server's thread, on
-asyncio. In order: the server, its door (who may try the token), a host, what the hosts together
-want, the log, and what is made before the server starts.
+The main thread calls `FaceServer`'s public methods; everything else runs in the server's thread, on
+asyncio. In order: the server, its door (limits on attempts), a host, the combined settings of the
+hosts, the log, and objects that are created before the server starts.
 """
 
 from __future__ import annotations
@@ -558,15 +558,15 @@ class _ImageRate:
 def _good_enough_for(hosts: Iterable[_Host]) -> Thresholds:
     """Return thresholds that keep every face that one of the hosts wants.
 
-    Each host leaves out itself what is below its own thresholds. Of overlapping boxes only one is
-    kept, so for `detect_iou_th` there is no such value: the host that spoke last has it.
+    Each host drops the faces below its own thresholds. Of overlapping boxes only one is kept, so
+    there is no common value for `detect_iou_th`: that of the latest settings is used.
     """
     wishes = [host.settings.thresholds for host in hosts if host.settings is not None]
     if not wishes:
         return Thresholds()
     limits = [wish.max_face_num for wish in wishes]
-    # The largest faces are the same ones for all only if all mean the same by a face; otherwise
-    # those that one host leaves out could take the places of those that it wants.
+    # The largest faces are the same for all hosts only if all have the same thresholds; otherwise
+    # faces that one host drops could replace those that it wants.
     same_faces = len({wish._replace(max_face_num=0) for wish in wishes}) == 1
     return Thresholds(
         detect_conf_th=min(wish.detect_conf_th for wish in wishes),
@@ -582,7 +582,7 @@ class _Log:
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
-        #: By matter: the lines that were left out since the last one, and when to say how many.
+        #: By matter: the number of suppressed lines since the last one, and when to log it.
         self._left_out: Counter[str] = Counter()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 

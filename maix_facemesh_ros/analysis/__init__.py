@@ -1,1 +1,1 @@
-"""What is computed from landmarks alone: ids, smoothing, head pose, gaze. No backend, no image."""
+"""Values computed from landmarks alone, without backend or image: ids, smoothing, pose, gaze."""

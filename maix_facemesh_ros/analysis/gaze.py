@@ -64,7 +64,7 @@ class _Eye(NamedTuple):
 RIGHT = _Eye(corners=(33, 133), lids=(159, 145), iris=RIGHT_IRIS, rim=(469, 471))
 LEFT = _Eye(corners=(263, 362), lids=(386, 374), iris=LEFT_IRIS, rim=(474, 476))
 
-#: Of both eyes: what is looked up at once, and the two middles (2, 3).
+#: Both eyes: indices for one lookup, and the two middles (2, 3).
 _CORNERS_AND_IRISES = [*RIGHT.corners, RIGHT.iris, *LEFT.corners, LEFT.iris]
 _LIDS_AND_RIMS = [*RIGHT.lids, *RIGHT.rim, *LEFT.lids, *LEFT.rim]
 _MIDDLES = np.array([RIGHT.middle, LEFT.middle])

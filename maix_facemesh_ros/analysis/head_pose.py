@@ -59,8 +59,8 @@ _CENTER: Final = _WEIGHTS @ VERTICES[_USED] * _METERS
 _MODEL: Final = VERTICES[_USED] * _METERS - _CENTER
 _SELLION: Final = VERTICES[SELLION] * _METERS - _CENTER
 _SPREAD: Final = float(_WEIGHTS @ (_MODEL * _MODEL).sum(axis=1))
-#: (33, 13): what the landmarks' positions are summed up with: each landmark's weight, weight times
-#: model point, and weight times outer product of the model point.
+#: (33, 13): factors for weighted sums over the landmarks: weight, weight times model point, and
+#: weight times outer product of the model point.
 _SUMMED: Final = np.column_stack(
     [
         _WEIGHTS,
@@ -229,8 +229,8 @@ class HeadPoseEstimator:
             if not turned[:, 2].min() > 0.0:
                 return None
             rays = turned[:, :2] / turned[:, 2:]
-        # z is in the scale of x and y. What this scale is in directions depends on the lens and on
-        # the place in the image: how far the landmarks are spread tells it.
+        # z is in the scale of x and y. The angle of a pixel depends on the lens and on the position
+        # in the image; it is computed from the spread of the landmarks.
         scale = _scale(points.take(_USED, axis=0), rays.take(_USED, axis=0))
         middle = float(points_z[:MESH_LANDMARKS].sum()) / MESH_LANDMARKS
         depths: DoubleArray = (middle - points_z.astype(np.float64)) * scale
@@ -293,14 +293,14 @@ def _fit_in_sight(rays: DoubleArray, depths: DoubleArray) -> _Fit | None:
     """Fit the model to the viewing rays of the landmarks, and to their depths.
 
     With M the rotation times size, m a model point and (x, y, 1) its center, the model is seen at
-    (x + M_x m, y + M_y m) / (1 + M_z m) and has the depth M_z m. What is minimised is the weighted
-    sum of the squares of
+    (x + M_x m, y + M_y m) / (1 + M_z m) and has the depth M_z m. The fit minimizes the weighted sum
+    of the squares of
 
         x + M_x m - ray_x (1 + M_z m),  y + M_y m - ray_y (1 + M_z m),  DEPTH_WEIGHT (M_z m - depth)
 
-    They are linear in x, y and the nine numbers of M, so the landmarks can be summed up before; x
-    and y are eliminated. Gauss-Newton steps then turn M and let it grow, from the Procrustes
-    solution of what a far camera would see.
+    They are linear in x, y and the nine numbers of M, so the sums over the landmarks are computed
+    once; x and y are eliminated. Gauss-Newton steps then rotate and scale M, starting at the
+    Procrustes solution for a far camera.
     """
     ray_x, ray_y = rays.T
     sums = np.array([ray_x, ray_y, ray_x * ray_x + ray_y * ray_y, depths]) @ _SUMMED

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from maix_facemesh_ros.errors import ArgumentError
 
-#: Interval between two images whose stamps do not tell it, in seconds.
+#: Interval between two images without usable stamps, in seconds.
 ASSUMED_INTERVAL = 1 / 30
 
 #: Longest interval between two images of one stream in seconds, unless `id_timeout` is longer.
@@ -23,19 +23,19 @@ SUSPICIOUS_IMAGES = 5
 class StreamTime(NamedTuple):
     """Time of an image within its stream."""
 
-    #: The stamp, plus what it has been set back since the stream began.
+    #: The stamp, plus the sum of all steps back since the stream began.
     seconds: float
     #: The image does not follow the previous one: ids and smoothing start again.
     is_new_stream: bool
 
 
 class StreamClock:
-    """Turns stamps into a time that never goes back within a stream.
+    """Converts stamps to a time that never goes back within a stream.
 
-    A clock that is corrected by NTP, or two images that arrive in the wrong order, set the stamps
-    back by fractions of a second. The faces are still the same, so that is not the end of their
-    tracks: the image then counts as one usual interval later than the previous one. A bag that
-    starts again and a simulation that is reset go back further, and start a new stream.
+    A correction by NTP, or two images in the wrong order, set the stamps back by fractions of a
+    second. The faces are the same, so their tracks continue: the image counts as one interval later
+    than the previous one. A restarted bag and a reset simulation go back further, and start a new
+    stream.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class StampCheck:
         self._is_named = False
 
     def notice(self, stamp: float, time: float) -> str:
-        """Return what is wrong with the stamps, once; empty for anything else.
+        """Return a warning about the stamps, once; otherwise an empty text.
 
         Args:
             stamp: of the next image, in seconds.

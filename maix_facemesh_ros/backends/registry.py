@@ -46,13 +46,13 @@ FACE_SOURCES = {
 def open_backend(parameters: FaceMeshParameters) -> OpenedBackend:
     """Open the backend that the parameters ask for.
 
-    `auto` is maix on a MaixCAM and onnx elsewhere. On a MaixCAM where maix cannot run, it does not
-    become onnx: that takes the processor of the device many times as long, so it is for the user to
-    say.
+    `auto` selects maix on a MaixCAM and onnx elsewhere. On a MaixCAM where maix cannot run, `auto`
+    fails instead of selecting onnx: the device's CPU is many times slower, so the user has to
+    choose.
 
     Raises:
-        BackendError: it cannot run here, or it takes no images.
-        ModelError: a model file is missing, damaged, or not the network it should be.
+        BackendError: the backend cannot run here, or does not process images.
+        ModelError: a model file is missing, damaged, or of another network.
     """
     name, reason = parameters.backend, ""
     if name in FACE_SOURCES:
@@ -141,7 +141,7 @@ def open_image_source(parameters: NodeParameters, report: Report) -> ImageSource
 
 
 def open_blendshapes() -> ExpressionScorer:
-    """Load the blendshape network; it runs on onnxruntime whatever the backend.
+    """Load the blendshape network; it runs on onnxruntime with every backend.
 
     Raises:
         BackendError: onnxruntime cannot run here.

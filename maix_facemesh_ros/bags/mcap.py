@@ -1,7 +1,7 @@
-"""MCAP files, chunk by chunk, so that a broken one costs no other (https://mcap.dev/spec).
+"""MCAP files, read chunk by chunk, so that a broken chunk affects no other (https://mcap.dev/spec).
 
-rosbags' reader gives up a file that is cut short, as one is after a crash, and the rest of one with
-a broken chunk. The records and their compression are those of the package `mcap`.
+rosbags' reader refuses a truncated file, as after a crash, and skips the rest of a file after a
+broken chunk. The records and their compression are those of the package `mcap`.
 """
 
 from __future__ import annotations

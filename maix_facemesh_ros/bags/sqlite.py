@@ -1,7 +1,7 @@
-"""SQLite files of bags: whole ones in order, damaged ones up to the damage from both ends.
+"""SQLite files of bags: intact ones in order, damaged ones up to the damage from both ends.
 
-rosbags' reader gives up a damaged file, and does not see what a recorder that crashed has left in
-the write-ahead log (https://sqlite.org/wal.html) or in a rollback journal.
+rosbags' reader refuses a damaged file, and ignores the write-ahead log
+(https://sqlite.org/wal.html) and the rollback journal of a crashed recorder.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ class SqliteFile:
 
     def _readable(self, order: str) -> npt.NDArray[np.void]:
         """Return the places of the messages that come before the damage."""
-        # With the data, as only this tells whether all of it is there.
+        # With the data, to check that all of it is readable.
         query = (
             "SELECT timestamp, id, topic_id, data FROM messages "
             f"WHERE {_IS_MESSAGE} AND typeof(topic_id) = 'integer' ORDER BY id {order}"
@@ -295,8 +295,8 @@ class _Database:
         self._connection.text_factory = lambda data: data.decode("utf-8", "replace")
         self._most_steps = LEAST_STEPS + STEPS_PER_BYTE * path.stat().st_size
         with suppress(sqlite3.Error):
-            # Otherwise SQLite refuses a file that is shorter than its header says (btree.c,
-            # lockBtree), and runs functions that the file names.
+            # Otherwise SQLite refuses a file that is shorter than in its header (btree.c,
+            # lockBtree), and runs functions that are named in the file.
             self._connection.execute("PRAGMA writable_schema = ON")
             self._connection.execute("PRAGMA trusted_schema = OFF")
 

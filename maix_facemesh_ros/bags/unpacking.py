@@ -16,8 +16,7 @@ from maix_facemesh_ros.errors import FaceMeshError
 #: Bytes of a file that are unpacked at once.
 BLOCK = MIB
 
-#: Largest window of a zstd frame, which is memory that it asks for; the zstd program takes no
-#: larger one either.
+#: Largest window of a zstd frame, which determines its memory; the zstd program has the same limit.
 LARGEST_WINDOW = 128 * MIB
 
 _UNKNOWN = (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR)
@@ -43,8 +42,8 @@ def unpack_zstd(data: bytes, limit: int) -> bytes:
         limit: bytes that the content may have.
 
     Raises:
-        TooLargeError: the frame says that it has more, or has more.
-        zstandard.ZstdError: it is damaged or cut short.
+        TooLargeError: the frame declares or contains more.
+        zstandard.ZstdError: the frame is damaged or truncated.
     """
     claimed = zstandard.get_frame_parameters(data).content_size
     if claimed not in _UNKNOWN and claimed > limit:
@@ -89,10 +88,10 @@ def unpack_file(path: Path, target: Path, limit: int) -> None:
         limit: bytes that the content may have.
 
     Raises:
-        TooLargeError: the file says that it has more, or has more; then there is no target.
-        CutShortError: its end is missing.
-        zstandard.ZstdError: it is damaged.
-        OSError: it cannot be read, or the target not be written.
+        TooLargeError: the file declares or contains more; then there is no target.
+        CutShortError: the end of the file is missing.
+        zstandard.ZstdError: the file is damaged.
+        OSError: the file cannot be read, or the target cannot be written.
     """
     with path.open("rb") as source:
         claimed = zstandard.get_frame_parameters(source.read(18)).content_size

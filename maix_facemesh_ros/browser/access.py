@@ -48,8 +48,8 @@ class Access:
     def knows_host(self, host: str) -> bool:
         """Tell whether a Host header names this machine.
 
-        A page elsewhere can let its own name point to this machine (DNS rebinding) and would then
-        be of the same origin; the name gives it away. A numeric address cannot be made to do so.
+        A foreign page can let its own host name resolve to this machine (DNS rebinding) and would
+        then be of the same origin; checking the name prevents that. A numeric address is safe.
         """
         try:
             name = urlsplit(f"//{host}").hostname or ""

@@ -1,7 +1,7 @@
 """Limits on the browser view's connections, and on log lines caused by clients without the token.
 
-A stranger is a connection that has not shown a session yet. When their places are full, a new one
-takes the place of an old one, so that open connections cannot lock out other clients.
+A stranger is a connection without a session. When all places of strangers are taken, a new one
+replaces an old one, so that open connections cannot lock out other clients.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def direction_angles(direction: DoubleArray) -> tuple[float, float]:
     """Return the angles of a direction to the right of the image, and up, in degrees.
 
     Args:
-        direction: (3,) in the camera's optical frame; (0, 0, -1) goes straight into the camera.
+        direction: (3,) in the camera's optical frame; (0, 0, -1) points into the camera.
     """
     x, y, z = direction.tolist()
     return math.degrees(math.atan2(x, -z)), math.degrees(math.atan2(-y, math.hypot(x, z)))

@@ -1,4 +1,4 @@
-"""Cameras from sensor_msgs/CameraInfo, whatever library has read it, and from calibration files."""
+"""Camera models from sensor_msgs/CameraInfo, of any library, and from calibration files."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.face import DoubleArray
 
 #: Names of distortion models (sensor_msgs/distortion_models.hpp; "fisheye" is what some drivers
-#: call "equidistant"), and how many coefficients each may have. As in OpenCV, the number says what
-#: the lens does: k1, k2, p1, p2, then k3; k4, k5, k6; s1 to s4 (thin prism); and the sensor's tilt.
+#: call "equidistant"), and their numbers of coefficients. As in OpenCV, the number determines the
+#: terms: k1, k2, p1, p2, then k3; k4, k5, k6; s1 to s4 (thin prism); and the sensor's tilt.
 COEFFICIENTS: Final = {
     "plumb_bob": (4, 5, 8, 12, 14),
     "rational_polynomial": (4, 5, 8, 12, 14),
@@ -329,9 +329,9 @@ def _undistort_equidistant(bent_rays: DoubleArray, coefficients: DoubleArray) ->
 
 
 def _without_zeros(coefficients: DoubleArray, model: str) -> DoubleArray:
-    """Return the coefficients in the shortest of the model's lengths that holds all but zeros.
+    """Return the coefficients without trailing zeros, in the shortest valid length of the model.
 
-    Drivers fill D up to 5, 8 or 14 numbers, whatever the model. Four of plumb_bob become five.
+    Drivers pad D to 5, 8 or 14 numbers, independent of the model. Four of plumb_bob become five.
     """
     needed = int(np.flatnonzero(coefficients)[-1]) + 1
     lengths = [length for length in COEFFICIENTS.get(model, ()) if length >= max(needed, 5)]
@@ -374,8 +374,8 @@ def _cut(
     """Return the size and the matrix of a binned image of a part of the sensor.
 
     First the part, which is given in unbinned pixels, then the binning (image_geometry,
-    pinhole_camera_model.cpp). Counted from the corner, binning is a plain division; image_geometry
-    divides what is counted from the center, which is wrong by up to half a pixel.
+    pinhole_camera_model.cpp). With pixels counted from the corner, binning is a plain division;
+    image_geometry counts from the pixel's center, which is wrong by up to half a pixel.
     """
     if min(*binning, *region) < 0:
         raise CalibrationError(

@@ -1,11 +1,11 @@
-"""JPEG and PNG files from outside: walked over first, then decoded.
+"""Untrusted JPEG and PNG files: checked first, then decoded.
 
-A few hundred bytes can claim gigabytes, and a few kilobytes can take a decoder minutes. So each
-length in a file is checked against the bytes that are there, and its size and its scans against
-limits, before OpenCV sees it. Every JPEG and PNG that comes into this package is decoded here.
+A few hundred bytes can declare gigabytes, and a few kilobytes can occupy a decoder for minutes.
+Therefore each length in a file is checked against the available bytes, and its size and scans
+against limits, before OpenCV decodes it. Every JPEG and PNG in this package is decoded here.
 
-What becomes of a file does not depend on OpenCV's version: a whole image of which only the end
-marker is missing is used, a JPEG or PNG that is cut short is refused.
+The result does not depend on OpenCV's version: a complete image without its end marker is used, a
+truncated JPEG or PNG is refused.
 """
 
 from __future__ import annotations
@@ -55,9 +55,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 
-#: Chunks of a PNG that its pixels are made of, and the orientation. All others are left out for the
-#: decoder: texts and color profiles unpack to up to 8 MB each, animations differ by OpenCV's
-#: version.
+#: Chunks of a PNG with its pixels and orientation. All others are removed before decoding: texts
+#: and color profiles unpack to up to 8 MB each, and animations depend on OpenCV's version.
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"})
 _PNG_END = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", 0xAE426082)
 
@@ -74,7 +73,7 @@ _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
-#: What a decoder reads behind a scan that is cut short, in place of its missing end.
+#: Bytes that replace the missing end of a truncated scan.
 _NOISE = bytes((151 * n * n + 7 * n + 90) % 251 for n in range(64))
 
 _COEFFICIENTS = frozenset(range(64))
@@ -339,7 +338,7 @@ class _JpegWalk:
         )
 
     def _segment(self, marker: int) -> bool:
-        """Step over a segment, with the data of a scan; tells if the file ends with it."""
+        """Skip a segment, with the data of a scan; returns whether the file ends with it."""
         (length,) = struct.unpack_from(">H", self._view, self._at + 2)
         start, end = self._at + 4, self._at + 2 + length
         if length < 2 or end > len(self._view):
@@ -410,12 +409,12 @@ class _JpegWalk:
 def _decode_open_jpeg(data: memoryview, flags: int, *, progressive: bool) -> npt.NDArray[Any]:
     """Decode a JPEG without its end marker.
 
-    What OpenCV gives for the missing rows of such a JPEG depends on its version: gray, black, or
-    nothing. With the end marker put behind it all versions decode it, and blocks that are missing
-    have one color. Where the last one has, it is decoded a second time with noise in front of the
-    end marker, also where the decoder may wait for one of the eight restart markers: nothing of
-    that is read if all rows are there. (Not each time, because libjpeg then writes a line about it
-    on standard error.)
+    OpenCV's result for missing rows of such a JPEG depends on its version: gray, black, or nothing.
+    With an appended end marker all versions decode it, and missing blocks have one color. If the
+    last block has one color, the file is decoded a second time with noise before the end marker,
+    also where the decoder may wait for one of the eight restart markers: the noise is not read if
+    all rows are complete. (Not for every file, because libjpeg then writes a line to standard
+    error.)
 
     Raises:
         ImageError: more is missing than the end of the last block.

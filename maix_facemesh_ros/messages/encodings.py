@@ -73,7 +73,7 @@ def to_image(
 ) -> tuple[Pixels, Levels | None]:
     """Return a uint8 (height, width, 3) image, and the levels of one with 16 bits.
 
-    The image is a view where there is nothing to convert.
+    The image is a view if no conversion is needed.
 
     Args:
         rows: (rows, width * bytes_per_pixel) bytes, their padding cut off; they may be strided.

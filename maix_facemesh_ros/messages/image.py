@@ -61,7 +61,7 @@ def read_image(
 
     Args:
         message: serialized, as received from the middleware.
-        find_other: gives the encoding of a name that `ENCODINGS` does not have, or raises
+        find_other: returns the encoding for a name that is not in `ENCODINGS`, or raises
             ImageError.
 
     Raises:

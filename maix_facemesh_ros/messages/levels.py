@@ -1,11 +1,10 @@
-"""Black and white of 16-bit images: which of their values become 0 and 255.
+"""Black and white levels of 16-bit images: the values that become 0 and 255.
 
 Cameras with 8, 10 or 12 bits fill the lower part of 16 bits, thermal cameras a narrow band
-somewhere in it. With the upper 8 of the 16 bits, both are black or gray all over, and no face is
-found.
+anywhere. The upper 8 of the 16 bits of such an image are all black or gray, and no face is found.
 
-The levels come from the image itself and from nothing before it, so a replay and several workers
-give the same as the live node. They change as little as the image does: nothing in the rule jumps.
+The levels depend on the image alone and not on previous ones, so a replay and several workers give
+the same result as the live node. The rule is continuous: similar images have similar levels.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from maix_facemesh_ros.image import Levels
 #: pixels, reflections, lamps.
 DARKEST, BRIGHTEST = 0.5, 99.5
 
-#: Room left below and above that range, as parts of it: an image that has no black in it does not
-#: get any, unless its range is narrower than what lies below.
+#: Margin below and above that range, as fractions of it: an image without black does not get any,
+#: unless its range is narrower than the part below it.
 ROOM_BELOW, ROOM_ABOVE = 1.0, 1 / 3
 
 #: Values in the range at least: less is the camera's noise.
@@ -35,15 +34,15 @@ SAMPLE = 40_000
 LARGEST = 0xFFFF
 
 
-#: All 16 bits: the upper 8 of them are used as they are.
+#: All 16 bits: the upper 8 of them are used unchanged.
 FULL = Levels(0, LARGEST)
 
 
 def levels_of(values: npt.NDArray[np.uint16]) -> Levels:
     """Return the levels for an image: the range that it fills, and some room.
 
-    An image that fills most of 16 bits has `FULL`. Values of 0 do not count: they stand for pixels
-    without a measurement, and for the borders of rectified images.
+    An image that fills most of 16 bits has `FULL`. Values of 0 are ignored: they mark pixels
+    without a measurement, and the borders of rectified images.
 
     Args:
         values: uint16 (height, width) or (height, width, channels), a Bayer mosaic too.

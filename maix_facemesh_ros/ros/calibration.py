@@ -38,7 +38,7 @@ WARNING_INTERVAL = 30.0
 PATIENCE = 5.0
 
 #: Seconds between two searches for publishers that keep their calibration for late subscribers,
-#: and the quality of service by which it comes.
+#: and their quality of service.
 KEPT_INTERVAL = 1.0
 KEPT = QoSProfile(
     depth=1,
@@ -155,10 +155,10 @@ class Calibration:
         )
 
     def _ask_for_kept(self) -> None:
-        """Take the calibration that a publisher sent before this node was there, and keeps.
+        """Receive the calibration that a publisher sent before this node started, and keeps.
 
-        By a subscription of its own, for as long as that takes: publishers that keep nothing would
-        warn of it. What they send from now on arrives by the other one.
+        This uses a temporary subscription, because publishers that keep nothing would warn of it.
+        Later messages arrive by the other subscription.
         """
         if self._kept is not None and self._kept_came:
             self._node.destroy_subscription(self._kept)

@@ -113,7 +113,7 @@ def cv_bridge_encoding(name: str) -> CvBridgeEncoding:
     """Return cv_bridge's facts about an encoding.
 
     Raises:
-        ImageError: it does not know it, is not installed, or does not work here; says which.
+        ImageError: cv_bridge does not know it, is not installed, or does not work here.
     """
     if len(name) > LONGEST_NAME:
         raise ImageError(unknown_encoding(name))

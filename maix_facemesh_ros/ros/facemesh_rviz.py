@@ -1,9 +1,9 @@
-"""`facemesh_rviz`: RViz with all that the node shows, upright and with the head in the middle.
+"""`facemesh_rviz`: RViz with all views of the node, upright and centered at the first head.
 
-RViz shows nothing of a frame that it does not know, and each camera's frame has another name. So
-this waits for the first faces and takes the name from them. RViz's views can only be turned about
-the z axis of their frame, which in a camera's frame points forwards: turning to the side would roll
-the head. So RViz gets a frame of its own, at the first face and with z up, for as long as it runs.
+RViz displays nothing in an unknown frame, and the frame's name depends on the camera. The program
+therefore waits for the first faces and uses their frame. RViz's views rotate only about the z axis
+of their frame, which in a camera's frame points forward: rotating to the side would roll the head.
+RViz therefore gets a separate fixed frame, at the first face and with z up, while it runs.
 
 RViz receives images as the node does: the node's Fast DDS profile is in its environment.
 """

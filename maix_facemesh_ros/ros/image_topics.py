@@ -14,7 +14,7 @@ def compressed_topic(node: Node, base: str) -> str:
     `image_raw:=/cam/image_raw` it is `/cam/image_raw/compressed`. Its own remap takes precedence.
 
     Args:
-        node: its namespace and remaps count.
+        node: its namespace and remaps are used.
         base: such as `image_raw`.
     """
     own = base + COMPRESSED
@@ -29,7 +29,7 @@ def camera_info_topic(node: Node, images: str) -> str:
     before.
 
     Args:
-        node: its namespace and remaps count.
+        node: its namespace and remaps are used.
         images: full name of the topic with raw or compressed images.
     """
     if _is_remapped(node, "camera_info"):

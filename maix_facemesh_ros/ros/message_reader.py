@@ -42,8 +42,8 @@ class MessageReader:
         self._node = node
         #: For `create_subscription`: subscriptions with it are handled here.
         self.callback_group = _PastTheExecutor()
-        #: Nanoseconds, by the publisher's clock, at which the message in hand was published; 0
-        #: where the middleware does not tell.
+        #: Publish time of the current message in nanoseconds of the publisher's clock; 0 if the
+        #: middleware does not provide it.
         self.source_time = 0
         self._subscriptions: list[Subscription] = []
         self._changed = threading.Event()
@@ -87,7 +87,7 @@ class MessageReader:
         """Read until other subscriptions are to be read, or none."""
         context = self._node.context
         news = [handler for each in subscriptions for handler in each.event_handlers]
-        # What is in use stays, also when the context ends and, since Kilted, destroys its nodes.
+        # Entities in use stay, also when the context ends and, since Kilted, destroys its nodes.
         with ExitStack() as in_use:
             for handle in (*(each.handle for each in subscriptions), *news, self._wake.handle):
                 in_use.enter_context(handle)

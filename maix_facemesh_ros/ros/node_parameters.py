@@ -25,8 +25,8 @@ from maix_facemesh_ros.parameters import (
 #: Ends of a ROS range where the table has none.
 _INTEGER_LIMIT = 2**31 - 1
 
-#: Types of ROS by the type of a parameter's default. They are given, not inferred: an empty list
-#: could be one of anything, and rclpy would take it for a list of bytes.
+#: ROS types by the type of a parameter's default. They are explicit, because rclpy would infer a
+#: list of bytes from an empty list.
 _ROS_TYPES = {
     bool: RosParameter.Type.BOOL,
     int: RosParameter.Type.INTEGER,
@@ -69,11 +69,11 @@ class ParameterNode(Node):
         return parameters
 
     def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
-        """Set parameters that the parameter services were asked to set: all, or none of them.
+        """Set the parameters of a request to the parameter services: all, or none of them.
 
-        Before rclpy's own checks, so that a whole number for a fraction becomes one, and what is
-        refused is refused with what would be right. A parameter that is fixed at the start may be
-        set to the value that it has: `ros2 param load` sets every parameter of its file.
+        This runs before rclpy's own checks, so that an integer is converted to a float, and an
+        error names the valid values. A parameter that is fixed at the start may be set to its
+        current value: `ros2 param load` sets every parameter of its file.
         """
         accepted, wrong = [], []
         for given in parameter_list:

@@ -125,8 +125,8 @@ def run_node(
         rclpy.utilities.try_shutdown()
     code = 1 if node is not None and node.failed else 0
     if node is not None and node.source_blocks:
-        # Nothing ends OpenCV's reading or decoding early. A call that comes back while Python takes
-        # itself down aborts the process: its thread is ended in a C++ function that may not throw.
+        # OpenCV's reading or decoding cannot be interrupted. A call that returns while Python shuts
+        # down aborts the process: its thread is ended in a C++ function that may not throw.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -146,10 +146,10 @@ class StopRequest:
 def start_ros(arguments: list[str] | None, profile: str | None = None) -> StopRequest:
     """Initialize rclpy; returns the request that SIGINT and SIGTERM set from now on.
 
-    rclpy's own handlers are for when the node is made: they end the context at once, and under a
-    node that is being made this was an error anywhere, and once in some hundred starts a crash.
-    Python's KeyboardInterrupt would come up anywhere as well; onnxruntime, when it is just being
-    imported, takes it for an error of its own. So everything else comes after them here.
+    rclpy's own handlers are unsuitable during start: they end the context at once, which while a
+    node is created caused errors in many places, and once in several hundred starts a crash.
+    Python's KeyboardInterrupt would be raised anywhere as well; onnxruntime, while it is imported,
+    reports it as its own error. Everything else is therefore started after these handlers.
 
     Args:
         arguments: the command line; None for the process's own.
@@ -227,13 +227,13 @@ start_bound = _StartBound()
 def end_node(node: Node) -> None:
     """Destroy a node; if the middleware never returns from that, the process ends with 1.
 
-    That is Fast DDS where it was built for a glibc before 2.30, as in the wheels on PyPI (2.14 and
-    3.2), once in some thousand stops, when other nodes come or go in the same moment. The
-    participant's set_listener then waits for a callback of discovery to end (DomainParticipantImpl
-    .hpp), until the end of the steady clock's time. std::condition_variable counts that on from the
-    system clock's now and beyond its end, so its wait is over at once, without having let go of
-    the mutex that the callback needs, and retries. This thread holds Python's lock meanwhile:
-    only faulthandler's, which needs none, can end the process, and it says where it stood.
+    This happens with a Fast DDS built for a glibc before 2.30, as in the wheels on PyPI (2.14 and
+    3.2), once in several thousand shutdowns, when other nodes start or stop at the same moment. The
+    participant's set_listener then waits for a discovery callback to end (DomainParticipantImpl
+    .hpp), until the maximum of the steady clock. std::condition_variable adds that to the system
+    clock's time, which overflows, so its wait returns at once, without having released the mutex
+    that the callback needs, and retries. This thread holds Python's lock meanwhile: only
+    faulthandler's thread, which needs no lock, can end the process, and it prints the stack.
     """
     faulthandler.dump_traceback_later(DESTROY_TIMEOUT, exit=True, file=STANDARD_ERROR)
     try:
@@ -264,8 +264,8 @@ def _spin(node: NodeOfAProcess, executor: Executor) -> None:
 def _end_signal_handling() -> None:
     """Wait for rclpy's signal handler to finish, and ignore signals during shutdown.
 
-    The handler works in a thread of its own: it ends the context, which wakes this one, and then
-    goes on to objects that are freed here. Once in some hundred stops that was a crash.
+    The handler runs in its own thread: it ends the context, which wakes this one, and then uses
+    objects that are freed here. Once in several hundred shutdowns that was a crash.
     """
     uninstall_signal_handlers()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -12,8 +12,8 @@ from maix_facemesh_ros.image import Stamp
 #: the other, with those of later ones in between, and are to have the same stamp.
 REMEMBERED = 32
 
-#: Two clocks are read at the same moment if it takes fewer seconds; on a busy machine this thread
-#: may be set aside in between, and then they are read again, up to so often.
+#: Two clocks count as read at the same time if that takes less than this; on a busy machine this
+#: thread may be preempted in between, and then they are read again, up to this many times.
 SAME_MOMENT = 1e-4
 ATTEMPTS = 5
 

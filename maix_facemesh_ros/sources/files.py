@@ -23,8 +23,7 @@ from maix_facemesh_ros.messages.compressed_image import (
 )
 from maix_facemesh_ros.user_files import natural_order
 
-#: Images of a folder, and one image in a loop, are this number a second, and so are those of a
-#: video that does not tell its times.
+#: Images per second of a folder, of one image in a loop, and of a video without times.
 ASSUMED_RATE = 30.0
 
 #: Rates that a video file may declare, in Hz; any other is a mistake.
@@ -33,8 +32,8 @@ RATES = (1e-3, 1e3)
 #: Seconds from one frame to the next at most; a longer interval is a damaged time.
 LONGEST_INTERVAL = 3600.0
 
-#: Frames in a row that cannot be decoded before a video counts as ended: at its end, OpenCV says
-#: the same as at a damaged frame.
+#: Undecodable frames in a row after which a video counts as ended: OpenCV reports the end of a
+#: video like a damaged frame.
 MOST_DAMAGED_FRAMES = 1000
 
 #: A video whose header declares more frames than one per this number of bytes is not believed.

@@ -27,8 +27,8 @@ LONGEST_WAIT = 5.0
 class LiveSource:
     """A camera or a URL: always the latest image.
 
-    It may end, stall or vanish: it says so once, and is opened again until it is back. A stream
-    that changes the size of its images on the way is scaled to its first size, by OpenCV.
+    If it ends, stalls or vanishes, that is reported once, and it is reopened until it is back. A
+    stream that changes the size of its images is scaled to its first size, by OpenCV.
     """
 
     is_live = True

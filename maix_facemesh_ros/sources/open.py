@@ -16,8 +16,8 @@ from maix_facemesh_ros.sources.files import ImageFileError, open_image_file
 from maix_facemesh_ros.sources.live import LiveSource
 from maix_facemesh_ros.sources.names import URL, public_name
 
-#: What FFMPEG reads from, without what has no images or is a file. A misspelt scheme could
-#: otherwise not be told from a camera that is still switched off.
+#: Schemes that FFMPEG reads, without those for files or without images. Otherwise a misspelt scheme
+#: would look like a camera that is switched off.
 URL_SCHEMES = (
     *("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srtp", "udp", "tcp", "tls"),
     *("srt", "rist", "hls", "mmsh", "mmst", "ftp", "sftp", "unix"),
@@ -32,12 +32,12 @@ def open_source(
     Args:
         source: number or path of a camera (`0`, `/dev/video0`), URL, path of an image or video
             file, or of a folder of images.
-        loop: start a file or folder again at its end.
-        report: is told of what goes wrong while the source runs, and when it is right again; called
-            from the source's threads.
+        loop: restart a file or folder at its end.
+        report: called with each fault of the running source, and when it is over, from the source's
+            threads.
 
     Raises:
-        SourceError: there is no such source, or nothing in it that can be read.
+        SourceError: there is no such source, or it has no readable image.
     """
     if url := URL.match(source):
         _check_scheme(source, url.group(1).lower())

@@ -461,7 +461,7 @@ def decode_faces(payload: bytes) -> Faces:
     """Read the payload of a FACES; its numbers are arrays of 16-bit integers.
 
     Raises:
-        LinkError: it is longer or shorter than what it announces.
+        LinkError: its length is not the announced one.
     """
     if len(payload) < _FACES.size:
         raise LinkError(f"FACES of {len(payload)} bytes: it has at least {_FACES.size}")

@@ -112,8 +112,8 @@ class NpuFaces:
 
         Args:
             image: a `maix.image.Image` in `image_format`, of any size.
-            thresholds: what is a face. One without landmarks makes room for the next, so that none
-                is missed for it.
+            thresholds: thresholds for faces. A face without landmarks does not count for
+                `max_face_num`.
         """
         limit = thresholds.max_face_num
         unseen = self._unseen_in(image)

@@ -25,8 +25,8 @@ LOOK_INTERVAL = 0.002
 #: Seconds after an error of the camera until the next check.
 RETRY_INTERVAL = 0.1
 
-#: Seconds of errors after which the camera counts as lost: MaixCDK's own patience with an image
-#: is a tenth of a second, and one that comes too late is nothing to report.
+#: Seconds of errors after which the camera counts as lost: MaixCDK's timeout for an image is a
+#: tenth of a second, and a single late image need not be reported.
 PATIENCE = 1.0
 
 

@@ -43,10 +43,10 @@ def import_maix() -> Any:
 
 
 def check_thread() -> None:
-    """Check that `maix` is imported already, or can be from this thread.
+    """Check that `maix` is imported already, or can be imported on this thread.
 
     Raises:
-        BackendError: this is not the main thread, and `maix` takes signals as it is imported.
+        BackendError: this is not the main thread; importing `maix` sets signal handlers.
     """
     if "maix" not in sys.modules and threading.current_thread() is not threading.main_thread():
         raise BackendError(
@@ -64,8 +64,8 @@ def words_of(error: BaseException) -> str:
 def _same_signal_handlers() -> Iterator[None]:
     """Restore all signal handlers at the end: `maix` replaces SIGINT, SIGILL and SIGABRT.
 
-    Python's own table of handlers does not know those that were set in C, as rclpy's, and
-    `signal.signal` would replace them. So both are put back: the table, then what the system has.
+    Python's table of handlers lacks those that were set in C, such as rclpy's, and `signal.signal`
+    would replace them. Therefore both are restored: the table, then the system's handlers.
     """
     numbers = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     in_python = {number: signal.getsignal(number) for number in numbers}

@@ -19,22 +19,22 @@ from maix_facemesh_ros.backends.maixcam.device_clock import ClockError, DeviceCl
 from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.maixcam_shared import link
 
-#: Seconds for each step until a device is there. Together with the longest wait between attempts
-#: they are less than two seconds, so that the user knows by then what is wrong.
+#: Maximum seconds for each step of connecting. Together with the longest wait between attempts they
+#: are less than two seconds, so that a fault is reported within that time.
 RESOLVE_TIMEOUT = 1.4
 CONNECT_TIMEOUT = 1.0
 HELLO_TIMEOUT = 1.4
 
-#: Seconds until the next attempt when the device says no: what is wrong is for people to change,
-#: and the device lets no more than a few wrong tokens in a second.
+#: Seconds until the next attempt after a refusal: the user has to change something, and the device
+#: accepts only a few wrong tokens per second.
 REFUSED_WAIT = 2.0
 
 #: Number of first PINGs and seconds between them, before those of `link.PING_INTERVAL`.
 FIRST_PINGS = 8
 FIRST_PING_INTERVAL = 0.015
 
-#: Pings in a row without an answer after which the device counts as lost, though it says something:
-#: ten seconds of them. More would only pile up.
+#: Unanswered pings in a row after which the device counts as lost, although it sends other
+#: messages: those of ten seconds.
 UNANSWERED_PINGS = 40
 
 #: How often the device is listened for within `link.SILENCE`.
