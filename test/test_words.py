@@ -36,7 +36,7 @@ def test_no_file_has_an_old_habit() -> None:
     assert [str(each) for each in findings(files_of_the_repository())] == []
 
 
-@pytest.mark.parametrize(("habit", "text"), zip(HABITS, HABITUAL, strict=True))
+@pytest.mark.parametrize(("habit", "text"), [*zip(HABITS, HABITUAL, strict=True)])
 def test_each_habit_is_found(habit: str, text: str) -> None:
     (found,) = findings_in("docs/page.md", f"\n{text}\n")
     assert (found.line, found.better) == (2, HABITS[habit])
