@@ -10,6 +10,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.parameters import Parameter, ParameterTable, parameters_of
 
 #: Start and end of ROS's arguments (https://design.ros2.org/articles/ros_command_line_arguments.html).
@@ -26,7 +27,7 @@ POSITIONAL = "source"
 WIDTH = 96
 
 
-class UsageError(ValueError):
+class UsageError(FaceMeshError, ValueError):
     """An invalid command line; the message gives the correct one."""
 
 

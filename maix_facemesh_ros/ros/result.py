@@ -53,5 +53,5 @@ class ResultPublisher(Protocol):
     """Publishes results in one kind of message."""
 
     def publish(self, result: Result) -> None:
-        """Publish one result; nothing where nobody has subscribed."""
+        """Publish one result; nothing without subscribers."""
         ...

@@ -76,6 +76,6 @@ class ResultNotices:
             self._said_why_no_pose = True
             self._node.get_logger().info(
                 f"faces come without pose, because the calibration is missing or does not fit "
-                f"({self._calibration.state()}): publish camera_info beside the images, or set "
+                f"({self._calibration.state()}): publish camera_info with the images, or set "
                 "calibration_file, or assumed_field_of_view"
             )
