@@ -27,7 +27,7 @@ class _Backend(NamedTuple):
 FACE_DETECTORS = {
     "onnx": _Backend(
         "maix_facemesh_ros.backends.onnx.tracker",
-        "OnnxFaceDetector",
+        "FaceTracker",
         needs="onnxruntime and OpenCV",
     ),
     "maix": _Backend(

@@ -29,7 +29,10 @@ MADE_BY = "made by"
 COMPLETE = "complete"
 
 #: What a job may make in its folder, besides the job's file and the lock.
-FOLDERS = ("stretches", "unpacked", "outputs")
+FOLDERS = ("segments", "unpacked", "outputs")
+
+#: As a former version has called the first one: it is removed, too.
+FORMER_FOLDER = "stretches"
 
 
 def refuse_input_as_output(output: Path, inputs: Sequence[Path]) -> None:
@@ -102,7 +105,7 @@ class JobFolder:
 
     def remove(self) -> None:
         """Remove the files of jobs in the folder, and the folder if it is then empty."""
-        self.clear(*FOLDERS)
+        self.clear(*FOLDERS, FORMER_FOLDER)
         # Under this name no job resumes in the folder while it is half removed.
         away = self._hidden()
         self.path.rename(away)
@@ -159,7 +162,7 @@ class JobFolder:
                     f"{', '.join(changed)}: give the same to resume, or --restart"
                 )
             if restart:
-                self.clear(*FOLDERS)
+                self.clear(*FOLDERS, FORMER_FOLDER)
                 (self.path / COMPLETE).unlink(missing_ok=True)
                 partial = self.path / FOLDERS[0]
                 partial.write_text(self._text)

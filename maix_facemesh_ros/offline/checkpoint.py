@@ -1,7 +1,7 @@
 """Where results are until they are complete, and are found after a crash.
 
 An output is made in `<output>.partial` and moved to its place when all are complete, so there is
-never half of one under its own name. The results of the networks for each stretch stay in the
+never half of one under its own name. The faces of each segment stay in the
 folder of the first output until then: after a crash the same command resumes from them.
 """
 
@@ -73,9 +73,9 @@ class PartialOutput:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def stretch(self, recording: int, camera: int, number: int) -> Path:
-        """Return the file of the networks' results for a stretch."""
-        return self.folder / "stretches" / f"{recording}-{camera}-{number}.npz"
+    def segment(self, recording: int, camera: int, number: int) -> Path:
+        """Return the file of the faces of a segment."""
+        return self.folder / "segments" / f"{recording}-{camera}-{number}.npz"
 
     def place_of(self, output: Path) -> Path:
         """Return where an output is made."""
@@ -83,9 +83,9 @@ class PartialOutput:
         return folder.path / "outputs" / output.name
 
     def discard(self) -> None:
-        """Remove the results of the networks: there is nothing to resume."""
+        """Remove the faces of all segments: there is nothing to resume."""
         for folder in self._folders:
-            folder.clear("stretches")
+            folder.clear("segments")
 
     def publish(self) -> None:
         """Move the complete outputs to their places, and remove the folders."""
@@ -123,4 +123,4 @@ class PartialOutput:
 
     def _has_results(self) -> bool:
         """Return whether a later run can use something."""
-        return any(self.folder.glob("stretches/*")) or (self.folder / COMPLETE).exists()
+        return any(self.folder.glob("segments/*")) or (self.folder / COMPLETE).exists()

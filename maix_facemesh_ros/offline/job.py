@@ -1,8 +1,9 @@
 """From recordings to faces: everything that one call of `facemesh_bag` does.
 
-One image's way: `StretchQueue` has what the networks say of its stretch → `FollowedCamera` makes
-faces of it, image by image → `FaceTopics` makes messages of them, and `FaceTable` rows → they
-are written in the order of their log times, together with what is copied from the input.
+One image's way: `SegmentQueue` has the faces that a tracker found in its segment →
+`RecordedCamera` joins the segments and adds ids, smoothing and poses, image by image →
+`FaceTopics` makes messages of them, and `FaceTable` rows → they are written in the order of their
+log times, together with what is copied from the input.
 """
 
 from __future__ import annotations
@@ -23,31 +24,30 @@ from maix_facemesh_ros.bags.storage import BagRecord, BagTopic, Damage, disk_err
 from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.offline.checkpoint import PartialOutput
-from maix_facemesh_ros.offline.network_results import ImageResults, StretchResults
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.options import JobOptions
-from maix_facemesh_ros.offline.output_topics import FaceTopics, draw_in_stretch, face_topics
+from maix_facemesh_ros.offline.output_topics import FaceTopics, draw_in_segment, face_topics
 from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording
-from maix_facemesh_ros.offline.segment_queue import Place, StretchQueue
+from maix_facemesh_ros.offline.segment_faces import ImageFaces
+from maix_facemesh_ros.offline.segment_queue import Place, SegmentQueue
 from maix_facemesh_ros.offline.tables import FaceTable
-from maix_facemesh_ros.offline.tasks import Tasks
 from maix_facemesh_ros.offline.tracking import (
     CameraCount,
-    FollowedCamera,
+    RecordedCamera,
     calibration_of_file,
     parameters_for_stills,
 )
 from maix_facemesh_ros.offline.workers import ClusterWorkers, LocalWorkers, Workers
 from maix_facemesh_ros.parameters import NodeParameters
 
-#: Stretches whose images others draw into while later ones are followed.
+#: Segments whose images workers draw into while later ones are processed.
 DRAWN_AHEAD = 3
 
 #: Is called with a number of images whenever so many more are done.
 Progress = Callable[[int], Any]
 
 #: An image and its faces.
-Found = tuple[ImageResults, list[Face]]
+Found = tuple[ImageFaces, list[Face]]
 
 
 @dataclass(slots=True)
@@ -67,12 +67,12 @@ class Report:
     #: more faces than `max_face_num`.
     stills: int = 0
     stills_with_more_faces: int = 0
-    #: Stretches that an earlier attempt had looked at already.
-    resumed_stretches: int = 0
-    #: Tasks that had to be done again.
+    #: Segments that an earlier run had processed already.
+    resumed_segments: int = 0
+    #: Tasks that were run again because their process died.
     retried: int = 0
-    #: Runs of the networks that were not foreseen.
-    not_foreseen: int = 0
+    #: Segments that were processed again, because their warm-up had not found the tracked faces.
+    repeated_segments: int = 0
 
 
 class _Output(NamedTuple):
@@ -123,40 +123,37 @@ class Job:
             calibration = calibration_of_file(options.parameters)
             self._cameras = [
                 [
-                    FollowedCamera(
+                    RecordedCamera(
                         recording,
                         camera,
                         self._parameters_for(recording),
-                        networks,
                         calibration,
-                        options.stretch_length,
+                        options.segment_length,
                     )
                     for camera in recording.cameras
                 ]
                 for recording in self._recordings
             ]
-            for camera in chain(*self._cameras):
-                stack.callback(camera.close)
             #: Of each recording, as far as others have met it.
             self._damage = [Damage() for _ in self._recordings]
             #: Of each recording, what the storage of the output cannot hold.
             self._not_held: list[Counter[str]] = [Counter() for _ in self._recordings]
-            self._tasks: Tasks | None = None
-            workers = self._open_workers()
-            if workers is not None:
-                stack.callback(workers.close)
-                self._tasks = Tasks(workers)
-            self._queue = StretchQueue(self._cameras, self._partial, self._tasks, options.limits)
+            self._workers = self._open_workers()
+            if self._workers is not None:
+                stack.callback(self._workers.close)
+            self._queue = SegmentQueue(
+                self._cameras, self._partial, self._workers, networks, options.limits
+            )
             self._stack = stack.pop_all()
 
     @property
     def images(self) -> int:
-        """Images to be looked at, as far as the recordings say so."""
+        """Images to be processed, as far as the recordings say so."""
         return sum(len(camera.log_times) for camera in chain(*self._cameras))
 
     @property
     def is_resumed(self) -> bool:
-        """Whether an earlier attempt is gone on with."""
+        """Whether the results of an earlier run are used."""
         return self._partial.is_resumed
 
     def run(self, progress: Progress = lambda _images: None) -> Report:
@@ -304,55 +301,51 @@ class Job:
         progress: Progress,
     ) -> Iterator[_Output]:
         """Give the messages of a camera, and write its rows into the tables."""
-        followed = self._cameras[camera[0]][camera[1]]
+        recorded = self._cameras[camera[0]][camera[1]]
         for image, faces, jpeg in self._images_of(camera):
             progress(1)
             if image.error:
                 continue
             for table in tables:
-                path = followed.recording.path_of(image.log_time)
-                table.write(path, followed.camera.topic, image, faces)
+                path = recorded.recording.path_of(image.log_time)
+                table.write(path, recorded.camera.topic, image, faces)
             for topic, data in topics.messages(image, faces, jpeg):
                 yield _Output(image.log_time, topic, data)
 
     def _images_of(
         self, camera: tuple[int, int]
-    ) -> Iterator[tuple[ImageResults, list[Face], bytes | None]]:
+    ) -> Iterator[tuple[ImageFaces, list[Face], bytes | None]]:
         """Give each image of a camera with its faces and, if wanted, these drawn into it."""
         if not self._options.annotated:
-            for _, stretch in self._stretches_of(camera):
-                for image, faces in stretch:
+            for _, segment in self._segments_of(camera):
+                for image, faces in segment:
                     yield image, faces, None
             return
         waiting: deque[tuple[list[Found], Callable[[], list[bytes]]]] = deque()
-        for place, stretch in self._stretches_of(camera):
-            images = list(stretch)
+        for place, segment in self._segments_of(camera):
+            images = list(segment)
             waiting.append((images, self._draw(place, images)))
-            if len(waiting) > (DRAWN_AHEAD if self._tasks else 0):
+            if len(waiting) > (DRAWN_AHEAD if self._workers else 0):
                 yield from _with_drawings(*waiting.popleft())
         for each in waiting:
             yield from _with_drawings(*each)
 
-    def _stretches_of(self, camera: tuple[int, int]) -> Iterator[tuple[Place, Iterator[Found]]]:
-        """Give the images of each stretch with their faces, in order."""
-        followed = self._cameras[camera[0]][camera[1]]
-        for number, stretch in enumerate(followed.stretches):
+    def _segments_of(self, camera: tuple[int, int]) -> Iterator[tuple[Place, Iterator[Found]]]:
+        """Give the images of each segment with their faces, in order."""
+        recorded = self._cameras[camera[0]][camera[1]]
+        for number in range(len(recorded.segments)):
             place: Place = (*camera, number)
-            known = self._queue.results(place)
-            collected = StretchResults()
-            yield place, followed.follow(stretch, known, collected)
-            if known is None:
-                self._queue.save(place, collected)
-            else:
-                self._damage[camera[0]].add(known.damage)
+            found = self._queue.faces(place)
+            self._damage[camera[0]].add(found.damage)
+            yield place, recorded.process(found)
 
     def _draw(self, place: Place, images: Sequence[Found]) -> Callable[[], list[bytes]]:
-        """Have the faces of a stretch drawn into its images; returns what gives these."""
-        task = self._queue.task_of(place, None)
+        """Have the faces of a segment drawn into its images; returns what gives these."""
+        task = self._queue.task_of(place)
         faces = [None if image.error else found for image, found in images]
-        if self._tasks is not None:
-            return self._tasks.submit(draw_in_stretch, task, faces).result
-        return lambda: draw_in_stretch(task, faces)
+        if self._workers is not None:
+            return self._workers.submit(draw_in_segment, task, faces).result
+        return lambda: draw_in_segment(task, faces)
 
     def _report(self) -> Report:
         cameras = list(chain(*self._cameras))
@@ -369,9 +362,9 @@ class Job:
             stills_with_more_faces=sum(
                 stills.with_more_faces for stills in self._counts_of_stills()
             ),
-            resumed_stretches=self._queue.resumed,
-            retried=self._tasks.retried if self._tasks else 0,
-            not_foreseen=sum(count.not_foreseen for count in counts),
+            resumed_segments=self._queue.resumed,
+            retried=self._workers.retried if self._workers else 0,
+            repeated_segments=self._queue.repeated,
         )
 
     def _counts_of_stills(self) -> Iterator[CameraCount]:
@@ -411,7 +404,7 @@ class Job:
 
 def _with_drawings(
     images: Sequence[Found], drawings: Callable[[], list[bytes]]
-) -> Iterator[tuple[ImageResults, list[Face], bytes | None]]:
+) -> Iterator[tuple[ImageFaces, list[Face], bytes | None]]:
     for (image, faces), jpeg in zip(images, drawings(), strict=True):
         yield image, faces, jpeg
 

@@ -13,8 +13,8 @@ from maix_facemesh_ros.offline.output_topics import FACES_TOPIC
 from maix_facemesh_ros.offline.tables import TABLES
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
-#: Of what is kept of an earlier attempt; another one is not gone on with.
-FORMAT = 2
+#: Of the results that are kept of an earlier run; those of another format are not resumed.
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,22 @@ class JobOptions:
     workers: int = 1
     #: Address of a Dask scheduler instead, or `local`.
     cluster: str = ""
-    #: Throw away what an earlier attempt has left.
+    #: Remove what an earlier run has left.
     restart: bool = False
     #: What compressed contents may unpack to.
     limits: UnpackLimits = field(default_factory=UnpackLimits)
-    #: Images of a stretch; None: what suits.
-    stretch_length: int | None = None
+    #: Images of a segment; None: it depends on the number of images.
+    segment_length: int | None = None
 
     def __post_init__(self) -> None:
         if self.parameters.backend not in ("auto", "onnx"):
             raise ParameterError(
-                f"backend is {self.parameters.backend!r}: recordings are looked at on the "
+                f"backend is {self.parameters.backend!r}: recordings are processed on the "
                 "processor, so give onnx or auto"
             )
         if self.parameters.landmarks_interval > 1:
-            # It depends on the pixels of the image before, which those who follow do not have.
+            # Optical flow needs the pixels of earlier images, which a segment that is resumed or
+            # that continues another one does not have.
             raise ParameterError(
                 f"landmarks_interval is {self.parameters.landmarks_interval}: in recordings "
                 "landmarks are found in every image, so leave it at 1"
@@ -104,7 +105,7 @@ class JobOptions:
             "parameters": {**parameters, "landmarks_indices": [*self.parameters.landmarks_indices]},
             "limits": dataclasses.asdict(self.limits),
             "stream": self.stream,
-            "stretch length": self.stretch_length,
+            "segment length": self.segment_length,
             "format": FORMAT,
         }
 

@@ -21,14 +21,14 @@ from maix_facemesh_ros.bags.message_types import (
 from maix_facemesh_ros.bags.storage import BagError, BagTopic
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, JPEG_QUALITY
 from maix_facemesh_ros.messages.faces import serialized_faces
-from maix_facemesh_ros.offline.network_results import ImageResults
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.recordings import Camera
-from maix_facemesh_ros.offline.segments import Cursor, StretchTask
+from maix_facemesh_ros.offline.segment_faces import ImageFaces
+from maix_facemesh_ros.offline.segments import SegmentTask, images_of
 
 #: The topic of the faces: as that of a node in the namespace of the camera.
 FACES_TOPIC = "{namespace}/faces"
@@ -55,7 +55,7 @@ class FaceTopics:
                 yield topic
 
     def messages(
-        self, image: ImageResults, faces: Sequence[Face], jpeg: bytes | None
+        self, image: ImageFaces, faces: Sequence[Face], jpeg: bytes | None
     ) -> Iterator[tuple[str, bytes]]:
         """Give topic and data of the messages of an image.
 
@@ -129,26 +129,25 @@ def face_topics(
     ]
 
 
-def draw_in_stretch(task: StretchTask, faces: Sequence[Sequence[Face] | None]) -> list[bytes]:
-    """Return each image of a stretch with its faces drawn into it, as JPEG; in any process.
+def draw_in_segment(task: SegmentTask, faces: Sequence[Sequence[Face] | None]) -> list[bytes]:
+    """Return each image of a segment with its faces drawn into it, as JPEG; in any process.
 
     Args:
         task: says where the images are.
         faces: of each image; None: the image cannot be used.
     """
     recording = open_recording(task.path, (task.camera.topic,), task.unpacked, task.limits)
-    cursor = Cursor(recording, task.camera, task.stretch)
     try:
+        images = images_of(recording, task.camera, task.segment)
         return [
-            b"" if found is None else _drawn(cursor, number, found)
-            for number, found in enumerate(faces)
+            b"" if found is None else _drawn(recorded.read(), found)
+            for recorded, found in zip(images, faces, strict=True)
         ]
     finally:
         recording.close()
 
 
-def _drawn(cursor: Cursor, number: int, faces: Iterable[Face]) -> bytes:
-    image = cursor.image(number)
+def _drawn(image: Image, faces: Iterable[Face]) -> bytes:
     # In place: a large image takes 200 MB.
     pixels = np.require(image.pixels, np.uint8, ["C", "W"])
     if image.order == "bgr":

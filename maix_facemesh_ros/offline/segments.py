@@ -1,10 +1,10 @@
-"""A stretch of a camera's images, and finding out what the networks say of it, anywhere."""
+"""A segment of a camera's images, and finding the faces in it, in any process."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,12 +13,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.backends.onnx.tracker import Networks, OnnxFaceDetector, open_networks
+from maix_facemesh_ros.analysis.stream_stamps import StreamClock
+from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
+from maix_facemesh_ros.backends.onnx.roi import Roi
+from maix_facemesh_ros.backends.onnx.tracker import (
+    FaceProvider,
+    FaceTracker,
+    TrackerState,
+    open_networks,
+)
 from maix_facemesh_ros.bags.storage import UnpackLimits
-from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import check_image
 from maix_facemesh_ros.image import Image, ImageError
-from maix_facemesh_ros.offline.network_results import ImageResults, KnownNetworks, StretchResults
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.recordings import (
     Camera,
@@ -26,58 +33,61 @@ from maix_facemesh_ros.offline.recordings import (
     RecordedImage,
     Recording,
 )
+from maix_facemesh_ros.offline.segment_faces import ImageFaces, SegmentFaces, StreamState
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
-#: Images of a stretch. With n of them of length l, n / l times `WARM_UP` images are looked at
-#: twice, and at the end all wait until the last l are followed, which takes a tenth of the time of
-#: looking at them: both together take least when l is the root of some 80 n.
+#: Images of a segment. With n of them of length l, n / l times `WARM_UP` images are processed
+#: twice, and at the end all workers wait for the last l: both together take least when l is near
+#: the root of 80 n.
 LENGTH_SQUARED = 80
 SHORTEST = 100
 LONGEST = 1500
 
-#: Images before a stretch that are looked at so that the faces are followed when it begins, as
-#: they would be by who has followed them from the first image on: to the last bit, which
-#: `roi.SIZES_IN_AN_OCTAVE` brings about. It takes 25 on average; where it takes more, the images
-#: up to there are looked at a second time, and nothing else changes.
-WARM_UP = 30
+#: Images before a segment that are processed to have its faces tracked when it begins. The ROI of
+#: a new face comes nearer step by step: after 8 images the landmarks of two runs that began at
+#: different images are no further apart than they stay, 0.01 % of the eye distance.
+WARM_UP = 10
 
 #: Bytes of a serialized message with a header up to the end of its stamp.
 AFTER_STAMP = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Segment:
     """Consecutive images of one camera; where it is cut depends on the recording alone."""
 
-    #: Of the first image, and one after the last.
+    #: Number of the first image, and of the one after the last.
     first: int
     end: int
     #: Log times in nanoseconds from and before which its images are; None: from the beginning on,
     #: to the end.
     start: int | None
     stop: int | None
+    #: Number of the first image of the warm-up, and its log time; None: the beginning.
+    warm_up_first: int
+    warm_up_start: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class StretchTask:
-    """A stretch to be looked at, with all that is needed to do it in another process."""
+class SegmentTask:
+    """A segment to be processed, with all that another process needs for it."""
 
     path: Path
     unpacked: Path | None
     camera: Camera
-    stretch: Stretch
-    #: Log time from which images are looked at, before the stretch begins; None: the beginning.
-    begin: int | None
+    segment: Segment
     parameters: FaceMeshParameters
     limits: UnpackLimits
+    #: State that the images before have left; None: the warm-up finds it.
+    state: StreamState | None = None
 
 
-def cut(log_times: npt.NDArray[np.int64], length: int | None = None) -> list[Stretch]:
-    """Cut a camera's images into stretches, never between two of the same log time.
+def cut(log_times: npt.NDArray[np.int64], length: int | None = None) -> list[Segment]:
+    """Cut a camera's images into segments, never between two of the same log time.
 
     Args:
         log_times: of each image, in order.
-        length: images of a stretch; None: what suits.
+        length: images of a segment; None: it depends on the number of images.
     """
     suits = round(math.sqrt(LENGTH_SQUARED * len(log_times)))
     length = length or min(max(SHORTEST, suits), LONGEST)
@@ -92,131 +102,148 @@ def cut(log_times: npt.NDArray[np.int64], length: int | None = None) -> list[Str
     ends = [*places[1:], len(log_times)]
     times = [None, *(int(log_times[place]) for place in places[1:]), None]
     return [
-        Stretch(first, end, start, stop)
+        Segment(first, end, start, stop, *_warm_up(log_times, first))
         for first, end, start, stop in zip(places, ends, times[:-1], times[1:], strict=True)
     ]
 
 
-class FaceFinder:
-    """Finds the faces of one camera, and keeps what the networks have said."""
+def _warm_up(log_times: npt.NDArray[np.int64], first: int) -> tuple[int, int | None]:
+    if first <= WARM_UP:
+        return 0, None
+    start = log_times[first - WARM_UP]
+    return int(np.searchsorted(log_times, start, side="left")), int(start)
 
-    def __init__(self, networks: KnownNetworks, find: Callable[[Image, float], list[Face]]) -> None:
-        """Start a stream.
+
+class SegmentTracker:
+    """Finds the faces in images of one camera, one after the other."""
+
+    def __init__(
+        self, parameters: FaceMeshParameters, provider: FaceProvider, state: StreamState
+    ) -> None:
+        """Continue a stream of images.
 
         Args:
-            networks: which `find` asks.
-            find: returns the faces of an image of a time in seconds.
+            parameters: as the node has them.
+            provider: what answers for images.
+            state: that of the stream.
         """
-        self.networks = networks
-        self._find = find
+        self._parameters = parameters
+        self._provider = _Counted(provider)
+        self._tracker = FaceTracker(parameters, self._provider)
+        self._tracker.state = state.tracker
+        self._clock = StreamClock()
+        self._stamp = state.stamp
+        if state.stamp is not None:
+            self._clock.advance(state.stamp, parameters.id_timeout)
 
-    def look_at(self, recorded: RecordedImage) -> tuple[ImageResults, list[Face]]:
+    @property
+    def state(self) -> StreamState:
+        """The state of the stream."""
+        return StreamState(self._tracker.state, self._stamp)
+
+    def process(self, recorded: RecordedImage) -> ImageFaces:
         """Decode an image and find its faces."""
         try:
             image = recorded.read()
-        except ImageError as error:
-            return ImageResults(recorded.log_time, str(error)), []
-        results = ImageResults(recorded.log_time, "", image.stamp, image.frame_id, image.size)
-        try:
             check_image(image.pixels)
-            self.networks.take(results, lambda: image)
-            return results, self._find(results.stand_in, results.stamp.seconds)
         except ImageError as error:
-            return ImageResults(recorded.log_time, str(error)), []
-        finally:
-            self.networks.let_go()
-
-    def look_again(self, results: ImageResults, cursor: Cursor, number: int) -> list[Face]:
-        """Find the faces of an image whose results are known, reading it only if need be."""
-        if results.error:
-            return []
-        self.networks.take(results, lambda: cursor.image(number))
-        try:
-            return self._find(results.stand_in, results.stamp.seconds)
-        finally:
-            self.networks.let_go()
-
-
-class Cursor:
-    """Reads single images of a stretch, one after the other."""
-
-    def __init__(self, recording: Recording, camera: Camera, stretch: Stretch) -> None:
-        self._images = (
-            each
-            for each in recording.images(camera, stretch.start, stretch.stop)
-            if isinstance(each, RecordedImage)
+            return ImageFaces(recorded.log_time, str(error))
+        self._stamp = image.stamp.seconds
+        if self._clock.advance(self._stamp, self._parameters.id_timeout).is_new_stream:
+            self._tracker.forget()
+        self._provider.count = None
+        faces = self._tracker.detect(image, self._parameters)
+        return ImageFaces(
+            recorded.log_time,
+            stamp=image.stamp,
+            frame_id=image.frame_id,
+            size=image.size,
+            detections=self._provider.count,
+            faces=faces,
         )
-        self._number = -1
-        self._image: RecordedImage | None = None
 
-    def image(self, number: int) -> Image:
-        """Return an image; it does not come before one that was returned already."""
-        while self._number < number:
-            self._image = next(self._images)
-            self._number += 1
-        assert self._image is not None
-        return self._image.read()
+    def close(self) -> None:
+        """Free what it holds."""
+        self._tracker.close()
 
 
-def results_of(
-    finder: FaceFinder,
-    recording: Recording,
-    camera: Camera,
-    stretch: Stretch,
-    results: StretchResults,
-    on_calibration: Callable[[bytes], None] = lambda _data: None,
-) -> Iterator[tuple[ImageResults, list[Face]]]:
-    """Look at the images of a stretch, and give and collect what was found.
+class _Counted:
+    """A provider that counts the detections of an image."""
+
+    def __init__(self, provider: FaceProvider) -> None:
+        self._provider = provider
+        self.roi_rule = provider.roi_rule
+        self.file_name = provider.file_name
+        self.provider = provider.provider
+        #: None: the detector has not run.
+        self.count: int | None = None
+
+    def detections(self, image: Image, parameters: FaceMeshParameters) -> list[Detection]:
+        found = self._provider.detections(image, parameters)
+        self.count = len(found)
+        return found
+
+    def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
+        return self._provider.landmarks(image, roi)
+
+    def give_back_memory(self) -> None:
+        """A worker's detector soon runs again, at the start of the next segment."""
+
+
+def images_of(recording: Recording, camera: Camera, segment: Segment) -> Iterator[RecordedImage]:
+    """Give the images of a segment, in order."""
+    for each in recording.images(camera, segment.start, segment.stop):
+        if isinstance(each, RecordedImage):
+            yield each
+
+
+def find_faces(task: SegmentTask, recording: Recording, provider: FaceProvider) -> SegmentFaces:
+    """Find the faces in the images of a segment.
 
     Args:
-        finder: has seen the images before.
-        recording, camera, stretch: where the images are.
-        results: grows image by image.
-        on_calibration: is told of a calibration before the image from which on it holds.
+        task: what to process.
+        recording: where the images are.
+        provider: what answers for images.
     """
+    segment, parameters = task.segment, task.parameters
+    before = task.state or StreamState(TrackerState(images=segment.warm_up_first))
+    tracker = SegmentTracker(parameters, provider, before)
+    if parameters.tracking and task.state is None and segment.start is not None:
+        for each in recording.images(task.camera, segment.warm_up_start, segment.start):
+            if isinstance(each, RecordedImage):
+                tracker.process(each)
+    found = SegmentFaces(before=tracker.state)
     calibration: bytes | None = None
     changed: bytes | None = None
-    for recorded in recording.images(camera, stretch.start, stretch.stop):
-        if isinstance(recorded, RecordedCalibration):
+    for each in recording.images(task.camera, segment.start, segment.stop):
+        if isinstance(each, RecordedCalibration):
             # Another stamp makes no other calibration.
-            if calibration is None or recorded.data[AFTER_STAMP:] != calibration[AFTER_STAMP:]:
-                calibration = changed = recorded.data
-                on_calibration(changed)
+            if calibration is None or each.data[AFTER_STAMP:] != calibration[AFTER_STAMP:]:
+                calibration = changed = each.data
             continue
-        image, faces = finder.look_at(recorded)
+        image = tracker.process(each)
         image.camera_info, changed = changed, None
-        results.images.append(image)
-        yield image, faces
-    results.camera_info = changed
-    results.damage.add(recording.damage)
+        found.images.append(image)
+    found.camera_info = changed
+    found.damage.add(recording.damage)
+    found.after = tracker.state
+    tracker.close()
+    return found
 
 
-def find_in_stretch(task: StretchTask) -> bytes:
-    """Return what the networks say of a stretch, as `StretchResults.to_bytes`; in any process."""
+def find_in_segment(task: SegmentTask) -> bytes:
+    """Return the faces of a segment as `SegmentFaces.to_bytes`; in a process for this alone."""
     cv2.setNumThreads(1)
-    # Who is who, smoothing and pose change nothing that the networks are asked.
-    networks = KnownNetworks(_networks(task.parameters))
-    parameters = dataclasses.replace(task.parameters, threads=1)
-    detector = OnnxFaceDetector(parameters, Networks(networks, networks))
-    finder = FaceFinder(networks, lambda image, _: detector.detect(image, parameters))
+    task = dataclasses.replace(task, parameters=dataclasses.replace(task.parameters, threads=1))
     recording = _recording(task.path, task.camera.topic, task.unpacked, task.limits)
-    stretch = task.stretch
-    if task.begin is not None and stretch.start is not None and task.begin < stretch.start:
-        for recorded in recording.images(task.camera, task.begin, stretch.start):
-            if isinstance(recorded, RecordedImage):
-                finder.look_at(recorded)
-    results = StretchResults()
-    for _ in results_of(finder, recording, task.camera, stretch, results):
-        pass
-    detector.close()
-    return results.to_bytes()
+    return find_faces(task, recording, _networks(task.parameters)).to_bytes()
 
 
 # A process keeps what it will need again.
 
 
 @lru_cache(maxsize=1)
-def _networks(parameters: FaceMeshParameters) -> Networks:
+def _networks(parameters: FaceMeshParameters) -> FaceProvider:
     return open_networks(parameters)
 
 

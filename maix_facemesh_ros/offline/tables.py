@@ -11,7 +11,7 @@ from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
-from maix_facemesh_ros.offline.network_results import ImageResults
+from maix_facemesh_ros.offline.segment_faces import ImageFaces
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: Rows that are written to a Parquet file at once.
@@ -51,9 +51,7 @@ class FaceTable:
         except OSError as error:
             raise BagError(f"{path} cannot be written: {error.strerror or error}") from error
 
-    def write(
-        self, recording: Path, topic: str, image: ImageResults, faces: Sequence[Face]
-    ) -> None:
+    def write(self, recording: Path, topic: str, image: ImageFaces, faces: Sequence[Face]) -> None:
         """Write the faces of an image."""
         stamp = image.stamp.nanoseconds
         for face in faces:

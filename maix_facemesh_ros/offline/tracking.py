@@ -1,8 +1,9 @@
-"""Following the faces of one camera through all of its stretches, in order."""
+"""The faces of one camera through all of its segments, in order."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -11,26 +12,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.analysis.stream_stamps import StampCheck
-from maix_facemesh_ros.backends.base import OpenedBackend
-from maix_facemesh_ros.backends.onnx.tracker import Networks, OnnxFaceDetector
+from maix_facemesh_ros.analysis.enrichment import Enrichment
+from maix_facemesh_ros.analysis.stream_stamps import StampCheck, StreamClock
+from maix_facemesh_ros.backends.onnx.tracker import Track
+from maix_facemesh_ros.backends.registry import open_blendshapes
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, deserialize
+from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.camera.calibration import camera_of, is_rectified, read_calibration
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.face_mesh import FaceMesh
-from maix_facemesh_ros.offline.network_results import ImageResults, KnownNetworks, StretchResults
 from maix_facemesh_ros.offline.recordings import SECOND, Camera, Recording
-from maix_facemesh_ros.offline.segments import (
-    AFTER_STAMP,
-    WARM_UP,
-    Cursor,
-    FaceFinder,
-    Stretch,
-    cut,
-    results_of,
-)
+from maix_facemesh_ros.offline.segment_faces import ImageFaces, SegmentFaces, StreamState
+from maix_facemesh_ros.offline.segments import AFTER_STAMP, Segment, cut
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
+
+#: The ROIs of a face that was tracked from two different images on overlap by more than this.
+SAME_TRACK_OVERLAP = 0.8
 
 
 @dataclass(slots=True)
@@ -44,8 +41,6 @@ class CameraCount:
     unusable: Counter[str] = field(default_factory=Counter)
     #: Still images in which the detector found more faces than `max_face_num`.
     with_more_faces: int = 0
-    #: Runs of the networks that were not foreseen, when others had looked at the images before.
-    not_foreseen: int = 0
     _first_of_its_kind: dict[str, str] = field(default_factory=dict)
 
     def add_unusable(self, reason: str) -> None:
@@ -54,17 +49,16 @@ class CameraCount:
         self.unusable[self._first_of_its_kind.setdefault(kind, reason)] += 1
 
 
-class FollowedCamera:
-    """One camera of a recording, with its own tracker and calibration."""
+class RecordedCamera:
+    """One camera of a recording: its segments joined, with ids, smoothing and poses."""
 
     def __init__(
         self,
         recording: Recording,
         camera: Camera,
         parameters: NodeParameters,
-        networks: Networks,
         calibration: CameraModel | None = None,
-        stretch_length: int | None = None,
+        segment_length: int | None = None,
     ) -> None:
         """Start before the first image.
 
@@ -72,101 +66,95 @@ class FollowedCamera:
             recording: where the images are.
             camera: which of its cameras.
             parameters: as the node has them.
-            networks: for what nobody has looked at.
             calibration: that of a file, instead of the one in the recording.
-            stretch_length: images of a stretch; None: what suits.
+            segment_length: images of a segment; None: it depends on the number of images.
         """
         self.recording = recording
         self.camera = camera
         self.parameters = parameters
         self.log_times: npt.NDArray[np.int64] = recording.log_times(camera)
-        self.stretches: list[Stretch] = cut(self.log_times, stretch_length)
+        self.segments: list[Segment] = cut(self.log_times, segment_length)
         self.count = CameraCount()
+        #: State of the stream after the segments so far.
+        self.state = StreamState()
         #: Why the calibration cannot be used; empty when it can.
         self.calibration_error = ""
         #: What is wrong with the stamps; empty when nothing is.
         self.stamp_notice = ""
         self._stamp_check = StampCheck()
-        known = KnownNetworks(networks)
-        detector = OnnxFaceDetector(parameters, Networks(known, known))
-        self._mesh = FaceMesh(parameters, opened=OpenedBackend("onnx", "", detector))
-        self._finder = FaceFinder(known, self._mesh.process)
+        self._clock = StreamClock()
+        self._enrichment = Enrichment(parameters, open_blendshapes)
+        #: For each id of the current segment's tracker the id in the whole recording.
+        self._ids: dict[int, int] = {}
+        self._new_ids = itertools.count(1)
         self._calibration: bytes | None = None
         self._from_file = calibration is not None
-        self._mesh.camera = calibration
-        #: Number of the last image that the detector has looked at.
-        self._last_look = 0
+        self._model = calibration
         first = recording.first_calibration(camera) if camera.camera_info else None
         if first is not None:
             self._calibrate(first)
 
-    def follow(
-        self, stretch: Stretch, known: StretchResults | None, collected: StretchResults
-    ) -> Iterator[tuple[ImageResults, list[Face]]]:
-        """Give the faces of each image of the next stretch.
+    def continues_with(self, found: SegmentFaces) -> bool:
+        """Whether the next segment begins with the faces with which the last one has ended."""
+        return self._same_tracks(found) is not None
 
-        Args:
-            stretch: the one after that of the last call.
-            known: what the networks say of it, if others have found it out.
-            collected: else it is collected here.
-        """
-        images = (
-            results_of(
-                self._finder, self.recording, self.camera, stretch, collected, self._calibrate
-            )
-            if known is None
-            else self._follow_known(stretch, known)
-        )
-        for number, (image, faces) in enumerate(images, stretch.first):
-            if self._finder.networks.looked and not image.error:
-                self._last_look = number
+    def process(self, found: SegmentFaces) -> Iterator[tuple[ImageFaces, list[Face]]]:
+        """Give each image of the next segment with its faces, complete."""
+        ids = self._same_tracks(found) or {}
+        self._ids = {number: self._ids[before] for number, before in ids.items()}
+        self.state = found.after
+        for image in found.images:
+            if image.camera_info is not None:
+                self._calibrate(image.camera_info)
             self.count.images += 1
-            self.count.faces += len(faces)
             if image.error:
                 self.count.add_unusable(image.error)
             else:
+                self._complete(image)
                 self._check(image)
-            yield image, faces
+            self.count.faces += len(image.faces)
+            yield image, image.faces
+        if found.camera_info is not None:
+            self._calibrate(found.camera_info)
 
-    def _check(self, image: ImageResults) -> None:
+    def _same_tracks(self, found: SegmentFaces) -> dict[int, int] | None:
+        """Return for each track with which a segment begins its id at the end of the last one.
+
+        Both have seen the same image last. None: one of them has a face that the other has not.
+        """
+        tracks, before = found.before.tracker.tracks, list(self.state.tracker.tracks)
+        if len(tracks) != len(before):
+            return None
+        same = {}
+        for track in tracks:
+            nearest = max(before, key=lambda each: _overlap(track, each))
+            if _overlap(track, nearest) < SAME_TRACK_OVERLAP:
+                return None
+            before.remove(nearest)
+            same[track.id] = nearest.id
+        return same
+
+    def _complete(self, image: ImageFaces) -> None:
+        """Fill in the faces of an image as `FaceMesh` does."""
+        for face in sorted(image.faces, key=lambda face: face.id):
+            if face.id:
+                if face.id not in self._ids:
+                    self._ids[face.id] = next(self._new_ids)
+                face.id = self._ids[face.id]
+        time = self._clock.advance(image.stamp.seconds, self.parameters.id_timeout)
+        if time.is_new_stream:
+            self._enrichment.forget()
+        self._enrichment.enrich(image.faces, time.seconds, image.size, self._model, self.parameters)
+
+    def _check(self, image: ImageFaces) -> None:
         """Note what a user should know of an image."""
         self.stamp_notice = self.stamp_notice or self._stamp_check.notice(
             image.stamp.seconds, image.log_time / SECOND
         )
         limit = self.parameters.face_limit
-        # Of a stream, the detector does not see every image.
+        # Of a stream, the detector does not run in every image.
         if not self.parameters.tracking and limit is not None and image.detections is not None:
-            self.count.with_more_faces += len(image.detections) > limit
-
-    def begin_of(self, stretch: Stretch) -> int | None:
-        """Return the log time from which on a stretch is to be looked at, before it begins.
-
-        The detector looks at every n-th image, counted from when it last had to. That of a
-        stretch begins to count with its first image, so this is a multiple of n behind the last
-        look that is known.
-        """
-        if stretch.start is None or not self.parameters.tracking:
-            return stretch.start
-        latest = stretch.first - WARM_UP
-        first = latest - (latest - self._last_look) % self.parameters.detect_interval
-        return int(self.log_times[max(0, first)])
-
-    def close(self) -> None:
-        """Free what it holds."""
-        self._mesh.close()
-
-    def _follow_known(
-        self, stretch: Stretch, known: StretchResults
-    ) -> Iterator[tuple[ImageResults, list[Face]]]:
-        cursor = Cursor(self.recording, self.camera, stretch)
-        before = self._finder.networks.runs
-        for number, image in enumerate(known.images):
-            if image.camera_info is not None:
-                self._calibrate(image.camera_info)
-            yield image, self._finder.look_again(image, cursor, number)
-        if known.camera_info is not None:
-            self._calibrate(known.camera_info)
-        self.count.not_foreseen += self._finder.networks.runs - before
+            self.count.with_more_faces += image.detections > limit
 
     def _calibrate(self, data: bytes) -> None:
         if self._from_file or (
@@ -177,10 +165,19 @@ class FollowedCamera:
         rectified = is_rectified(self.camera.topic, self.parameters.rectified)
         try:
             message = deserialize(data, CAMERA_INFO)
-            self._mesh.camera = camera_of(message, rectified=rectified)
+            self._model = camera_of(message, rectified=rectified)
         except CalibrationError as error:
-            self._mesh.camera = None
+            self._model = None
             self.calibration_error = str(error)
+
+
+def _overlap(track: Track, other: Track) -> float:
+    """Return the intersection over union of two tracks' ROIs, without their rotation."""
+    first, second = (
+        (roi.center_x - roi.width / 2, roi.center_y - roi.height / 2, roi.width, roi.height)
+        for roi in (track.roi, other.roi)
+    )
+    return overlap(first, second)
 
 
 def parameters_for_stills(parameters: NodeParameters) -> NodeParameters:

@@ -1,4 +1,4 @@
-"""Who looks at stretches: other processes of this machine, or a Dask cluster.
+"""Processes that find the faces of segments: of this machine, or of a Dask cluster.
 
 Both are executors of `concurrent.futures`, so the rest does not know the difference.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from maix_facemesh_ros.bags.storage import BagError
 
@@ -22,65 +22,107 @@ Result = TypeVar("Result")
 #: Seconds that a scheduler may take to answer.
 CONNECT_TIMEOUT = 20
 
-#: Times that Dask tries a task again on another machine when one is lost.
-RETRIES = 2
+#: Times that a task may lose its process. Dask has the same limit of its own.
+ATTEMPTS = 3
 
 
-class Workers(Protocol):
-    """Processes that do tasks."""
+class Task(Generic[Result]):
+    """A call of a function in another process."""
 
-    #: How many there are.
-    count: int
+    def __init__(self, workers: Workers, function: Callable[..., Result], *arguments: Any) -> None:
+        self._workers = workers
+        self._function = function
+        self._arguments = arguments
+        self.submit()
 
-    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    def submit(self) -> None:
+        """Have the function called."""
+        self._future: Future[Result] = self._workers.executor.submit(
+            self._function, *self._arguments
+        )
+
+    @property
+    def has_lost_its_process(self) -> bool:
+        """Whether the process that was to run it has died."""
+        return self._future.done() and isinstance(self._future.exception(), BrokenProcessPool)
+
+    def result(self) -> Result:
+        """Wait for what the function returns.
+
+        Raises:
+            BagError: the function has failed, or its process has died `ATTEMPTS` times.
+        """
+        try:
+            for _ in range(ATTEMPTS - 1):
+                try:
+                    return self._future.result()
+                except BrokenProcessPool:
+                    self._workers.replace_dead()
+            return self._future.result()
+        except BagError:
+            raise
+        except BrokenProcessPool as error:
+            raise BagError(
+                f"a process has died {ATTEMPTS} times on the same part of a recording: is there "
+                "enough memory for all --workers?"
+            ) from error
+        except Exception as error:
+            raise BagError(f"a process has failed: {type(error).__name__}: {error}") from error
+        finally:
+            self._workers.under_way.remove(self)
+
+
+class Workers:
+    """Processes that run tasks."""
+
+    def __init__(self, count: int, executor: Executor) -> None:
+        #: How many there are.
+        self.count = count
+        self.executor = executor
+        self.under_way: list[Task[Any]] = []
+        #: Tasks that were run again because their process died.
+        self.retried = 0
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Task[Result]:
         """Have a function called in some process."""
-        ...
+        try:
+            task = Task(self, function, *arguments)
+        except BrokenProcessPool:
+            self.replace_dead()
+            task = Task(self, function, *arguments)
+        self.under_way.append(task)
+        return task
 
-    def recover(self) -> None:
-        """After a failure: replace processes that are gone."""
-        ...
+    def replace_dead(self) -> None:
+        """Replace processes that have died, and run their tasks again."""
 
     def close(self) -> None:
-        """Send them home; what they have not done is not done."""
-        ...
+        """Shut the processes down and cancel tasks that have not started."""
+        self.executor.shutdown(wait=True, cancel_futures=True)
 
 
-class LocalWorkers:
+class LocalWorkers(Workers):
     """Processes of this machine."""
 
     def __init__(self, count: int) -> None:
         """Start them when there is work."""
-        self.count = count
-        self._pool = self._start()
+        super().__init__(count, _start(count))
 
-    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        """See `Workers`."""
-        try:
-            return self._pool.submit(function, *arguments)
-        except BrokenProcessPool:
-            self.recover()
-            return self._pool.submit(function, *arguments)
-
-    def recover(self) -> None:
+    def replace_dead(self) -> None:
         """See `Workers`: one process that dies takes the pool with it."""
-        try:
-            self._pool.submit(os.getpid)
-        except BrokenProcessPool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = self._start()
-
-    def close(self) -> None:
-        """See `Workers`."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _start(self) -> ProcessPoolExecutor:
-        # spawn: a fork would copy locks that threads of this process hold.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.count, context, initializer=_end_with_parent)
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        self.executor = _start(self.count)
+        for task in self.under_way:
+            if task.has_lost_its_process:
+                self.retried += 1
+                task.submit()
 
 
-class ClusterWorkers:
-    """A Dask cluster: one on other machines, or one of this machine to try it."""
+class ClusterWorkers(Workers):
+    """A Dask cluster: one on other machines, or one of this machine to try it.
+
+    Dask itself runs the tasks of a lost worker again.
+    """
 
     def __init__(self, address: str) -> None:
         """Connect.
@@ -89,7 +131,7 @@ class ClusterWorkers:
             address: of the scheduler, such as tcp://10.0.0.5:8786; `local`: one is started here.
 
         Raises:
-            BagError: Dask is not installed, or nobody answers.
+            BagError: Dask is not installed, or no scheduler answers.
         """
         try:
             from distributed import Client
@@ -109,25 +151,24 @@ class ClusterWorkers:
                 f"no Dask scheduler answers at {address!r}: {error}. Start one with "
                 "`dask scheduler`, and `dask worker` on each machine"
             ) from error
-        self.count = max(1, sum(self._client.nthreads().values()))
-        self._executor: Executor = self._client.get_executor(retries=RETRIES)
-
-    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        """See `Workers`."""
-        return self._executor.submit(function, *arguments)
-
-    def recover(self) -> None:
-        """See `Workers`: Dask's scheduler does it."""
+        count = max(1, sum(self._client.nthreads().values()))
+        super().__init__(count, self._client.get_executor())
 
     def close(self) -> None:
         """See `Workers`."""
-        self._executor.shutdown(wait=False)
+        self.executor.shutdown(wait=False)
         self._client.close()
 
 
+def _start(count: int) -> ProcessPoolExecutor:
+    # spawn: a fork would copy locks that threads of this process hold.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, context, initializer=_end_with_parent)
+
+
 def _end_with_parent() -> None:
-    """End this process when the one that has started it is killed: it would wait for ever."""
-    # Ctrl-C in a terminal reaches all its processes: the first one says what is to be done then.
+    """End this process when the one that has started it is killed: it would wait endlessly."""
+    # Ctrl-C in a terminal reaches all its processes: the first one handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

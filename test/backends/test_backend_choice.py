@@ -74,7 +74,7 @@ def test_on_a_maixcam_auto_is_maix(device: str) -> None:
 
 def test_maixpy_on_another_machine_does_not_make_it_a_maixcam() -> None:
     answer = opened(DEVICE_NAME="unknown")
-    assert (answer["name"], answer["kind"]) == ("onnx", "OnnxFaceDetector")
+    assert (answer["name"], answer["kind"]) == ("onnx", "FaceTracker")
     assert answer["reason"] == "this is not a MaixCAM: MaixPy calls it 'unknown'"
 
 

@@ -12,8 +12,10 @@ from maix_facemesh_ros import Face, FaceMesh, ParameterError
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
-from maix_facemesh_ros.backends.onnx.roi import Roi, bounding_box
-from maix_facemesh_ros.image import Image, Pixels
+from maix_facemesh_ros.backends.onnx.roi import Roi, RoiRule, bounding_box, roi_from_landmarks
+from maix_facemesh_ros.backends.onnx.tracker import FaceTracker, TrackerState, open_networks
+from maix_facemesh_ros.image import Image, Pixels, Stamp
+from maix_facemesh_ros.parameters import FaceMeshParameters
 from scenes import distance, paste_head, plain, scene
 
 LEFT, RIGHT = (150, 180, 90.0), (480, 180, 100.0)
@@ -427,3 +429,79 @@ def test_several_threads_give_the_same_as_one(astronaut: Pixels) -> None:
     one = run(images, threads=1)
     assert [len(faces) for faces in one] == 5 * [2]
     assert_same(run(images, threads=4), one)
+
+
+# The provider.
+
+
+class UnreadableImage:
+    """An image that may be handed on, and of which nothing can be read."""
+
+    def __getattr__(self, name: str) -> Any:
+        pytest.fail(f"{name} is read")
+
+
+class RecordedAnswers:
+    """Gives one face that moves, whatever the image."""
+
+    roi_rule = RoiRule()
+    file_name = provider = "recorded"
+
+    def __init__(self) -> None:
+        self.rois: list[Roi] = []
+
+    def detections(self, _image: Image, _parameters: FaceMeshParameters) -> list[Detection]:
+        eyes = np.array([[120, 120], [160, 120]], np.float32)
+        return [Detection((100.0, 100.0, 80.0, 80.0), 0.9, eyes)]
+
+    def landmarks(self, _image: Image, roi: Roi) -> FaceLandmarks:
+        self.rois.append(roi)
+        places = np.random.default_rng(0).uniform(100, 180, (478, 2)) + 2 * len(self.rois)
+        points = places.astype(np.float32)
+        return FaceLandmarks(0.9, points, np.zeros(478, np.float32), points)
+
+    def give_back_memory(self) -> None:
+        pass
+
+
+def test_the_tracker_reads_no_pixels() -> None:
+    parameters, answers = FaceMeshParameters(tracking=True), RecordedAnswers()
+    tracker = FaceTracker(parameters, answers)
+    image: Any = UnreadableImage()
+    faces = [tracker.detect(image, parameters) for _ in range(40)]
+    assert [face.id for found in faces for face in found] == [1] * 40
+    assert answers.rois[5] == roi_from_landmarks(faces[4][0].points)
+
+
+def test_another_tracker_continues_from_the_state(astronaut: Pixels) -> None:
+    parameters = FaceMeshParameters(tracking=True, detect_interval=4, max_face_num=3)
+    images = [
+        Image(
+            scene(astronaut, (150 + 4 * n, 180, 90.0), *[RIGHT] * (n % 9 < 6)), "rgb", Stamp(n, 0)
+        )
+        for n in range(14)
+    ]
+    networks = open_networks(parameters)
+    whole = FaceTracker(parameters, networks)
+    expected = [whole.detect(image, parameters) for image in images]
+    state = TrackerState()
+    for image, wanted in zip(images, expected, strict=True):
+        tracker = FaceTracker(parameters, networks)
+        tracker.state = state
+        found = tracker.detect(image, parameters)
+        state = tracker.state
+        assert ids(found) == ids(wanted)
+        for face, other in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(face.points, other.points)
+            assert face.score == other.score
+    assert state == whole.state
+    assert state.ids > 2
+
+
+def test_landmarks_come_to_rest_on_a_still_image(astronaut: Pixels, two_faces: Pixels) -> None:
+    for image in (astronaut, two_faces, scene(astronaut, (200, 150, 70.0))):
+        with FaceMesh(tracking=True, smoothing="off") as mesh:
+            found = [mesh.process(image) for _ in range(40)]
+        for faces in found[25:]:
+            for face, last in zip(faces, found[-1], strict=True):
+                np.testing.assert_array_equal(face.points, last.points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import re
 import sqlite3
@@ -19,12 +20,17 @@ import yaml
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 
+from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
+from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.bags import camera_topics
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face_mesh import FaceMesh
+from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.offline.job import Job, Report
 from maix_facemesh_ros.offline.main import main
 from maix_facemesh_ros.offline.options import JobOptions
+from maix_facemesh_ros.offline.segments import SegmentTracker
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.messages import faces_of
 from recorded_bags import (
@@ -135,43 +141,100 @@ def test_the_faces_are_those_of_face_mesh_and_the_times_those_of_the_images(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faces"]
 
 
-def test_it_does_not_depend_on_who_looks_and_where_it_is_cut(
+def eye_distances(found: Sequence[Any], expected: Sequence[Any]) -> list[float]:
+    """Return how far the landmarks of each face are from another's, in eye distances."""
+    return [
+        float(
+            np.linalg.norm(face.points - wanted.points, axis=1).mean()
+            / np.linalg.norm(wanted.points[33] - wanted.points[263])
+        )
+        for face, wanted in zip(found, expected, strict=True)
+    ]
+
+
+def test_it_does_not_depend_on_the_workers_and_is_near_to_face_mesh(
     bag: Path, expected: list[tuple[int, int, Any]], tmp_path: Path
 ) -> None:
-    runs = [
-        {"workers": 1, "stretch_length": 7},
-        {"workers": 2, "stretch_length": 15},
-        {"workers": 3, "stretch_length": 31},
-    ]
-    reports = [
-        run(bag, tmp_path / f"faces{number}", **options) for number, options in enumerate(runs)
-    ]
-    for number, report in enumerate(reports):
-        assert_same(faces_in(tmp_path / f"faces{number}"), expected)
-        # Most of what the following asks for is what the workers have foreseen.
-        assert report.not_foreseen < COUNT / 3
-    assert reports[0].not_foreseen == 0
+    length = 20
+    for workers in (1, 2, 3):
+        report = run(bag, tmp_path / f"{workers}", workers=workers, segment_length=length)
+        assert report.repeated_segments == 0
+    assert content_of(tmp_path / "1") == content_of(tmp_path / "2") == content_of(tmp_path / "3")
+    found = faces_in(tmp_path / "1")
+    assert_same(found[:length], expected[:length])
+    distances = []
+    for (_, message), (_, _, wanted) in zip(found[length:], expected[length:], strict=True):
+        faces = faces_of(message)
+        assert [face.id for face in faces] == [face.id for face in wanted]
+        distances += eye_distances(faces, wanted)
+    assert 0 < np.mean(distances) < 0.0005
+    assert max(distances) < 0.002
+
+
+def test_pixels_are_needed_by_the_workers_only(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Joining segments, ids, smoothing, poses, expressions, gaze: nothing needs an image."""
+    parameters = NodeParameters(blendshapes=True, gaze=True, foxglove_msgs=True)
+    options: dict[str, Any] = {"segment_length": 20, "parameters": parameters}
+    run(bag, tmp_path / "alone", **options)
+
+    def no_pixels(*_: Any) -> None:
+        pytest.fail("the first process decodes an image")
+
+    monkeypatch.setattr(SegmentTracker, "process", no_pixels)
+    readers = dict.fromkeys(camera_topics.READERS, no_pixels)
+    monkeypatch.setattr("maix_facemesh_ros.offline.recorded_bag.READERS", readers)
+    report = run(bag, tmp_path / "together", workers=2, **options)
+    assert report.repeated_segments == 0
+    assert content_of(tmp_path / "together") == content_of(tmp_path / "alone")
 
 
 def test_several_faces_that_come_and_go_are_the_same_with_workers(tmp_path: Path) -> None:
-    """Where tracks are lost and found, the workers foresee less."""
     one = list(scene(45))
     two = zip(one, scene(45, offset=2), strict=True)
     crowd = [np.concatenate([left, right[:, ::-1]], axis=1) for left, right in two]
     bag = write_bag(tmp_path / "crowd", camera_messages(crowd))
     for workers in (1, 2):
-        run(bag, tmp_path / f"faces{workers}", workers=workers, stretch_length=10)
+        run(bag, tmp_path / f"faces{workers}", workers=workers, segment_length=10)
     alone, together = (content_of(tmp_path / f"faces{workers}") for workers in (1, 2))
     assert alone == together
     counts = {len(message.faces) for _, message in faces_in(tmp_path / "faces1")}
     assert {0, 1, 2} <= counts
 
 
+def test_a_face_that_only_the_tracker_finds_stays_where_a_segment_begins(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that turns away: the detector finds nothing in the warm-up."""
+    detect = FullRangeDetector.detect
+    runs = itertools.count()
+
+    def detect_once(detector: FullRangeDetector, image: Image, **options: Any) -> list[Detection]:
+        return detect(detector, image, **options) if next(runs) < 1 else []
+
+    monkeypatch.setattr(FullRangeDetector, "detect", detect_once)
+    with FaceMesh(NodeParameters()) as mesh:
+        images = [
+            cv2.imdecode(np.frombuffer(jpeg(each), np.uint8), cv2.IMREAD_COLOR)
+            for each in scene(COUNT)
+        ]
+        tracked = [
+            len(mesh.process(np.asarray(each, np.uint8), number / 30, bgr=True))
+            for number, each in enumerate(images)
+        ]
+    runs = itertools.count()
+    report = run(bag, tmp_path / "faces", segment_length=15)
+    assert [len(message.faces) for _, message in faces_in(tmp_path / "faces")] == tracked
+    assert sum(tracked) > 20
+    assert report.repeated_segments >= 1
+
+
 @pytest.mark.parametrize("kind", KINDS[1:], ids=kind_name)
 def test_every_kind_of_bag(kind: Any, tmp_path: Path) -> None:
     images = list(scene(6))
     bag = write_bag(tmp_path / "bag", camera_messages(images, raw=True), kind)
-    run(bag, tmp_path / "faces", workers=2 if kind == KINDS[3] else 1, stretch_length=3)
+    run(bag, tmp_path / "faces", workers=2 if kind == KINDS[3] else 1, segment_length=3)
     found = faces_in(tmp_path / "faces")
     assert [stamp_of(message) for _, message in found] == [
         START + number * (INTERVAL + 7) for number in range(6)
@@ -242,7 +305,7 @@ def test_each_camera_has_its_own_tracker_and_its_own_calibration(tmp_path: Path)
     right = camera_messages(list(scene(count, offset=20)), "/right", raw=True)
     right = [each for each in right if not each[0].endswith("camera_info")]
     bag = write_bag(tmp_path / "both", left + right)
-    run(bag, tmp_path / "faces", workers=2, stretch_length=5)
+    run(bag, tmp_path / "faces", workers=2, segment_length=5)
     assert_same(
         faces_in(tmp_path / "faces", "/left/faces"),
         answers(list(scene(count)), NodeParameters()),
@@ -309,7 +372,7 @@ def test_a_video_and_a_folder_become_tables(tmp_path: Path) -> None:
             for number, image in enumerate(images)
         ]
 
-    run(folder, tmp_path / "folder.csv", workers=2, stretch_length=4, stream=True)
+    run(folder, tmp_path / "folder.csv", workers=2, segment_length=4, stream=True)
     rows = read_csv(tmp_path / "folder.csv")
     assert [int(row["stamp"]) for row in rows] == [round(n * SECOND / 30) for n in range(8)]
     for row, face in zip(rows, expected, strict=True):
@@ -322,7 +385,7 @@ def test_a_video_and_a_folder_become_tables(tmp_path: Path) -> None:
             )
         assert row["pose_00"] == ""  # no calibration
 
-    run(tmp_path / "film.avi", tmp_path / "film.csv", workers=2, stretch_length=3)
+    run(tmp_path / "film.avi", tmp_path / "film.csv", workers=2, segment_length=3)
     rows = read_csv(tmp_path / "film.csv")
     assert [int(row["stamp"]) for row in rows] == [n * SECOND // 25 for n in range(8)]
     for row, face in zip(rows, expected, strict=True):
@@ -361,11 +424,11 @@ def test_a_table_in_parquet_says_the_same(bag: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [KINDS[0], KINDS[4]], ids=kind_name)
 def test_a_damaged_bag_gives_what_can_be_read_and_a_count(kind: Any, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", camera_messages(list(scene(24)), raw=True), kind)
-    run(bag, tmp_path / "whole")
+    run(bag, tmp_path / "whole", segment_length=6)
     content = storage_file(bag).read_bytes()
     storage_file(bag).write_bytes(content[: len(content) * 2 // 3])
 
-    report = run(bag, tmp_path / "part", workers=2, stretch_length=6)
+    report = run(bag, tmp_path / "part", workers=2, segment_length=6)
 
     found = content_of(tmp_path / "part")
     assert 8 < len(found) < 20
@@ -380,7 +443,7 @@ def test_a_damaged_image_is_counted_and_the_others_are_answered(tmp_path: Path) 
     bag = write_bag(tmp_path / "bag", [*messages[:9], broken, *messages[10:]])
     results = []
     for workers in (1, 2):
-        report = run(bag, tmp_path / f"faces{workers}", workers=workers, stretch_length=4)
+        report = run(bag, tmp_path / f"faces{workers}", workers=workers, segment_length=4)
         assert sum(report.unusable.values()) == 1
         assert "cannot be decoded" in next(iter(report.unusable))
         results.append(content_of(tmp_path / f"faces{workers}"))
@@ -509,7 +572,7 @@ from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters
 options = JobOptions(
     (Path(sys.argv[1]),), (Path(sys.argv[2]),), NodeParameters(detector="short_range"),
-    workers=int(sys.argv[3]), copy=True, annotated=True, stretch_length=20,
+    workers=int(sys.argv[3]), copy=True, annotated=True, segment_length=20,
 )
 with Job(options) as job:
     job.run()

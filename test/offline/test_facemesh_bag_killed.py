@@ -25,7 +25,7 @@ from maix_facemesh_ros.parameters import NodeParameters
 from recorded_bags import camera_messages, content_of, fingerprint, scene, write_bag
 
 COUNT = 90
-STRETCH = 10
+SEGMENT = 10
 #: Seconds to wait for what must happen; most of it takes a fraction.
 PATIENCE = 60.0
 KILLS = 5
@@ -41,7 +41,7 @@ from maix_facemesh_ros.parameters import NodeParameters
 bag, output, workers, length = sys.argv[1:]
 options = JobOptions(
     (Path(bag),), (Path(output), Path(output + ".csv")), NodeParameters(), copy=True,
-    workers=int(workers), stretch_length=int(length),
+    workers=int(workers), segment_length=int(length),
 )
 with Job(options) as job:
     job.run()
@@ -62,7 +62,7 @@ def expected(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 
 def options_for(bag: Path, output: Path, **changes: Any) -> JobOptions:
-    values = {"parameters": NodeParameters(), "copy": True, "stretch_length": STRETCH}
+    values = {"parameters": NodeParameters(), "copy": True, "segment_length": SEGMENT}
     return JobOptions((bag,), (output, Path(f"{output}.csv")), **{**values, **changes})
 
 
@@ -74,7 +74,7 @@ def run(
 
 
 def start(bag: Path, output: Path, count: int) -> subprocess.Popen[bytes]:
-    arguments = [str(bag), str(output), str(count), str(STRETCH)]
+    arguments = [str(bag), str(output), str(count), str(SEGMENT)]
     return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], start_new_session=True)
 
 
@@ -138,17 +138,17 @@ def test_what_was_done_is_not_done_again(
 ) -> None:
     output = tmp_path / "faces"
     process = start(bag, output, count)
-    stretches = tmp_path / "faces.partial" / "stretches"
-    wait_until(lambda: len(list(stretches.glob("*.npz"))) >= 3, "results of three stretches")
+    segments = tmp_path / "faces.partial" / "segments"
+    wait_until(lambda: len(list(segments.glob("*.npz"))) >= 3, "faces of three segments")
     process.kill()
     process.wait(PATIENCE)
     wait_until(lambda: is_gone(process.pid), "end of the workers")
-    done = len(list(stretches.glob("*.npz")))
+    done = len(list(segments.glob("*.npz")))
 
     # Who goes on need not be as many as who began.
     report = run(bag, output, workers=3 - count)
 
-    assert 3 <= done <= report.resumed_stretches < COUNT / STRETCH
+    assert 3 <= done <= report.resumed_segments < COUNT / SEGMENT
     assert report.images == COUNT
     assert content_of(output) == expected
 
@@ -169,11 +169,23 @@ def test_a_worker_that_dies_is_replaced(bag: Path, expected: list[Any], tmp_path
     assert content_of(tmp_path / "faces") == expected
 
 
+def die(_task: Any) -> None:
+    os._exit(1)
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [(len, "failed: TypeError: .* has no len"), (die, r"died 3 times .*: is there enough memory")],
+)
 def test_a_task_that_always_fails_ends_with_its_error(
-    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    function: Callable[[Any], Any],
+    error: str,
+    bag: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("maix_facemesh_ros.offline.segment_queue.find_in_stretch", len)
-    with pytest.raises(BagError, match=r"has failed 3 times: TypeError: .* has no len"):
+    monkeypatch.setattr("maix_facemesh_ros.offline.segment_queue.find_in_segment", function)
+    with pytest.raises(BagError, match=f"a process has {error}"):
         run(bag, tmp_path / "faces", workers=2)
     assert not (tmp_path / "faces").exists()
 
@@ -208,7 +220,7 @@ def test_another_job_does_not_take_over_what_is_left_of_one(bag: Path, tmp_path:
     with pytest.raises(BagError, match=r"with other parameters: give the same .* or --restart"):
         run(bag, output, parameters=other)
     report = run(bag, output, parameters=other, restart=True)
-    assert report.resumed_stretches == 0
+    assert report.resumed_segments == 0
     assert report.images == COUNT
 
 
@@ -226,11 +238,11 @@ def test_damaged_results_of_an_earlier_attempt_are_made_again(
     output = tmp_path / "faces"
     with pytest.raises(KeyboardInterrupt):
         run(bag, output, interrupt_after(45))
-    first, second, *_ = sorted((tmp_path / "faces.partial" / "stretches").iterdir())
+    first, second, *others = sorted((tmp_path / "faces.partial" / "segments").iterdir())
     first.write_bytes(first.read_bytes()[:500])
     second.write_bytes(b"")
     report = run(bag, output)
-    assert report.resumed_stretches == 2
+    assert report.resumed_segments == len(others)
     assert content_of(output) == expected
 
 

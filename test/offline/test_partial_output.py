@@ -170,7 +170,7 @@ def test_of_two_jobs_with_a_common_output_the_second_is_refused(
 def test_a_job_with_other_options_does_not_take_over(tmp_path: Path) -> None:
     def interrupted(job: dict[str, Any], *, restart: bool = False) -> bool:
         with PartialOutput([tmp_path / "out"], [], job, restart=restart) as partial:
-            partial.stretch(0, 0, 0).touch()
+            partial.segment(0, 0, 0).touch()
             return partial.is_resumed
 
     assert not interrupted(OURS)
@@ -193,7 +193,7 @@ def test_every_option_that_changes_an_output_counts(tmp_path: Path) -> None:
         {"annotated": True},
         {"copy": True},
         {"storage": "sqlite3"},
-        {"stretch_length": 7},
+        {"segment_length": 7},
     ]
     jobs = [JobOptions((tmp_path,), **{**values, **change}).identity() for change in [{}, *changes]]
     assert len({json.dumps(job) for job in jobs}) == len(jobs)

@@ -35,7 +35,7 @@ pytest_plugins = ["running_node"]
 
 IMAGES, FACES = "/camera/image_raw", "/camera/faces"
 
-#: What could be told apart: two faces that are followed and looked for, in space, with expressions.
+#: What could be told apart: two faces that are tracked and detected, in space, with expressions.
 PARAMETERS = ("max_face_num:=2", "detect_interval:=4", "gaze:=true", "blendshapes:=true")
 
 EXACTLY = Tolerances(pixels=0.0, scores=0.0, distances=0.0, degrees=0.0)

@@ -86,7 +86,8 @@ class FaceFlow:
         top, bottom = _reach(y + height / 2, reach, image.size[1])
         shown = (right - left, bottom - top)
         pixel = max(math.ceil(max(shown) / LARGEST_SIDE), 1)
-        self._can_be_followed = min(shown) >= WINDOW[0] * pixel and _has_settled(roi, landmarks)
+        has_settled = roi_from_landmarks(landmarks.points).is_near(roi, SETTLED)
+        self._can_be_followed = min(shown) >= WINDOW[0] * pixel and has_settled
         if not self._can_be_followed:
             return
         # Pixels of the image in one of what is looked at, and how many of those there are.
@@ -165,16 +166,6 @@ class FaceFlow:
 def _reach(center: float, reach: float, end: int) -> tuple[int, int]:
     """Return the pixels around a place, from the first to before the last, inside the image."""
     return max(int(center - reach), 0), min(int(center + reach) + 1, end)
-
-
-def _has_settled(roi: Roi, landmarks: FaceLandmarks) -> bool:
-    new = roi_from_landmarks(landmarks.points)
-    distance = max(
-        abs(new.center_x - roi.center_x),
-        abs(new.center_y - roi.center_y),
-        abs(new.width - roi.width),
-    )
-    return distance <= SETTLED * roi.width and abs(new.rotation - roi.rotation) <= SETTLED
 
 
 def _motion_between(

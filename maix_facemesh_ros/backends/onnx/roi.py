@@ -26,15 +26,11 @@ OUTER_EYE_CORNERS = (33, 263)
 #: file, and face_detector_graph.cc).
 MEDIAPIPE_SCALE = 1.5
 
-#: ROIs of landmarks lie on a grid: so many sizes from one to its double, and so many places in a
-#: side and angles in a radian. Without it, two runs over one stream that began at different
-#: images come as near as the network's noise, a tenth of a pixel, and stay apart for good. On the
-#: grid that noise is rounded away, so that after 10 to 25 images both are equal to the last bit,
-#: and pieces of a bag can be computed side by side. It moves landmarks by less than 1 in 10000 of a
-#: face's width, which is less than the noise of a camera does.
-SIZES_IN_AN_OCTAVE = 4096
-PARTS_OF_A_SIDE = 8192
-PARTS_OF_A_RADIAN = 8192
+#: A ROI stays where it is while the next one is no further away than this fraction of its width,
+#: and of a radian: a sixteenth of a pixel of the network's input. On a still image the landmarks
+#: then come to rest, within 10 images; without it the ROI and the crop, which is rounded to pixel
+#: values and to 32nds of a pixel, move each other by up to a tenth of a pixel for good.
+STANDSTILL = 1 / 4096
 
 #: OpenCV up to 4 warps in steps of a 32nd of a pixel (INTER_TAB_SIZE). OpenCV 5 calculates places
 #: exactly, which moves the landmarks of a small face by half a pixel from where MediaPipe, built on
@@ -50,6 +46,16 @@ class Roi(NamedTuple):
     width: float
     height: float
     rotation: float
+
+    def is_near(self, other: Roi, tolerance: float) -> bool:
+        """Whether another ROI is no further away than a fraction of the width, and of a radian."""
+        distance = max(
+            abs(self.center_x - other.center_x),
+            abs(self.center_y - other.center_y),
+            abs(self.width - other.width),
+        )
+        turn = abs(self.rotation - other.rotation)
+        return distance <= tolerance * other.width and turn <= tolerance
 
 
 class RoiRule(NamedTuple):
@@ -84,26 +90,27 @@ def roi_from_detection(box: Box, keypoints: FloatArray, rule: RoiRule) -> Roi:
 
 
 def roi_from_landmarks(points: FloatArray) -> Roi:
-    """Return the ROI for the next image: a square 1.5 times the landmarks, rolled with the eyes.
-
-    It is rounded to a grid, see `SIZES_IN_AN_OCTAVE`.
+    """Return the ROI of landmarks: a square 1.5 times as large, rolled with the eyes.
 
     Args:
         points: (478, 2) pixels, unsmoothed.
     """
-    left, top, right, bottom = _edges(points)
-    side = float(max(right - left, bottom - top)) * MEDIAPIPE_SCALE
-    # Landmarks that all lie in one place have no ROI that could be rounded.
-    side = 2 ** _round_to(math.log2(side or 1.0), 1 / SIZES_IN_AN_OCTAVE)
-    step = side / PARTS_OF_A_SIDE
+    left, top, right, bottom = (float(edge) for edge in _edges(points))
+    side = max(right - left, bottom - top) * MEDIAPIPE_SCALE
     right_eye, left_eye = OUTER_EYE_CORNERS
-    return Roi(
-        center_x=_round_to(float((left + right) / 2), step),
-        center_y=_round_to(float((top + bottom) / 2), step),
-        width=side,
-        height=side,
-        rotation=_round_to(_roll(points[right_eye], points[left_eye]), 1 / PARTS_OF_A_RADIAN),
-    )
+    rotation = _roll(points[right_eye], points[left_eye])
+    return Roi((left + right) / 2, (top + bottom) / 2, side, side, rotation)
+
+
+def next_roi(points: FloatArray, last: Roi | None) -> Roi:
+    """Return the ROI for the next image, which is the last one while the face stands still.
+
+    Args:
+        points: (478, 2) pixels, unsmoothed.
+        last: the ROI in which they were found; None: that of a detection.
+    """
+    roi = roi_from_landmarks(points)
+    return last if last is not None and roi.is_near(last, STANDSTILL) else roi
 
 
 def crop(image: Pixels, roi: Roi, size: tuple[int, int], border: int) -> Pixels:
@@ -212,10 +219,6 @@ def _edges(points: FloatArray) -> tuple[np.float32, np.float32, np.float32, np.f
 
 def _roll(right_eye: FloatArray, left_eye: FloatArray) -> float:
     return math.atan2(float(left_eye[1] - right_eye[1]), float(left_eye[0] - right_eye[0]))
-
-
-def _round_to(value: float, step: float) -> float:
-    return round(value / step) * step
 
 
 def _both_eyes_seen(keypoints: FloatArray) -> bool:

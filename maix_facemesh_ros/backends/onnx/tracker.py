@@ -1,18 +1,18 @@
-"""The onnx backend: MediaPipe's networks, or a user's own face detector, on onnxruntime.
+"""The tracker of the onnx backend: detections → landmarks of each face → ROI in the next image.
 
-One image's way, in order: detection → roi → crop → landmarks → projection → next roi.
+What an image shows it asks a `FaceProvider`, which is `Networks` (MediaPipe's, or a user's own
+face detector, on onnxruntime). It touches no pixels itself, except by optical flow with
+`landmarks_interval` above 1.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -22,10 +22,11 @@ from maix_facemesh_ros.backends.onnx.flow import FaceFlow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import (
     Roi,
+    RoiRule,
     bounding_box,
     containment,
+    next_roi,
     roi_from_detection,
-    roi_from_landmarks,
 )
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
@@ -43,15 +44,21 @@ DETECTORS: dict[str, Callable[[Path, str], BoxDetector]] = {
 }
 
 
-class LandmarkFinder(Protocol):
-    """A network that finds the landmarks of the face in a ROI."""
+class FaceProvider(Protocol):
+    """Answers the tracker's two questions about an image."""
 
-    #: Name of what computes, and of the model's file.
-    provider: str
+    #: How a detection becomes a ROI.
+    roi_rule: RoiRule
+    #: Name of the landmark model's file, and onnxruntime's name of what computes.
     file_name: str
+    provider: str
 
-    def find(self, image: Image, roi: Roi) -> FaceLandmarks:
-        """Find the landmarks of the face in a ROI."""
+    def detections(self, image: Image, parameters: FaceMeshParameters) -> list[Detection]:
+        """Return the faces in an image, in any order; boxes and key points in pixels."""
+        ...
+
+    def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
+        """Return the landmarks of the face in a ROI; called from several threads."""
         ...
 
     def give_back_memory(self) -> None:
@@ -59,11 +66,32 @@ class LandmarkFinder(Protocol):
         ...
 
 
-class Networks(NamedTuple):
-    """What looks at images. Both depend on nothing but the image and their arguments."""
+class Networks:
+    """The detector and the landmark network; results depend on the image and arguments alone."""
 
-    detector: BoxDetector
-    landmarks: LandmarkFinder
+    def __init__(self, detector: BoxDetector, landmarks: FaceLandmarksNetwork) -> None:
+        self._detector = detector
+        self._landmarks = landmarks
+        self.roi_rule = detector.roi_rule
+        self.file_name = landmarks.file_name
+        self.provider = landmarks.provider
+
+    def detections(self, image: Image, parameters: FaceMeshParameters) -> list[Detection]:
+        """See `FaceProvider`."""
+        return self._detector.detect(
+            image,
+            score_threshold=parameters.detect_conf_th,
+            overlap_threshold=parameters.detect_iou_th,
+            min_face_size=parameters.min_face_size,
+        )
+
+    def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
+        """See `FaceProvider`."""
+        return self._landmarks.find(image, roi)
+
+    def give_back_memory(self) -> None:
+        """See `FaceProvider`."""
+        self._landmarks.give_back_memory()
 
 
 def open_networks(parameters: FaceMeshParameters) -> Networks:
@@ -84,11 +112,11 @@ def open_networks(parameters: FaceMeshParameters) -> Networks:
 SAME_LANDMARKS_CONTAINMENT = 0.7
 
 #: A face that was lost may come out again from behind another one: for this many images the
-#: detector looks for it in every n-th.
+#: detector runs in every n-th.
 IMAGES_AFTER_A_LOSS = 15
-LOOK_AFTER_A_LOSS = 3
+DETECT_AFTER_A_LOSS = 3
 
-#: When the detector has not looked at so many images, for a second or so, its memory is given
+#: When the detector has not run for this number of images, a second or so, its memory is given
 #: back: 23 MB of the default one's at 640x480.
 IMAGES_UNTIL_REST = 30
 
@@ -97,52 +125,88 @@ IMAGES_UNTIL_REST = 30
 SAME_BOX_OVERLAP = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class _Track:
-    """A face to be followed into the next image."""
+class Track(NamedTuple):
+    """A face to be found again in the next image."""
 
     id: int
     roi: Roi
-    #: The detector's confidence when it last looked at this face.
+    #: Score of the last detection of this face.
     score: float
 
 
-_Face = TypeVar("_Face", Roi, _Track)
+class TrackerState(NamedTuple):
+    """Everything that the tracker takes from one image to the next, except optical flow."""
+
+    tracks: Sequence[Track] = ()
+    #: Images that were processed, which tells when the detector runs.
+    images: int = 0
+    #: Ids that were given.
+    ids: int = 0
+    images_since_detection: int = 0
+    images_since_loss: int = IMAGES_AFTER_A_LOSS
+    #: Whether there are faces without landmarks, which only the detector sees.
+    has_untracked: bool = False
 
 
-class OnnxFaceDetector:
-    """Finds faces and their landmarks on the host's processor."""
+_Face = TypeVar("_Face", Roi, Track)
 
-    def __init__(self, parameters: FaceMeshParameters, networks: Networks | None = None) -> None:
-        """Load the networks, or take those that are given.
+
+class FaceTracker:
+    """Finds faces and their landmarks on the host's processor, and tracks them."""
+
+    def __init__(
+        self, parameters: FaceMeshParameters, provider: FaceProvider | None = None
+    ) -> None:
+        """Start a stream.
+
+        Args:
+            parameters: those of the start.
+            provider: what answers for images; None: the networks are loaded.
 
         Raises:
             BackendError: the execution provider is not there.
             ModelError: a model file is missing, damaged, or not the network it should be.
         """
-        self._detector, self._landmarks = networks or open_networks(parameters)
+        self._provider = provider or open_networks(parameters)
         threads = parameters.threads or len(os.sched_getaffinity(0))
         self.facts = {
             "detector": parameters.detector,
             "detector model": parameters.detector_model or "the package's own",
-            "landmarks model": self._landmarks.file_name,
-            "execution provider": self._landmarks.provider,
+            "landmarks model": self._provider.file_name,
+            "execution provider": self._provider.provider,
             "threads": str(threads),
         }
-        # Beside the thread that asks, which does its part.
+        # In addition to the calling thread, which does its part.
         self._more_threads = threads - 1
         self._made_pool: ThreadPoolExecutor | None = None
         self._pool_process = 0
-        self._new_ids = count(1)
-        self.forget()
+        self.state = TrackerState()
+
+    @property
+    def state(self) -> TrackerState:
+        """What counts of the images so far; setting it continues another tracker's stream."""
+        return TrackerState(
+            tuple(self._tracks),
+            self._images,
+            self._ids,
+            self._images_since_detection,
+            self._images_since_loss,
+            self._has_untracked,
+        )
+
+    @state.setter
+    def state(self, state: TrackerState) -> None:
+        self._tracks = list(state.tracks)
+        self._images = state.images
+        self._ids = state.ids
+        self._images_since_detection = state.images_since_detection
+        self._images_since_loss = state.images_since_loss
+        self._has_untracked = state.has_untracked
+        self._flows: dict[int, FaceFlow] = {}
 
     def forget(self) -> None:
-        """See `backends.FaceDetector`."""
-        self._tracks: list[_Track] = []
-        self._flows: dict[int, FaceFlow] = {}
-        self._images_since_look = 0
-        self._images_since_loss = IMAGES_AFTER_A_LOSS
-        self._untracked_in_view = False
+        """See `backends.FaceDetector`; ids are not used again."""
+        self.state = TrackerState(images=self._images, ids=self._ids)
 
     def close(self) -> None:
         """See `backends.FaceDetector`."""
@@ -161,32 +225,42 @@ class OnnxFaceDetector:
         if not parameters.tracking:
             return _largest_first(self._find_new(image, parameters, known=[]))
 
-        faces = self._follow(image, parameters)
-        if self._must_look(faces, parameters):
-            self._images_since_look = 0
+        faces = self._track(image, parameters)
+        if self._must_detect(faces, parameters):
+            self._images_since_detection = 0
             faces += self._find_new(image, parameters, known=faces)
         else:
-            self._images_since_look += 1
-            if self._images_since_look == IMAGES_UNTIL_REST:
-                self._landmarks.give_back_memory()
+            self._images_since_detection += 1
+            if self._images_since_detection == IMAGES_UNTIL_REST:
+                self._provider.give_back_memory()
+        self._images += 1
 
         for face in faces:
             if len(face.points):
-                face.id = face.id or next(self._new_ids)
+                face.id = face.id or self._new_id()
                 face.box = bounding_box(face.points)
         faces = _largest_first(faces)
-        self._untracked_in_view = any(face.id == 0 for face in faces)
+        self._keep_tracks(faces)
+        return faces
+
+    def _new_id(self) -> int:
+        self._ids += 1
+        return self._ids
+
+    def _keep_tracks(self, faces: list[Face]) -> None:
+        """Keep what the next image needs of the faces of this one."""
+        self._has_untracked = any(face.id == 0 for face in faces)
+        last_rois = {track.id: track.roi for track in self._tracks}
         self._tracks = [
-            _Track(face.id, roi_from_landmarks(face.points), face.score)
+            Track(face.id, next_roi(face.points, last_rois.get(face.id)), face.score)
             for face in faces
             if face.id
         ]
         flows = self._flows
         self._flows = {track.id: flows[track.id] for track in self._tracks if track.id in flows}
-        return faces
 
-    def _follow(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
-        """Find the tracked faces again where their last landmarks say; lost ones are left out."""
+    def _track(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
+        """Find the tracked faces where their last landmarks say; lost ones are missing."""
         tracks = self._tracks[: parameters.face_limit]
         faces: list[Face] = []
         find = partial(self._find_again, image, interval=parameters.landmarks_interval)
@@ -198,19 +272,24 @@ class OnnxFaceDetector:
                 faces.append(face)
         return faces
 
-    def _must_look(self, followed: list[Face], parameters: FaceMeshParameters) -> bool:
-        """Whether the detector must look at this image for faces beside those followed."""
-        if parameters.face_limit is not None and len(followed) >= parameters.face_limit:
+    def _must_detect(self, tracked: list[Face], parameters: FaceMeshParameters) -> bool:
+        """Whether the detector must run in this image, for faces besides the tracked ones.
+
+        Every n-th image is counted from the first image, whatever was lost in between: then a
+        recording that is processed in parts has the detector run in the same images.
+        """
+        if parameters.face_limit is not None and len(tracked) >= parameters.face_limit:
             return False
-        lost_one = len(followed) < len(self._tracks)  # it may be elsewhere in this very image
+        lost_one = len(tracked) < len(self._tracks)  # it may be elsewhere in this very image
         self._images_since_loss = 0 if lost_one else self._images_since_loss + 1
-        searching = self._images_since_loss < IMAGES_AFTER_A_LOSS
-        interval = min(LOOK_AFTER_A_LOSS if searching else math.inf, parameters.detect_interval)
+        is_searching = self._images_since_loss < IMAGES_AFTER_A_LOSS
+        interval = parameters.detect_interval
         return (
-            not followed
+            not tracked
             or lost_one
-            or self._untracked_in_view  # faces without landmarks are seen by the detector only
-            or self._images_since_look + 1 >= interval
+            or self._has_untracked  # faces without landmarks are seen by the detector only
+            or self._images % interval == 0
+            or (is_searching and self._images % DETECT_AFTER_A_LOSS == 0)
         )
 
     def _find_new(
@@ -222,12 +301,7 @@ class OnnxFaceDetector:
             known: faces already found in this image; their score and key points are brought up to
                 date.
         """
-        detections = self._detector.detect(
-            image,
-            score_threshold=parameters.detect_conf_th,
-            overlap_threshold=parameters.detect_iou_th,
-            min_face_size=parameters.min_face_size,
-        )
+        detections = self._provider.detections(image, parameters)
         candidates = iter(
             sorted(
                 (detection for detection in detections if not _recognise(detection, known)),
@@ -235,11 +309,11 @@ class OnnxFaceDetector:
             )
         )
         room = None if parameters.face_limit is None else parameters.face_limit - len(known)
-        find = partial(self._landmarks.find, image)
+        find = partial(self._provider.landmarks, image)
         found: list[Face] = []
         # A candidate without landmarks makes room for the next, so that no face is missed for it.
         while batch := list(islice(candidates, None if room is None else room - len(found))):
-            rois = [roi_from_detection(d.box, d.keypoints, self._detector.roi_rule) for d in batch]
+            rois = [roi_from_detection(d.box, d.keypoints, self._provider.roi_rule) for d in batch]
             for detection, landmarks in zip(batch, self._side_by_side(find, rois), strict=True):
                 face = Face(
                     score=detection.score, box=detection.box, box_keypoints=detection.keypoints
@@ -253,16 +327,16 @@ class OnnxFaceDetector:
                     found.append(face)
         return found
 
-    def _find_again(self, image: Image, track: _Track, *, interval: int) -> FaceLandmarks:
+    def _find_again(self, image: Image, track: Track, *, interval: int) -> FaceLandmarks:
         """Find the landmarks of a tracked face, or let the last ones move along with it."""
         if interval <= 1:
-            return self._landmarks.find(image, track.roi)
+            return self._provider.landmarks(image, track.roi)
         flow = self._flows.get(track.id)
         if flow is not None:
             landmarks = flow.landmarks_in(image, interval)
             if landmarks is not None:
                 return landmarks
-        landmarks = self._landmarks.find(image, track.roi)
+        landmarks = self._provider.landmarks(image, track.roi)
         self._flows[track.id] = FaceFlow(image, track.roi, landmarks)
         return landmarks
 
