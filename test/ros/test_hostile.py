@@ -361,7 +361,7 @@ def _check_what_the_node_says(
         for key, value in diagnostics.items()
         if key.startswith("not answered: ")
     }
-    print(f"arrived {diagnostics['images arrived']}, not answered: {reasons}")
+    print(f"arrived {diagnostics['pictures arrived']}, not answered: {reasons}")
     assert sum(reasons.values()) == int(diagnostics["pictures not answered"])
     assert reasons["an image that cannot be used"] > 0
     assert not [reason for reason in reasons if "fault" in reason], node.output()
