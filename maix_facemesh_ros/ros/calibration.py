@@ -53,8 +53,8 @@ UNTIL_STAMP = 12
 class Calibration:
     """Holds the calibration and checks that it fits the images.
 
-    A calibration for another image size gives wrong directions without anything looking wrong, so
-    it is said on the log and on /diagnostics.
+    A calibration for another image size gives wrong directions that are hard to notice, so
+    it is reported in the log and on /diagnostics.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Calibration:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What /diagnostics says of it."""
+        """Values for /diagnostics."""
         facts = {CALIBRATION: self.state()}
         if self._is_subscribed:
             facts[CALIBRATION_PUBLISHERS] = str(self._node.count_publishers(self.origin))

@@ -1,4 +1,4 @@
-"""The keys of the node's status on /diagnostics: what writes it and what reads it share them.
+"""The keys of the node's status on /diagnostics, for its writer and its readers.
 
 Monitors of users read them too, so a key keeps its spelling.
 """

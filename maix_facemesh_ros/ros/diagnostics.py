@@ -58,7 +58,7 @@ class Diagnostics:
         node.create_timer(INTERVAL, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def arrived(self, *, replaced_another: bool) -> None:
-        """Count an image that came in, and whether one that waited was given up for it."""
+        """Count a received image, and whether it replaced a waiting one."""
         self._count(ARRIVED)
         if replaced_another:
             self.lost(REPLACED)

@@ -6,8 +6,8 @@ One image's way from its topic to the messages:
    latest only.
 2. `FaceMeshNode._work`, the worker thread, takes it with `Input.items`.
 3. `Input.result` reads it and finds its faces: a `Result` (result.py).
-4. `FaceMeshNode._publish` sends `faces` first, under the image's own stamp and frame, and then what
-   somebody has subscribed to, each by `publish(result)` (publishers/).
+4. `FaceMeshNode._publish` sends `faces` first, with the image's stamp and frame, and then the other
+   topics that have subscribers, each by `publish(result)` (publishers/).
 
 Files, live sources and a MaixCAM are inputs too, so they differ in steps 1 and 3 only.
 """
@@ -51,10 +51,10 @@ from maix_facemesh_ros.sources.base import SourceError
 #: Seconds between two warnings of the same kind.
 WARNING_INTERVAL = 5.0
 
-#: Seconds in which subscribers may take the last faces of a file before the node goes.
+#: Seconds for subscribers to receive the last faces of a file before the node exits.
 LAST_FACES_TIMEOUT = 1.0
 
-#: What can be wrong at the start: said in one line, without a traceback.
+#: Errors at the start that are printed in one line, without a traceback.
 START_ERRORS = (ParameterError, BackendError, ModelError, SourceError)
 
 
@@ -81,7 +81,7 @@ class FaceMeshNode(ParameterNode):
         )
         self._faces = FacePublisher(self)
         annotated = AnnotatedImage(self)
-        #: What gets each result, after `faces`.
+        #: Publishers of each result, after `faces`.
         self._views: Sequence[ResultPublisher] = (
             self._calibration,
             FaceFrames(self),
@@ -90,7 +90,7 @@ class FaceMeshNode(ParameterNode):
             *open_other_packages(self, parameters),
             annotated,
         )
-        #: What gets the JPEGs of a MaixCAM: their faces have been published before.
+        #: Publishers of a MaixCAM's JPEGs, whose faces have been published before.
         self._jpeg_views: Sequence[ResultPublisher] = (
             (JpegImages(self, annotated),) if parameters.backend in FACE_SOURCES else ()
         )
@@ -127,7 +127,7 @@ class FaceMeshNode(ParameterNode):
             self.failed = True
             raise
         finally:
-            # A source has ended (or the node is on its way out): let the executor return.
+            # A source has ended (or the node is shutting down): let the executor return.
             self.context.try_shutdown()
 
     def _answer(self, item: Any) -> None:
@@ -145,12 +145,12 @@ class FaceMeshNode(ParameterNode):
             if not self._is_stopping():
                 self._diagnostics.lost(keys.FAULT)
                 self.get_logger().error(
-                    f"image not answered: {traceback.format_exc()}",
+                    f"image not processed: {traceback.format_exc()}",
                     throttle_duration_sec=WARNING_INTERVAL,
                 )
 
     def _publish(self, result: Result) -> None:
-        """Publish the faces of one image, which answers it; then what else is subscribed to."""
+        """Publish the faces of one image, then the other subscribed topics."""
         if result.jpeg is not None:
             self._publish_to(self._jpeg_views, result, keys.JPEG_VIEWS)
             return
@@ -182,7 +182,7 @@ class FaceMeshNode(ParameterNode):
         self._diagnostics.took({step: time.perf_counter() - started})
 
     def _say_ended(self) -> None:
-        """Say that a file has ended, and let its last faces arrive before the node goes."""
+        """Log that a file has ended, and let its last faces arrive before the node exits."""
         if self._is_stopping():
             return
         self.get_logger().info(f"source ended after {self._diagnostics.total(keys.ARRIVED)} images")
@@ -193,7 +193,7 @@ class FaceMeshNode(ParameterNode):
                 raise
 
     def _facts(self) -> dict[str, str]:
-        """What /diagnostics says besides counts and times."""
+        """Values for /diagnostics in addition to counts and times."""
         return {
             **self._input.facts,
             keys.IMAGES_FROM: self._input.name,
@@ -213,11 +213,11 @@ class FaceMeshNode(ParameterNode):
         return SetParametersResult(successful=True)
 
     def _is_stopping(self) -> bool:
-        """Whether the node is on its way out; rclpy's signal handler ends the context at once."""
+        """Whether the node is shutting down; rclpy's signal handler ends the context at once."""
         return self._closing.is_set() or not self.context.ok()
 
     def stop(self) -> None:
-        """Answer the image in hand, unless it takes long, and free the backend and the source."""
+        """Finish the current image, unless it takes long, and free the backend and the source."""
         self._closing.set()
         self._topic_reader.stop()
         self._input.stop()

@@ -41,7 +41,7 @@ from maix_facemesh_ros.ros.topic_watch import TopicWatch
 from maix_facemesh_ros.sources.base import ImageSource, SourceNotice
 from maix_facemesh_ros.sources.latest import LatestSlot
 
-#: Seconds that a camera or URL may take to end its last read when the node stops.
+#: Maximum seconds for a camera or URL to end its last read when the node stops.
 READER_TIMEOUT = 0.5
 
 #: Images of a MaixCAM that may come before the JPEG of one of them.
@@ -51,7 +51,7 @@ Item = TypeVar("Item")
 
 
 class Input(Protocol[Item]):
-    """Gives the results of one stream of images, in order."""
+    """Yields the results of one stream of images, in order."""
 
     #: The topic or source, as it may be shown.
     name: str
@@ -60,16 +60,16 @@ class Input(Protocol[Item]):
 
     @property
     def facts(self) -> dict[str, str]:
-        """What /diagnostics says of it, by key."""
+        """Values for /diagnostics, by key."""
         ...
 
     def items(self) -> Iterator[Item]:
-        """Give what is to be answered, until the input ends or is stopped.
+        """Yield the items to process, until the input ends or is stopped.
 
         All of a file; the latest of anything live. To be iterated once, in one thread.
 
         Raises:
-            SourceError: nothing more comes, or nothing in it can be read.
+            SourceError: the source has ended, or is unreadable.
         """
         ...
 
@@ -90,7 +90,7 @@ class Input(Protocol[Item]):
         ...
 
     def stop(self) -> None:
-        """Give no more items, from any thread."""
+        """End the iteration, from any thread."""
         ...
 
     def close(self) -> None:
@@ -104,18 +104,18 @@ class Input(Protocol[Item]):
 
 
 class Images(Protocol):
-    """Gives images in order; each is read when its turn comes. See also `Input`."""
+    """Yields images in order; each is decoded when it is processed. See also `Input`."""
 
     name: str
     is_blocked: bool = False
 
     @property
     def facts(self) -> dict[str, str]:
-        """What /diagnostics says of it, by key."""
+        """Values for /diagnostics, by key."""
         return {}
 
     def items(self) -> Iterator[Any]:
-        """Give what holds one image each."""
+        """Yield items with one image each."""
         ...
 
     def read(self, item: Any) -> Image:
@@ -127,7 +127,7 @@ class Images(Protocol):
         ...
 
     def stop(self) -> None:
-        """Give no more items, from any thread."""
+        """End the iteration, from any thread."""
         ...
 
     def close(self) -> None:
@@ -144,13 +144,13 @@ class InputContext:
     parameters: NodeParameters
     calibration: Calibration
     diagnostics: Diagnostics
-    #: Takes the messages of topics.
+    #: Reader of the topics' messages.
     topic_reader: MessageReader
-    #: Whether the node is on its way out.
+    #: Whether the node is shutting down.
     is_stopping: Callable[[], bool]
 
     def report(self, notice: SourceNotice) -> None:
-        """Log a notice of a source, and show what is wrong with it on /diagnostics."""
+        """Log a notice of a source, and show its fault on /diagnostics."""
         if self.is_stopping():
             return
         self.diagnostics.trouble(notice.text if notice.warning else "")
@@ -161,7 +161,7 @@ class InputContext:
 
 
 def image_topic(node: Node, parameters: NodeParameters) -> str:
-    """Return the topic with the images, before remaps where they have not been followed."""
+    """Return the topic with the images, before any remaps that are not resolved."""
     is_compressed = parameters.image_transport == "compressed"
     if is_compressed or parameters.backend in FACE_SOURCES:
         return compressed_topic(node, "image_raw")
@@ -342,7 +342,7 @@ class FileImages(Images):
 
 
 class LiveImages(Images):
-    """Images of a camera or URL, read in a thread of their own: the latest is always the next."""
+    """Images of a camera or URL, read in a separate thread: the latest is always the next."""
 
     def __init__(self, context: InputContext, source: ImageSource) -> None:
         self.name = source.name
@@ -381,7 +381,7 @@ class LiveImages(Images):
 
 
 def _stamped(source: ImageSource, context: InputContext) -> Iterator[Image]:
-    """Give a source's images on the node's clock and in its `frame_id`, until the node stops."""
+    """Yield a source's images with the node's clock and `frame_id`, until the node stops."""
     stamps = OwnStamps(context.node, context.parameters.camera_delay)
     for image in source.images():
         if context.is_stopping():
@@ -407,7 +407,7 @@ class FaceStreamInput:
         self._calibration = context.calibration
         self._diagnostics = context.diagnostics
         self._stamps = OwnStamps(context.node, context.parameters.camera_delay)
-        #: Of the last images, by the time at which they were taken: their JPEGs may follow.
+        #: The last results by capture time: their JPEGs may follow.
         self._recent: dict[float, Result] = {}
         self._result_of = {FaceFrame: self._result_of_faces, JpegFrame: self._result_of_jpeg}
 
@@ -443,7 +443,7 @@ class FaceStreamInput:
         self._recent[frame.taken_at] = result
         if len(self._recent) > JPEGS_LATE:
             del self._recent[next(iter(self._recent))]
-        # For the next frame: this one was enriched with the calibration of before.
+        # For the next frame: this one was enriched with the previous calibration.
         self._stream.camera = self._calibration.camera
         return result
 

@@ -33,7 +33,7 @@ class OwnStamps:
         self._given: dict[float, Stamp] = {}
 
     def at(self, taken_at: float) -> Stamp:
-        """Return the stamp of what the camera handed over at this moment; always the same one."""
+        """Return the stamp of an image that was delivered at this time; always the same one."""
         stamp = self._given.get(taken_at)
         if stamp is None:
             stamp = self._given[taken_at] = self._now_back_to(taken_at - self._camera_delay)

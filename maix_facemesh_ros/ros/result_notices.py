@@ -1,4 +1,4 @@
-"""What the log says of results, each thing once: missing poses and frames, assumed cameras."""
+"""Log lines about results, each once: missing poses and frames, assumed cameras."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ResultNotices:
         self._said_why_no_pose = False
 
     def say_what_is_assumed(self, now: NodeParameters, before: NodeParameters | None) -> None:
-        """Say it at the start, and when a change of parameters has made it so."""
+        """Log it at the start, and after a change of parameters."""
         assumed = now.assumed_field_of_view
         was = before.assumed_field_of_view if before is not None and before.pose else 0.0
         if now.pose and assumed and assumed != was:
@@ -54,7 +54,7 @@ class ResultNotices:
         )
 
     def note(self, result: Result) -> None:
-        """Say what is missing for poses, markers and frames."""
+        """Log the missing requirements of poses, markers and frames."""
         self._note_missing_pose(result)
         if not result.frame_id:
             self._node.get_logger().warning(
@@ -65,7 +65,7 @@ class ResultNotices:
             )
 
     def _note_missing_pose(self, result: Result) -> None:
-        """Say what poses need, unless the calibration may still be on its way."""
+        """Log the requirements of poses, unless the calibration may still arrive."""
         if self._said_why_no_pose or not result.parameters.pose:
             return
         if not any(len(face.points) and face.pose is None for face in result.faces):

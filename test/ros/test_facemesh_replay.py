@@ -250,7 +250,7 @@ def test_what_else_is_in_the_bag_is_published_as_it_was(
     assert "Traceback" not in output
     assert {message.data for message in latched} == {"<robot/>", "<arm/>"}
     assert all(START - DELAY <= time <= START + 4 * SECOND for time in clock)
-    assert "/faces is not played: such messages come from the node" in output
+    assert "/faces is not played: the node publishes such messages" in output
 
 
 def stamp_of_clock(message: Clock) -> int:
@@ -413,7 +413,7 @@ def endless_check(folder: Path) -> list[str | Path]:
         (no_node, "subscribes to /camera/image_raw (sensor_msgs/msg/Image) and publishes"),
         (bad_parameter, "detector is 'none': give one of"),
         (misspelt_parameter, "no parameter 'detect_conf': did you mean 'detect_conf_th'?"),
-        (parameters_of_a_maixcam, "backend is 'maixcam', which takes no images"),
+        (parameters_of_a_maixcam, "backend is 'maixcam', which does not process images"),
         (parameter_for_nobody, "--param needs --start-node"),
         (endless_check, "--loop without a number cannot be used with --check"),
     ],

@@ -43,11 +43,11 @@ class AnnotatedImage:
         return bool(self._raw.get_subscription_count() or self._jpeg.get_subscription_count())
 
     def publish(self, result: Result) -> None:
-        """Publish one image with its faces drawn into a copy, where somebody has subscribed."""
+        """Publish one image with its faces drawn into a copy, if the topic has subscribers."""
         if result.image is None:
             return
         if not self.is_wanted:
-            # The rate is counted anew when somebody comes back.
+            # The rate is counted from zero with the next subscriber.
             self._drawn_at.clear()
             return
         self._drawn_at.append(time.monotonic())
@@ -76,8 +76,8 @@ class AnnotatedImage:
         scale = max(0.4, drawn.shape[1] / 1280)
         place = (int(8 * scale), drawn.shape[0] - int(10 * scale))
         # Dark below light, to be read on any image.
-        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(drawn, text, place, _FONT, scale, colour, thickness, cv2.LINE_AA)
+        for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(drawn, text, place, _FONT, scale, color, thickness, cv2.LINE_AA)
 
 
 def _rgb_copy(image: Image) -> Pixels:

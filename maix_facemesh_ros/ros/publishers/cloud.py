@@ -14,7 +14,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.ros.result import Result
 
-#: One point: metres in the header's frame, the face's id, and its index in the mesh.
+#: One point: meters in the header's frame, the face's id, and its index in the mesh.
 POINT: Any = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("id", "<u4"), ("index", "<u4")])
 _FIELDS = [
     PointField(
@@ -35,7 +35,7 @@ class FaceCloud:
         self._publisher = node.create_publisher(PointCloud2, "~/points", QoSProfile(depth=2))
 
     def publish(self, result: Result) -> None:
-        """Publish the cloud of one image, also an empty one, where somebody has subscribed."""
+        """Publish the cloud of one image, also an empty one, if the topic has subscribers."""
         if not self._publisher.get_subscription_count():
             return
         parts = [_points_of(face) for face in result.faces if face.points_3d is not None]

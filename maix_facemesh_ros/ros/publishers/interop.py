@@ -31,7 +31,7 @@ QUEUED_MESSAGES = 10
 HRI_LANDMARKS = (*SUB_68, RIGHT_IRIS, LEFT_IRIS)
 
 #: Around a face in its cropped image, as a part of the box: the box of the landmarks ends at the
-#: eyebrows, and those who look at the image want the forehead too.
+#: eyebrows, and the cropped image should include the forehead too.
 CROP_MARGIN = 0.2
 #: Width and height in pixels of a cropped image (REP-155, /humans/faces/width and height).
 CROP_SIZE = 128
@@ -147,7 +147,7 @@ class HumanFaces:
 
     def _landmarks(self, result: Result, face: Face) -> Any:
         size = result.size
-        # A landmark that `landmarks_indices` leaves out is at 0, 0 with confidence 0.
+        # A landmark that is not in `landmarks_indices` is at 0, 0 with confidence 0.
         places = dict(zip(_indices(face), np.clip(face.points / size, 0, 1).tolist(), strict=True))
         landmarks = []
         for index in HRI_LANDMARKS:
@@ -175,7 +175,7 @@ def _crop(face: Face, image: Pixels) -> Pixels:
 
     Args:
         face: its box counts.
-        image: uint8 (H, W, 3); what lies outside it is black.
+        image: uint8 (H, W, 3); the area outside is black.
     """
     x, y, width, height = face.box
     side = max(1, round((1 + 2 * CROP_MARGIN) * max(width, height)))

@@ -1,4 +1,4 @@
-"""The JPEGs of a MaixCAM, as they came and with their faces drawn into them."""
+"""The JPEGs of a MaixCAM, unchanged and annotated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class JpegImages:
 
         Args:
             node: publishes.
-            annotated: gets the decoded images whose faces are known.
+            annotated: publishes the decoded images with known faces.
         """
         self._publisher = node.create_publisher(
             CompressedImage, compressed_topic(node, "image_raw"), QoSProfile(depth=2)
@@ -32,7 +32,7 @@ class JpegImages:
         self._annotated = annotated
 
     def publish(self, result: Result) -> None:
-        """Publish the JPEG; with its faces where somebody has subscribed to annotated images.
+        """Publish the JPEG; also annotated, if that topic has subscribers.
 
         Raises:
             ImageError: the JPEG is damaged, or of another size than its faces.

@@ -1,6 +1,6 @@
 """Faces as markers for RViz: points, mesh, contours, box, label, the head's axes and the gaze.
 
-With a pose they stand in space where the head is; without, on a plane before the camera.
+With a pose they are at the head's 3D position; without, on a plane in front of the camera.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from maix_facemesh_ros.mesh.connections import (
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
 from maix_facemesh_ros.ros.result import Result
 
-#: Sizes in metres of a head at the distance of one metre; they grow with its distance, so that what
-#: is far away can still be seen (`_enlargement`). RViz draws a line that is less than a pixel wide
-#: as dashes. A pixel of a window of 700 is 1.2 mm wide one metre from the viewer, and the viewer of
-#: rviz/facemesh.rviz is half a metre before the first face.
+#: Sizes in meters of a head at the distance of one meter; they scale with its distance, so that
+#: what is far away can still be seen (`_enlargement`). RViz draws a line that is less than a pixel
+#: wide as dashes. A pixel of a window of 700 is 1.2 mm wide one meter from the viewer, and the
+#: viewer of rviz/facemesh.rviz is half a meter before the first face.
 POINT_SIZE = 0.003
 MESH_WIDTH = 0.0013
 LINE_WIDTH = 0.002
@@ -42,27 +42,27 @@ TEXT_HEIGHT = 0.018
 #: with the head.
 CONSTANT_PART = 0.3
 
-#: Of the gaze's arrow, in metres at the distance of one metre: the width of its shaft, the width of
+#: Of the gaze's arrow, in meters at the distance of one meter: the width of its shaft, the width of
 #: its head and the head's length. RViz lights it from the viewer: a head wider than long is bright
-#: in the eyes of the one who is looked at, where a slender one is all dark side.
+#: when it points at the viewer, where a slender one shows only its dark side.
 GAZE_SHAFT_WIDTH = 0.006
 GAZE_HEAD_WIDTH = 0.024
 GAZE_HEAD_LENGTH = 0.015
 
-#: Lengths in metres, whatever the distance: those of things in space.
+#: Lengths in meters, whatever the distance: those of things in space.
 AXIS_LENGTH = 0.1
 GAZE_LENGTH = 0.2
 #: From the eyes to the label, above the head.
 LABEL_HEIGHT = 0.14
 
 #: Red, green, blue and opacity, 0 to 1.
-POINT_COLOUR = ColorRGBA(r=0.9, g=1.0, b=1.0, a=1.0)
-MESH_COLOUR = ColorRGBA(r=0.35, g=0.75, b=1.0, a=0.8)
-CONTOUR_COLOUR = ColorRGBA(r=1.0, g=0.8, b=0.35, a=1.0)
-BOX_COLOUR = ColorRGBA(r=0.3, g=1.0, b=0.6, a=1.0)
-TEXT_COLOUR = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
-GAZE_COLOUR = ColorRGBA(r=1.0, g=0.45, b=0.1, a=1.0)
-AXIS_COLOURS = (
+POINT_COLOR = ColorRGBA(r=0.9, g=1.0, b=1.0, a=1.0)
+MESH_COLOR = ColorRGBA(r=0.35, g=0.75, b=1.0, a=0.8)
+CONTOUR_COLOR = ColorRGBA(r=1.0, g=0.8, b=0.35, a=1.0)
+BOX_COLOR = ColorRGBA(r=0.3, g=1.0, b=0.6, a=1.0)
+TEXT_COLOR = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+GAZE_COLOR = ColorRGBA(r=1.0, g=0.45, b=0.1, a=1.0)
+AXIS_COLORS = (
     ColorRGBA(r=1.0, a=1.0),
     ColorRGBA(g=1.0, a=1.0),
     ColorRGBA(b=1.0, a=1.0),
@@ -73,7 +73,7 @@ _CONTOUR_LINES = each_line_once(np.concatenate([FACEMESH_CONTOURS, FACEMESH_IRIS
 
 
 class _Place(NamedTuple):
-    """Where the parts of one face stand, in metres in the camera's frame."""
+    """Positions of the parts of one face, in meters in the camera's frame."""
 
     #: (N, 3) landmarks.
     landmarks: npt.NDArray[np.floating]
@@ -86,7 +86,7 @@ class _Place(NamedTuple):
 
 
 class FaceMarkers:
-    """Publishes the markers of each image, and takes away those of faces that have gone."""
+    """Publishes the markers of each image, and deletes those of lost faces."""
 
     def __init__(self, node: Node) -> None:
         """Announce the topic."""
@@ -94,12 +94,12 @@ class FaceMarkers:
         self._shown: set[tuple[str, int]] = set()
 
     def publish(self, result: Result) -> None:
-        """Publish the markers of one image's faces, where somebody has subscribed.
+        """Publish the markers of one image's faces, if the topic has subscribers.
 
         A marker has the id of its face; faces without one are -1, -2, … in their order.
         """
         if not self._publisher.get_subscription_count():
-            # Whoever comes later starts with an empty scene.
+            # A later subscriber starts with an empty scene.
             self._shown.clear()
             return
         header, parameters = result.header, result.parameters
@@ -127,30 +127,30 @@ def _camera_of_plane(width: int, height: int) -> CameraModel:
 
 
 def _markers_of(face: Face, camera: CameraModel, depth: float) -> Iterator[Marker]:
-    """Give the markers of one face, without header, id and lifetime."""
+    """Yield the markers of one face, without header, id and lifetime."""
     in_space = face.pose is not None and face.points_3d is not None
     place = _place_in_space(face, camera) if in_space else _place_on_plane(face, camera, depth)
     enlargement = _enlargement(place.distance)
     points = _point_messages(place.landmarks)
     finite = np.isfinite(place.landmarks).all(axis=1)
     rows = _row_of_landmark(face, finite)
-    for ns, lines, colour, width in (
-        ("mesh", _MESH_LINES, MESH_COLOUR, MESH_WIDTH),
-        ("contours", _CONTOUR_LINES, CONTOUR_COLOUR, LINE_WIDTH),
+    for ns, lines, color, width in (
+        ("mesh", _MESH_LINES, MESH_COLOR, MESH_WIDTH),
+        ("contours", _CONTOUR_LINES, CONTOUR_COLOR, LINE_WIDTH),
     ):
         joined = rows[lines]
         ends = joined[(joined >= 0).all(axis=1)].ravel().tolist()
         if ends:
-            # Lines share the points that they meet in: a message of its own for each end would
+            # Lines share their points: a separate message for each end would
             # take most of the time.
             of_lines = [points[end] for end in ends]
-            yield _marker(ns, Marker.LINE_LIST, of_lines, colour, width * enlargement)
+            yield _marker(ns, Marker.LINE_LIST, of_lines, color, width * enlargement)
     if finite.any():
         shown = [points[row] for row in np.flatnonzero(finite).tolist()]
-        yield _marker("points", Marker.POINTS, shown, POINT_COLOUR, POINT_SIZE * enlargement)
+        yield _marker("points", Marker.POINTS, shown, POINT_COLOR, POINT_SIZE * enlargement)
     if np.isfinite(place.box).all():
         box = _point_messages(place.box)
-        yield _marker("box", Marker.LINE_STRIP, box, BOX_COLOUR, LINE_WIDTH * enlargement)
+        yield _marker("box", Marker.LINE_STRIP, box, BOX_COLOR, LINE_WIDTH * enlargement)
     if np.isfinite(place.label).all():
         yield _label(face, place.label, TEXT_HEIGHT * enlargement)
     if in_space:
@@ -161,12 +161,12 @@ def _markers_of(face: Face, camera: CameraModel, depth: float) -> Iterator[Marke
 
 
 def _enlargement(distance: float) -> float:
-    """Return how much larger than at one metre lines, points and text are at a distance."""
+    """Return the scale of lines, points and text at a distance, relative to one meter."""
     return CONSTANT_PART + (1 - CONSTANT_PART) * distance
 
 
 def _place_in_space(face: Face, camera: CameraModel) -> _Place:
-    """Where the head is; the box stands round it, as far away as the head."""
+    """Positions by the head pose; the box is around the head, at its distance."""
     assert face.pose is not None
     assert face.points_3d is not None
     above = face.pose[:3, 3] + LABEL_HEIGHT * face.pose[:3, 2]
@@ -175,7 +175,7 @@ def _place_in_space(face: Face, camera: CameraModel) -> _Place:
 
 
 def _place_on_plane(face: Face, camera: CameraModel, depth: float) -> _Place:
-    """On a plane before the camera, from which the landmarks stand out by their depths."""
+    """Positions on a plane in front of the camera, plus the relative depths of the landmarks."""
     landmarks = _at(camera, face.points, depth)
     if len(landmarks):
         landmarks[:, 2] -= face.points_z * (depth / camera.matrix[0, 0])
@@ -185,7 +185,7 @@ def _place_on_plane(face: Face, camera: CameraModel, depth: float) -> _Place:
 
 
 def _at(camera: CameraModel, pixels: npt.NDArray[np.floating], depth: float) -> DoubleArray:
-    """Return (N, 3) places of pixels at a depth in metres; NaN where the lens has none."""
+    """Return (N, 3) positions of pixels at a depth in meters; NaN outside the lens model."""
     return np.column_stack([camera.rays(pixels), np.ones(len(pixels))]) * depth
 
 
@@ -208,15 +208,15 @@ def _point_messages(places: npt.NDArray[np.floating]) -> list[Point]:
     return [Point(x=x, y=y, z=z) for x, y, z in places.tolist()]
 
 
-def _marker(ns: str, kind: int, points: list[Point], colour: ColorRGBA, thickness: float) -> Marker:
-    marker = Marker(ns=ns, type=kind, action=Marker.ADD, color=colour, points=points)
+def _marker(ns: str, kind: int, points: list[Point], color: ColorRGBA, thickness: float) -> Marker:
+    marker = Marker(ns=ns, type=kind, action=Marker.ADD, color=color, points=points)
     marker.pose.orientation.w = 1.0
     marker.scale = Vector3(x=thickness, y=thickness, z=thickness)
     return marker
 
 
 def _label(face: Face, place: DoubleArray, height: float) -> Marker:
-    marker = _marker("label", Marker.TEXT_VIEW_FACING, [], TEXT_COLOUR, height)
+    marker = _marker("label", Marker.TEXT_VIEW_FACING, [], TEXT_COLOR, height)
     number = f"{face.id}: " if face.id else ""
     marker.text = f"{number}{face.score:.0%}"
     x, y, z = place.tolist()
@@ -229,15 +229,15 @@ def _axes(pose: DoubleArray, thickness: float) -> Marker:
     origin = pose[:3, 3]
     ends = [end for axis in pose[:3, :3].T for end in (origin, origin + AXIS_LENGTH * axis)]
     points = _point_messages(np.array(ends))
-    marker = _marker("axes", Marker.LINE_LIST, points, TEXT_COLOUR, thickness)
-    marker.colors = [colour for colour in AXIS_COLOURS for _ in range(2)]
+    marker = _marker("axes", Marker.LINE_LIST, points, TEXT_COLOR, thickness)
+    marker.colors = [color for color in AXIS_COLORS for _ in range(2)]
     return marker
 
 
 def _gaze_arrow(gaze: Gaze, enlargement: float) -> Marker:
-    """Return an arrow from between the eyes to where they look."""
+    """Return an arrow from between the eyes in the gaze direction."""
     ends = np.array([gaze.origin, gaze.origin + GAZE_LENGTH * gaze.direction])
-    marker = _marker("gaze", Marker.ARROW, _point_messages(ends), GAZE_COLOUR, 0.0)
+    marker = _marker("gaze", Marker.ARROW, _point_messages(ends), GAZE_COLOR, 0.0)
     x, y, z = enlargement * np.array((GAZE_SHAFT_WIDTH, GAZE_HEAD_WIDTH, GAZE_HEAD_LENGTH))
     marker.scale = Vector3(x=x, y=y, z=z)
     return marker

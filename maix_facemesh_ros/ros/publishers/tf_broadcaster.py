@@ -1,4 +1,4 @@
-"""Frames of heads and gazes for tf2, named and turned as REP-155 says."""
+"""Frames of heads and gazes for tf2, with the names and axes of REP-155."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ try:
 except ImportError:
     TFMessage = None
 
-#: What tf2's own broadcaster keeps (tf2_ros, qos.hpp).
+#: Queue depth of tf2's own broadcaster (tf2_ros, qos.hpp).
 QUEUED_MESSAGES = 100
 
 
@@ -29,7 +29,7 @@ class FaceFrames:
     """Publishes `face_<id>` and `gaze_<id>`, all of one image in one message."""
 
     def __init__(self, node: Node) -> None:
-        """Prepare; the topic is there from the first frame on."""
+        """Prepare; the topic exists from the first frame on."""
         self._node = node
         self._publisher: Publisher | None = None
 
@@ -82,7 +82,7 @@ def _frames_of(face: Face, prefix: str, name: str, header: Header) -> Iterator[T
 
 
 def _gaze_pose(gaze: Gaze, head: DoubleArray) -> DoubleArray:
-    """Return the (4, 4) frame that looks as a camera does: z forwards, y towards the chin."""
+    """Return the (4, 4) optical frame of the gaze: z forward, y towards the chin."""
     pose = np.eye(4)
     up = head[:3, 2]
     right = np.cross(gaze.direction, up)

@@ -1,4 +1,4 @@
-"""Golden faces: the answers to a bag's images that were right when somebody looked at them.
+"""Golden faces: reviewed faces of a bag's images.
 
 `GoldenCheck` compares new answers with them, image for image and field for field. It takes
 messages from anywhere, as objects with the fields of maix_facemesh_ros/msg/FaceArray.
@@ -25,7 +25,7 @@ SECOND = 10**9
 #: The result of an answer that is equal to its golden one, within the tolerances.
 SAME = "the same"
 
-#: Images whose differences a report tells one by one.
+#: Maximum number of images whose differences are reported one by one.
 TOLD_IMAGES = 5
 
 
@@ -34,7 +34,8 @@ class Tolerances:
     """How far numbers may be apart: processors and libraries round differently.
 
     An AMD EPYC with AVX2 and the machine of this package's golden faces are 0.05 pixels apart. What
-    is no number, such as stamps, frames, ids and the number of faces, must be the same everywhere.
+    is not a number, such as stamps, frames, ids and the number of faces, must be the same
+    everywhere.
     """
 
     #: Of boxes, points, depths and the detector's key points.
@@ -55,7 +56,7 @@ class _Field(NamedTuple):
     numbers: Callable[[Any], DoubleArray]
     #: How far found and golden numbers are apart, given the golden face too.
     gaps: Callable[[DoubleArray, DoubleArray, Any], DoubleArray]
-    #: Name of the field that says whether this one means anything; empty: always.
+    #: Name of the field that tells whether this one is valid; empty: always.
     valid: str = ""
 
 
@@ -64,7 +65,7 @@ def _array(name: str) -> Callable[[Any], DoubleArray]:
 
 
 def _members(path: str, members: str) -> Callable[[Any], DoubleArray]:
-    """Return what reads some members of a message within a face's."""
+    """Return a function that reads some members of a message within a face's."""
 
     def numbers(face: Any) -> DoubleArray:
         for name in path.split("."):
@@ -76,7 +77,7 @@ def _members(path: str, members: str) -> Callable[[Any], DoubleArray]:
 
 def _differences(found: DoubleArray, golden: DoubleArray, _face: Any) -> DoubleArray:
     gaps = np.abs(found - golden)
-    # What is not seen is NaN, and then it must be NaN in both.
+    # Invisible points are NaN, and must then be NaN in both.
     gaps[np.isnan(found) & np.isnan(golden)] = 0.0
     return np.nan_to_num(gaps, nan=np.inf)
 
@@ -97,7 +98,7 @@ def _turn(found: DoubleArray, golden: DoubleArray, _face: Any) -> DoubleArray:
 
 
 def _degrees_between(first: DoubleArray, second: DoubleArray) -> DoubleArray:
-    # Kahan's formula: arccos of the product knows nothing of angles below a millionth of a degree.
+    # Kahan's formula: arccos of the product is useless for angles below a millionth of a degree.
     first, second = (v / max(float(np.linalg.norm(v)), 1e-12) for v in (first, second))
     angle = 2 * np.arctan2(np.linalg.norm(first - second), np.linalg.norm(first + second))
     return np.array([np.nan_to_num(np.degrees(angle), nan=np.inf)])
@@ -217,13 +218,13 @@ class GoldenCheck:
 
     @property
     def verdict(self) -> str:
-        """What was found, to be read before "the golden faces"."""
+        """The verdict, to be printed before "the golden faces"."""
         if self.differs:
             return "NOT as"
         return "as" if self.passed else "nothing to compare with"
 
     def report(self) -> list[str]:
-        """What was found, in lines: which image, which field, how far apart."""
+        """The differences, one line each: image, field, distance."""
         counts = ", ".join(f"{count} {result}" for result, count in self.results.items())
         lines = [f"{self.images} images: {counts or 'nothing to compare'}"]
         lines += self._told[:TOLD_IMAGES]
@@ -260,7 +261,7 @@ class GoldenCheck:
         self._told.append("\n    ".join([text, *lines]))
 
     def _compare(self, answer: Any, golden: Any) -> Iterator[str]:
-        """Give what is different in one answer, in words."""
+        """Yield the differences of one image's faces, as texts."""
         yield from _unequal("header.frame_id", answer.header.frame_id, golden.header.frame_id)
         yield from _unequal("image_width", answer.image_width, golden.image_width)
         yield from _unequal("image_height", answer.image_height, golden.image_height)
@@ -294,7 +295,7 @@ class GoldenCheck:
         worst = int(gaps.argmax())
         gap, allowed = float(gaps[worst]), float(getattr(self._tolerances, field.tolerance))
         self.largest[field.tolerance] = max(gap, self.largest.get(field.tolerance, 0.0))
-        # Written so that what is no number is too far.
+        # Written so that NaN is too far.
         if not gap <= allowed:
             where = f"[{worst}]" if len(gaps) > 1 else ""
             values = (
@@ -342,7 +343,7 @@ class GoldenFaces:
         return {name: name for name in faces}
 
     def on(self, topic: str) -> Iterator[Any]:
-        """Give the golden FaceArrays on a topic, read by the definitions in the bag."""
+        """Yield the golden FaceArrays on a topic, decoded with the definitions in the bag."""
         types = get_typestore(Stores.ROS2_JAZZY)
         definition = described(self._bag.topic(topic)).definition
         types.register(get_types_from_msg(definition, FACE_ARRAY))
@@ -357,7 +358,7 @@ class GoldenFaces:
 
 
 class _Ids:
-    """Pairs of a golden id and what it is called in the answers."""
+    """Pairs of a golden id and its id in the new faces."""
 
     def __init__(self) -> None:
         self._found: dict[int, int] = {0: 0}

@@ -45,14 +45,14 @@ from maix_facemesh_ros.ros.replay.nodes import (
 )
 from maix_facemesh_ros.ros.replay.player import BagPlayer, Outcome
 
-#: Exit codes beside 0, which is for faces that are equal, or were not to be compared. argparse ends
+#: Exit codes other than 0, which means equal faces, or no comparison. argparse exits
 #: with 2 too, and so does a fault of this program: only faces that differ end with 1.
 DIFFERENT, FAILED, NO_IMAGES, INTERRUPTED = 1, 2, 3, 130
 
 #: From here on the command line is for ROS.
 ROS_ARGUMENTS = "--ros-args"
 
-#: Topics on which everybody publishes; the recorded ones are played though the node is there too.
+#: Topics with several publishers; the recorded messages are played although the node publishes too.
 SHARED_TOPICS = ("/tf", "/tf_static")
 
 #: The values that each tolerance applies to.
@@ -66,9 +66,9 @@ TOLERANCE = Tolerances()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play a bag as the command line says; returns the exit code."""
+    """Play a bag with the options of the command line; returns the exit code."""
     given = [*(sys.argv[1:] if arguments is None else arguments)]
-    # Not by rclpy: it would take `-p name:=value`, which is for the node, for a remap.
+    # Not by rclpy: it would parse `-p name:=value`, which is for the node, as a remap.
     own = given[: given.index(ROS_ARGUMENTS)] if ROS_ARGUMENTS in given else given
     parser = _parser()
     options = parser.parse_args(own)
@@ -211,7 +211,7 @@ def _check_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
-    """Let SIGTERM do what Ctrl-C does: stop the started nodes too."""
+    """Handle SIGTERM like Ctrl-C, which also stops the started nodes."""
     raise KeyboardInterrupt
 
 
@@ -266,7 +266,7 @@ def _player(
     node: Node,
     stack: ExitStack,
 ) -> BagPlayer:
-    """Return what plays into the nodes that are there, or are started here by these commands."""
+    """Return a player for the running nodes, or those started with these commands."""
     processes = stack.enter_context(started(commands))
 
     def check_processes() -> None:
@@ -307,7 +307,7 @@ def _play_once(
     """Play the bag; returns how many images had which outcome, with its words for the report."""
     results: Counter[tuple[Outcome, str]] = Counter()
     total = sum(camera.topic.message_count for camera in player.cameras)
-    # None: no bar where nobody looks at it, as in a log.
+    # None: no bar without a terminal, as in a log.
     with tqdm(total=total, unit=" images", dynamic_ncols=True, disable=None) as bar:
         for image in player.play(bag.messages(player.topics.names)):
             results[image.outcome, image.text] += 1
@@ -325,7 +325,7 @@ def _report(
     results: Counter[tuple[Outcome, str]],
     checks: Mapping[str, GoldenCheck],
 ) -> int:
-    """Say how it went; returns the exit code.
+    """Print the results; returns the exit code.
 
     Raises:
         NoImagesError: the nodes could not use a single image.
@@ -336,11 +336,11 @@ def _report(
     print(f"{results.total()} images played: {', '.join(counts)}", flush=True)
     if Outcome.ANSWERED not in outcomes:
         refused = outcomes <= {Outcome.REFUSED}
-        raise (NoImagesError if refused else ReplayError)("not a single image was answered")
+        raise (NoImagesError if refused else ReplayError)("no image was processed")
     if sent_again := sum(camera.sent_again for camera in player.cameras):
-        print(f"{sent_again} times an image was lost on its way and was sent again")
+        print(f"{sent_again} images were lost in transport and sent again")
     if Outcome.DROPPED in outcomes:
-        print("without --rate each image waits for its turn, and none is dropped")
+        print("without --rate no image is dropped")
     for faces, check in checks.items():
         check.finish()
         print(f"{faces}: {check.verdict} the golden faces")
@@ -358,16 +358,18 @@ def _parameter_file(options: argparse.Namespace, stack: ExitStack) -> Path:
 
     Raises:
         ParameterError: a parameter is unknown, or its value is wrong.
-        ReplayError: the parameters are for a node that takes no images.
+        ReplayError: the parameters are for a node that does not process images.
     """
     # The images come from the recording, whatever the node read when its parameters were dumped.
     values = {**given_parameters(options.params_file, options.param), "source": ""}
     backend = NodeParameters.from_values(values).backend
     if backend in FACE_SOURCES:
-        raise ReplayError(f"backend is {backend!r}, which takes no images: give auto, onnx or maix")
+        raise ReplayError(
+            f"backend is {backend!r}, which does not process images: give auto, onnx or maix"
+        )
     folder = stack.enter_context(TemporaryDirectory(prefix="facemesh_replay_"))
     file = Path(folder, "parameters.yaml")
-    # JSON is YAML with every text in quotes: ROS and PyYAML differ in what they take for a number.
+    # JSON is YAML with all strings quoted: ROS and PyYAML parse numbers differently.
     file.write_text(json.dumps({"/**": {"ros__parameters": values}}))
     return file
 
@@ -401,7 +403,7 @@ def _tell_what_is_played(topics: Sequence[BagTopic], player: BagPlayer) -> None:
         if topic.name in player.topics.left_out:
             print(f"{topic.name} is not played: {player.topics.left_out[topic.name]}")
         elif topic.name not in player.topics.names:
-            print(f"{topic.name} is not played: such messages come from the node")
+            print(f"{topic.name} is not played: the node publishes such messages")
     sys.stdout.flush()
 
 
@@ -409,7 +411,7 @@ def _check_other_publishers(node: Node, player: BagPlayer) -> None:
     """Make sure that no images come in between.
 
     Raises:
-        ReplayError: somebody else publishes images.
+        ReplayError: another node publishes images.
     """
     for camera in player.cameras:
         others = {
@@ -419,7 +421,7 @@ def _check_other_publishers(node: Node, player: BagPlayer) -> None:
         if others:
             raise ReplayError(
                 f"{', '.join(others)} publishes images on {camera.node.images} too: stop it, "
-                "use a ROS_DOMAIN_ID of its own, or publish under another name with --remap"
+                "use a separate ROS_DOMAIN_ID, or publish under another name with --remap"
             )
 
 

@@ -20,19 +20,19 @@ from maix_facemesh_ros.bags.message_types import CAMERA_INFO, FACE_ARRAY
 from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERED, REASON, STATUS
 
-#: Seconds between two looks at the graph, until what is waited for is told, and then in between.
+#: Seconds between two checks of the graph, and until the first report of what is missing.
 LOOK = 0.05
 FIRST_TELL, PATIENCE_WITH_STARTED, TELL_INTERVAL = 1.0, 10.0, 5.0
 
-#: Seconds without a new node after which those that are there are taken for all.
+#: Seconds without a new node after which the list of nodes counts as complete.
 SETTLED = 1.0
 
-#: Seconds that a node may take to stop before it is killed.
+#: Maximum seconds for a node to stop before it is killed.
 STOP_TIMEOUT = 10.0
 
 
 class ReplayError(FaceMeshError, RuntimeError):
-    """A bag cannot be played, or nobody answers; the message says what to do."""
+    """A bag cannot be played, or no node processes its images; the message names a remedy."""
 
 
 class AnsweringNode(NamedTuple):
@@ -49,7 +49,7 @@ class AnsweringNode(NamedTuple):
 
 
 def answering_nodes(node: Node, images: str, image_type: str) -> list[AnsweringNode]:
-    """Return the nodes that answer the images on a topic, as far as they are known by now.
+    """Return the currently known nodes that process the images on a topic.
 
     Args:
         node: sees the graph.
@@ -83,7 +83,7 @@ def answering_nodes(node: Node, images: str, image_type: str) -> list[AnsweringN
 
 
 def other_face_nodes(node: Node) -> list[str]:
-    """Return what the nodes that publish faces subscribe to, in words, to find a wrong topic."""
+    """Return the subscriptions of the nodes that publish faces, to help find a wrong topic."""
     found = []
     for name, namespace in node.get_node_names_and_namespaces():
         if any(FACE_ARRAY in types for types in _published_by(node, name, namespace).values()):
@@ -131,13 +131,13 @@ def wait_for_nodes(
     timeout: float,
     check: Callable[[], None],
 ) -> dict[str, AnsweringNode]:
-    """Wait for the nodes that answer images; says what it waits for.
+    """Wait for the nodes that process the images; prints the missing ones.
 
     Args:
         node: sees the graph.
         images: full names of the topics, and their types.
-        every_one: all topics must have a node; else those without are left out.
-        started_here: the nodes are on their way, so it is no news that they are not yet there.
+        every_one: all topics must have a node; otherwise those without are skipped.
+        started_here: the nodes are being started, so it is not reported that they are missing.
         timeout: seconds.
         check: called again and again; raises an error if there is no use in waiting.
 
@@ -163,7 +163,7 @@ def wait_for_nodes(
             tell_at = now + TELL_INTERVAL
         if now - begin > timeout:
             raise ReplayError(
-                f"within {timeout:.0f} s there was no sign of {_missing(node, images, found)}. "
+                f"within {timeout:.0f} s these were not found: {_missing(node, images, found)}. "
                 "Start facemesh_node with -r image_raw:=TOPIC (and image_transport:=compressed for "
                 "compressed images), let --start-node do it, or publish the images on the "
                 "node's topic with --remap"
@@ -171,7 +171,9 @@ def wait_for_nodes(
         time.sleep(LOOK)
     if len({answering.faces for answering in found.values()}) < len(found):
         nodes = ", ".join(f"{node.name} on {node.faces}" for node in found.values())
-        raise ReplayError(f"several nodes answer on one topic: {nodes}. Give them a namespace each")
+        raise ReplayError(
+            f"several nodes publish faces on one topic: {nodes}. Give each its own namespace"
+        )
     return found
 
 
@@ -182,7 +184,7 @@ def _one_each(node: Node, images: Mapping[str, str]) -> dict[str, AnsweringNode]
         if len(nodes) > 1:
             names = ", ".join(f"{other.name} on {other.faces}" for other in nodes)
             raise ReplayError(
-                f"several nodes answer the images on {topic}: {names}. Stop the others, or use a "
+                f"several nodes process the images on {topic}: {names}. Stop the others, or use a "
                 "ROS_DOMAIN_ID of its own"
             )
         if nodes:
@@ -200,7 +202,7 @@ def _missing(node: Node, images: Mapping[str, str], found: Mapping[str, Answerin
 
 
 class NodeReport(NamedTuple):
-    """What a node has told of itself on /diagnostics, read from keys that it shares with us."""
+    """A node's state on /diagnostics, read from shared keys."""
 
     #: Of `time.monotonic`.
     received_at: float
@@ -208,7 +210,7 @@ class NodeReport(NamedTuple):
     values: Mapping[str, str]
 
     def number(self, key: str) -> int | None:
-        """Return a number; None where the node does not tell it."""
+        """Return a number; None if the node does not report it."""
         text = self.values.get(key, "")
         return int(text) if text.isdecimal() else None
 
@@ -259,7 +261,7 @@ def command_for(
     Nothing may be lost on the way, so images and calibration come reliably.
 
     Args:
-        images: full name of the topic with its images; the calibration is beside them.
+        images: full name of the topic with its images; the calibration is in its namespace.
         faces: full name of the topic for their faces; the node is in its namespace.
         parameters: such as `max_face_num:=4`.
         parameter_files: YAML.
@@ -288,7 +290,7 @@ def command_for(
 
 @contextmanager
 def started(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Run nodes in processes of their own, and stop them at the end as Ctrl-C does."""
+    """Run nodes in separate processes, and stop them at the end as with Ctrl-C."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:

@@ -38,10 +38,10 @@ from maix_facemesh_ros.ros.replay.publishers import RecordedTopics
 
 SECOND = 10**9
 
-#: Seconds between two looks at what else there is to do while nothing comes.
+#: Seconds between two checks for other work while no message arrives.
 LOOK = 0.1
 
-#: Seconds from an image, or its answer, to when a report of the node surely tells of it.
+#: Seconds after an image, or its faces, until a report of the node includes it.
 REPORT_DELAY = 0.3
 
 #: Seconds after which a node counts as connected that does not publish diagnostics, and so cannot
@@ -54,7 +54,7 @@ PATIENCE_WITH_OTHERS = 10.0
 
 DIAGNOSTICS = "/diagnostics"
 
-#: An image that gets lost on its way to a best-effort subscription is sent so many times.
+#: Maximum number of times that an image is sent to a best-effort subscription.
 ATTEMPTS = 5
 
 #: If a node leaves as many images in a row unanswered without a word, no later one is sent to it:
@@ -63,7 +63,7 @@ HOPELESS = 10
 
 
 class Outcome(Enum):
-    """What became of an image."""
+    """Outcome of an image."""
 
     ANSWERED = auto()
     #: The node has counted it as not answered, with its reason.
@@ -79,7 +79,7 @@ class Outcome(Enum):
 
 
 class PlayedImage(NamedTuple):
-    """An image that was played, and what became of it."""
+    """A played image and its outcome."""
 
     #: Topics of the bag, and of the answering node.
     images: str
@@ -96,7 +96,7 @@ class PlayedImage(NamedTuple):
 
 @dataclass(slots=True)
 class _Asked:
-    """An image that waits for its answer."""
+    """An image that waits for its faces."""
 
     stamp: int
     message: BagMessage
@@ -113,12 +113,12 @@ class PlayedCamera:
         Args:
             player: the node that plays.
             topic: of the bag.
-            node: answers what is published on that topic.
+            node: processes the images on that topic.
         """
         self.topic = topic
         self.node = node
         self.publisher: Publisher | None = None
-        #: Images in a row that the node has left unanswered, and has not said why.
+        #: Images in a row without faces and without a reason from the node.
         self.unanswered = 0
         #: Images that had to be published more than once.
         self.sent_again = 0
@@ -132,7 +132,7 @@ class PlayedCamera:
 
     @property
     def waits_for(self) -> _Asked | None:
-        """The oldest image that waits for its answer."""
+        """The oldest image that waits for its faces."""
         return self._asked[0] if self._asked else None
 
     def ask(self, message: BagMessage) -> None:
@@ -161,13 +161,13 @@ class PlayedCamera:
         self._done(self._asked.popleft(), outcome, text)
 
     def is_refused(self, reasons: str) -> None:
-        """Take note that the node has refused the oldest image; it may well use the next one."""
+        """Record that the node has refused the oldest image; it may use the next one."""
         self.unanswered = 0
         text = f"not used by the node ({reasons})"
         self._done(self._asked.popleft(), Outcome.REFUSED, text)
 
     def played(self) -> Iterator[PlayedImage]:
-        """Give the images whose fate is known by now, once and in order."""
+        """Yield the images whose outcome is known, once and in order."""
         while self._played:
             yield self._played.popleft()
 
@@ -219,7 +219,7 @@ class BagPlayer:
             cameras: those of them whose images are answered, and by whom.
             rate: how many seconds of the bag are played in one; None: as fast as the nodes answer.
             clock_rate: how often to publish the bag's time on /clock; None: not.
-            timeout: seconds to wait for one answer.
+            timeout: seconds to wait for the faces of one image.
             check: called again and again; raises an error if there is no use in going on.
         """
         self._node = node
@@ -291,7 +291,7 @@ class BagPlayer:
                 )
 
     def _is_connected(self, camera: PlayedCamera, begin: float) -> bool:
-        """Tell if all connections with a camera's node are there, as both sides know them."""
+        """Tell whether all connections with a camera's node exist on both sides."""
         topics = [
             name
             for name, waiting in self._waiting.items()
@@ -312,7 +312,7 @@ class BagPlayer:
             return time.monotonic() - begin > (self._timeout / 2 if tells else PATIENCE)
         # Others may be seen from here alone, such as those of a network that the node is not in.
         waited_long = time.monotonic() - begin > PATIENCE_WITH_OTHERS
-        # A number that the node does not tell is of something that it does not use.
+        # A number that the node does not report is of an unused connection.
         return all(
             known is None or known >= (min(number, 1) if waited_long else number)
             for known, number in (
@@ -321,10 +321,10 @@ class BagPlayer:
         )
 
     def play(self, messages: Iterable[BagMessage]) -> Iterator[PlayedImage]:
-        """Publish messages; gives the images among them as their answers come.
+        """Publish messages; yields the images among them when their faces arrive.
 
         Raises:
-            ReplayError: a node has gone.
+            ReplayError: a node has ended.
         """
         start: int | None = None
         for message in messages:
@@ -381,10 +381,10 @@ class BagPlayer:
             camera.give_up(Outcome.UNANSWERED, f"no answer within {self._timeout:.0f} s")
         elif camera.publisher is not None and not camera.publisher.get_subscription_count():
             raise ReplayError(
-                f"{camera.node.name} has gone: nobody subscribes to {camera.node.images} any more"
+                f"{camera.node.name} has ended: {camera.node.images} has no subscriber any more"
             )
         elif not _tell_that_idle(reports, asked.sent_at) and not (
-            # No other image is on its way that could be the refused one.
+            # No other image in transport could be the refused one.
             is_refused and self._rate is None
         ):
             return  # it may still come
@@ -394,7 +394,7 @@ class BagPlayer:
         elif self._rate is None and asked.attempts < ATTEMPTS:
             camera.ask_again()
         else:
-            camera.give_up(Outcome.LOST, "lost on its way to the node")
+            camera.give_up(Outcome.LOST, "lost in transport to the node")
 
     def _publish_clock(self, nanoseconds: int) -> None:
         if self._clock is not None:
@@ -406,7 +406,7 @@ class BagPlayer:
 
 
 def _tell_that_idle(reports: Sequence[NodeReport], since: float) -> bool:
-    """Whether a node has twice said since a moment that it has nothing to do.
+    """Whether a node has reported twice since a time that it is idle.
 
     Once is not enough: on a busy machine it may speak before it takes what has come.
     """

@@ -18,7 +18,7 @@ from rosbags.interfaces import Qos
 
 from maix_facemesh_ros.bags.storage import BagMessage, BagTopic
 
-#: What a publisher keeps, and at most for those who come later.
+#: Queue depth of a publisher, and its maximum for late subscribers.
 QUEUED_MESSAGES = 10
 LATCHED_MESSAGES = 1000
 
@@ -61,12 +61,12 @@ class RecordedTopics:
         return list(self._publishers)
 
     def publish(self, message: BagMessage) -> None:
-        """Publish a message of one of the topics; of one that is left out, do nothing."""
+        """Publish a message of one of the topics; messages of skipped topics are ignored."""
         if publisher := self._publishers.get(message.topic.name):
             publisher.publish(message.data)
 
     def publisher(self, topic: str) -> Publisher:
-        """Return the publisher of a topic that is not left out."""
+        """Return the publisher of a topic that is not skipped."""
         return self._publishers[topic]
 
 
@@ -82,7 +82,7 @@ def message_class(name: str) -> type:
 
 
 def quality_of_service(topic: BagTopic, *, reliable: bool = False) -> QoSProfile:
-    """Return what the recorded publishers of a topic offered.
+    """Return the QoS of the recorded publishers of a topic.
 
     Where several offered different things it is reliable and volatile, as with `ros2 bag play`.
     What was latched is kept for all who come later, also where each of several kept a part of it.
