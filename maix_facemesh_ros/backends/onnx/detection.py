@@ -1,4 +1,4 @@
-"""What a face detector finds, and how overlapping findings become one."""
+"""Detections of a face detector, and suppression of overlapping ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maix_facemesh_ros.image import Image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """One face as a detector sees it, in pixels of the source image."""
+    """One detected face, in pixels of the source image."""
 
     #: x, y, width, height; may reach over the image's edge.
     box: Box

@@ -17,9 +17,9 @@ from maix_facemesh_ros.image import Image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceLandmarks:
-    """What the landmark network says of one ROI."""
+    """Result of the landmark network for one ROI."""
 
-    #: Presence score: how sure the network is that the ROI holds a face, 0..1.
+    #: Presence score: the ROI contains a face, 0..1.
     presence: float
     #: (478, 2) pixels of the source image.
     points: FloatArray
@@ -40,9 +40,9 @@ class FaceLandmarksNetwork:
         self._network = Network(path, kind="face_landmarks", provider=provider)
         #: Name of the model's file.
         self.file_name = path.name
-        #: onnxruntime's name of what computes.
+        #: onnxruntime's name of the execution provider.
         self.provider = self._network.provider
-        # From here on the networks' memory grows in pieces that can be given back.
+        # From now on the networks' memory grows in blocks that can be freed.
         self.give_back_memory()
 
     def find(self, image: Image, roi: Roi) -> FaceLandmarks:
@@ -61,7 +61,7 @@ class FaceLandmarksNetwork:
         )
 
     def give_back_memory(self) -> None:
-        """Give back what the runs of other networks left; takes as long as one run of this."""
+        """Free the memory of other networks' runs; takes as long as one run of this network."""
         self._network.run_and_give_back_memory(np.zeros((1, self.SIZE, self.SIZE, 3), np.uint8))
 
 

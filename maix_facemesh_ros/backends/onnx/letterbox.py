@@ -1,4 +1,4 @@
-"""How a whole image goes into the input of a detector that a user brings as a file."""
+"""Scales a whole image into the input of a user's detector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from maix_facemesh_ros.model_files import ModelError
 #: A free side of an input becomes a multiple of this, the coarsest stride of YOLOv8 and of YuNet.
 MULTIPLE = 32
 #: Limits of the longer side where both are free, in pixels: below, a face that fills the image is
-#: seen badly; above, one image takes seconds.
+#: detected badly; above, one image takes seconds.
 LONGEST_SIDE = (320, 1920)
 
 
@@ -31,14 +31,14 @@ class ImageInput(NamedTuple):
         """Read the input's shape from the network.
 
         Raises:
-            ModelError: the input is no single image.
+            ModelError: the input is not a single image.
         """
         shape = network.input_shape
         sides = [_number(dimension) for dimension in shape]
         if len(sides) != 4 or sides[0] not in (1, None) or sides[1] not in (3, None):
             raise ModelError(
-                f"{network.path} takes an input of shape {shape} where [1, 3, height, width] is "
-                "expected: export it for one image at a time, channels first"
+                f"{network.path} has an input of shape {shape} instead of [1, 3, height, width]: "
+                "export it for one image at a time, channels first"
             )
         return cls(width=sides[3], height=sides[2])
 
@@ -47,7 +47,7 @@ class ImageInput(NamedTuple):
     ) -> tuple[int, int]:
         """Return the width and height to run the network at, in pixels.
 
-        Free sides follow the image's aspect and are just large enough for the smallest face.
+        Free sides keep the image's aspect ratio and are just large enough for the smallest face.
 
         Args:
             image: uint8 (H, W, 3).
@@ -66,13 +66,13 @@ class ImageInput(NamedTuple):
 
 
 def run_once(network: Network) -> tuple[list[FloatArray], int, int]:
-    """Run a user's network on an empty image, to see what it is before the first real one.
+    """Run a user's network on an empty image, to check it before the first real image.
 
     Returns:
         the outputs, and the width and height of the input they belong to.
 
     Raises:
-        ModelError: the input is no image, or the network does not run.
+        ModelError: the input is not an image, or the network does not run.
     """
     width, height = ImageInput.of(network).size_for(
         np.zeros((240, 320, 3), np.uint8), min_face_size=1.0, smallest_face=1.0
@@ -86,7 +86,7 @@ def run_once(network: Network) -> tuple[list[FloatArray], int, int]:
 
 
 class Letterbox(NamedTuple):
-    """An image scaled into a frame with its aspect kept, and the way back."""
+    """An image scaled into a frame with its aspect ratio, and the inverse mapping."""
 
     #: uint8 (height, width, 3), the frame.
     pixels: Pixels
@@ -96,7 +96,7 @@ class Letterbox(NamedTuple):
     offset: FloatArray
 
     def to_source(self, points: FloatArray) -> FloatArray:
-        """Bring (..., 2) points from pixels of the frame to pixels of the source."""
+        """Map (..., 2) points from pixels of the frame to pixels of the source."""
         return (points - self.offset) / self.scale
 
 
@@ -106,7 +106,7 @@ def letterbox(image: Pixels, size: tuple[int, int], color: int) -> Letterbox:
     Args:
         image: uint8 (H, W, 3).
         size: width, height of the frame in pixels.
-        color: the grey level of the bars beside the image, 0..255.
+        color: the gray level of the bars around the image, 0..255.
     """
     width, height = size
     image_height, image_width = image.shape[:2]
@@ -116,7 +116,8 @@ def letterbox(image: Pixels, size: tuple[int, int], color: int) -> Letterbox:
     left, top = (width - scaled_width) // 2, (height - scaled_height) // 2
 
     frame = np.full((height, width, 3), color, np.uint8)
-    # Bilinear looks at four pixels only: made much smaller, a far face would lose most of its own.
+    # Bilinear interpolation uses four pixels only: strongly reduced, a far face would lose most of
+    # its own.
     frame[top : top + scaled_height, left : left + scaled_width] = cv2.resize(
         image,
         (scaled_width, scaled_height),

@@ -18,7 +18,7 @@ from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.image import ChannelOrder, Pixels
 from maix_facemesh_ros.model_files import ModelError
 
-#: Metadata key by which the package's own model files say what they are (models/make_models.py).
+#: Metadata key for the kind of the package's model files (models/make_models.py).
 KIND_KEY = "maix_facemesh_ros.kind"
 
 CPU = "cpu"
@@ -31,14 +31,14 @@ MEMORY_PIECE = 64 << 20
 class _Provider(NamedTuple):
     """An execution provider of onnxruntime."""
 
-    #: onnxruntime's name of it.
+    #: Its name in onnxruntime.
     name: str
-    #: What brings it, for people to read.
+    #: Its requirements, as a text.
     needs: str
     options: Mapping[str, str] = {}
 
 
-#: execution_provider: what it is.
+#: Execution providers by the value of `execution_provider`.
 PROVIDERS = {
     CPU: _Provider("CPUExecutionProvider", "pip install onnxruntime"),
     "openvino": _Provider(
@@ -86,7 +86,7 @@ class Network:
 
         Args:
             path: an .onnx file.
-            kind: what the file must say it is; None for a user's own file.
+            kind: required kind in the file's metadata; None for a user's file.
             dimensions: values for the input's symbolic dimensions, by name. Fixing them at load
                 time lets onnxruntime plan its memory and kernels once.
             provider: which of `PROVIDERS` computes; what it cannot, the processor does.
@@ -103,7 +103,7 @@ class Network:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Planning the memory of a run beforehand is no faster here, and keeps what the first run
-        # took beside what the plan takes: 26 MB more with the default detector at 640x480.
+        # took in addition to the plan's memory: 26 MB more with the default detector at 640x480.
         options.enable_mem_pattern = False
         if provider == CPU:
             _make_shared_memory()
@@ -120,8 +120,8 @@ class Network:
         except Exception as error:  # onnxruntime raises many unrelated types
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(
-                f"{path} ({path.stat().st_size} bytes) is no readable ONNX model: {reason}. "
-                "The file may be cut short, or not an .onnx file: fetch it again "
+                f"{path} ({path.stat().st_size} bytes) is not a readable ONNX model: {reason}. "
+                "The file may be truncated, or not an .onnx file: download it again "
                 "(the package's own: 'git checkout -- models' or install the package again)"
             ) from error
         _give_back_freed_memory()
@@ -135,14 +135,14 @@ class Network:
         self.path = path
         self.input_name: str = self._session.get_inputs()[0].name
         self.input_shape: list[int | str | None] = self._session.get_inputs()[0].shape
-        #: onnxruntime's name of what computes.
+        #: onnxruntime's name of the execution provider.
         self.provider: str = self._session.get_providers()[0]
         # onnxruntime turns to the processor where a provider's libraries cannot be loaded, and
         # writes the reason past Python to standard error.
         if self.provider != wanted.name:
             raise BackendError(
                 f"execution_provider {provider!r} ({wanted.name}) does not start here: it needs "
-                f"{wanted.needs}. What onnxruntime says is above; execution_provider 'cpu' runs "
+                f"{wanted.needs}. See onnxruntime's message above; execution_provider 'cpu' runs "
                 "everywhere"
             )
 
@@ -153,10 +153,10 @@ class Network:
         return outputs
 
     def run_and_give_back_memory(self, tensor: FloatArray | Pixels) -> None:
-        """Run the network, and give back what runs of all networks left for the next ones.
+        """Run the network, then free the memory that runs of all networks have kept.
 
-        The next run of each has it made anew: 6 ms once with the default detector at 640x480. After
-        the first time it grows by `MEMORY_PIECE`.
+        The next run of each allocates it again: 6 ms once with the default detector at 640x480.
+        After the first time it grows by `MEMORY_PIECE`.
         """
         options = onnxruntime.RunOptions()
         if self.provider == PROVIDERS[CPU].name:
@@ -167,7 +167,7 @@ class Network:
 
 @lru_cache(maxsize=1)
 def _make_shared_memory() -> None:
-    """Let networks take their memory from one place: what one needs for a run, others used before.
+    """Let all networks share one memory arena.
 
     Its first piece is never given back, so it is as small as can be (onnxruntime's bfc_arena.cc).
     """
@@ -182,13 +182,13 @@ def _make_shared_memory() -> None:
             "initial_growth_chunk_size_bytes": MEMORY_PIECE,
         }
     )
-    # Where somebody else in this process has made one, it serves as well.
+    # An arena that other code in this process has created serves as well.
     with suppress(RuntimeError):
         onnxruntime.create_and_register_allocator(kind, arena)
 
 
 def _give_back_freed_memory() -> None:
-    """Let the system have what loading a network took for a moment: up to three times its file.
+    """Return the memory that loading a network needed to the system: up to three times its file.
 
     Where it stays with the process, most of it lies in pieces between what is kept.
     """

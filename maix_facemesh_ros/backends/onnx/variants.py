@@ -1,4 +1,4 @@
-"""Which of a model's files is the fastest here: models/README.md tells what sets them apart.
+"""Selects the fastest file of a model for this machine; models/README.md describes the files.
 
 onnxruntime's own kernels are fast where the channels of a network come in groups: of 16 with
 AVX-512, of 8 with the x86 processors before it. On other processors it depends on the build.
@@ -20,7 +20,7 @@ from maix_facemesh_ros.model_files import find_model
 #: module has no name for it.
 CPU_AVX_512F = 13
 
-#: Channels in a group: what that adds to the name of the model's file. 1: there are no groups.
+#: Suffix of the model's file by the number of channels in a group. 1: there are no groups.
 VARIANTS = {
     "face_landmarks": {16: "_wide", 8: "", 1: "_plain"},
     "face_detection_full_range": {16: "_wide", 8: "", 1: ""},
@@ -40,7 +40,7 @@ def model_file(model: str, provider: str) -> Path:
 
 @lru_cache(maxsize=1)
 def channels_in_group() -> int:
-    """Return how many channels onnxruntime keeps together on this processor.
+    """Return the number of channels that onnxruntime groups on this processor.
 
     Source: onnxruntime/core/mlas/lib/platform.cpp, NchwcBlockSize. OpenCV asks the processor the
     same question.

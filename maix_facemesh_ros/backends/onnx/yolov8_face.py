@@ -1,9 +1,9 @@
 """YOLOv8-face from a user's own ONNX file: the detector that MaixPy uses on a MaixCAM.
 
-Its weights are GPL-3.0 (derronqi/yolov8-face), so the package has none of its own.
+Its weights are GPL-3.0 (derronqi/yolov8-face), so the package does not include any.
 
 The network divides its input into cells at three strides. Each cell has the score of a face
-centred there, the distances to the four sides of the face's box, and five key points. Exports
+centered there, the distances to the four sides of the face's box, and five key points. Exports
 differ in where they stop; all of these are understood, told apart by the shapes of their outputs
 (N = cells of all strides together, 8400 for an input of 640x640):
 
@@ -16,7 +16,7 @@ outputs                                    made by
 [1, 1, 4, N], [1, 1, N], [1, 15, N]        MaixPy's guide, cut for MaixCAM: key points raw
 =========================================  =====================================================
 
-Channels, in order: box 4 (decoded: centre x, centre y, width, height in pixels; MaixCAM: distances
+Channels, in order: box 4 (decoded: center x, center y, width, height in pixels; MaixCAM: distances
 to left, top, right, bottom in cells) or 64 (those distances as 16 bins each), score 1, key points
 15 (five times x, y, confidence).
 """
@@ -42,11 +42,11 @@ STRIDES = (8, 16, 32)
 KEYPOINTS = 5
 #: Channels of the key points: x, y, confidence of each.
 KEYPOINT_CHANNELS = 3 * KEYPOINTS
-#: Bins of the distribution that stands for one distance ("reg_max" in ultralytics' Detect head).
+#: Bins of the distribution that encodes one distance ("reg_max" in ultralytics' Detect head).
 BINS = 16
-#: MaixPy's default `keypoint_th`: a key point of less confidence counts as not seen.
+#: MaixPy's default `keypoint_th`: a key point with lower confidence counts as invisible.
 KEYPOINT_THRESHOLD = 0.5
-#: What stands for a key point that was not seen, as in MaixPy.
+#: x and y of an invisible key point, as in MaixPy.
 NOT_SEEN = -1.0
 
 
@@ -63,12 +63,12 @@ class YoloV8FaceDetector:
     #: A face this wide in the network's input, in pixels, is found (measured with yolov8-lite-t,
     #: the smallest of the family); it decides the input's size where the file leaves that free.
     SMALLEST_FACE = 16
-    #: Grey of the bars beside the image: what Ultralytics trains with. MaixCDK has black;
+    #: Gray level of the bars around the image, as in Ultralytics' training. MaixCDK has black;
     #: measured with yolov8-lite-t, scores above 0.5 are the same to 0.005.
     BAR_COLOR = 114
 
     def __init__(self, path: Path, provider: str = CPU) -> None:
-        """Load the file, and run it once to see that it is what it should be.
+        """Load the file, and run it once to check its outputs.
 
         Args:
             path: an .onnx file.
@@ -76,7 +76,7 @@ class YoloV8FaceDetector:
 
         Raises:
             BackendError: there is no such provider here.
-            ModelError: missing, damaged, or no YOLOv8-face export.
+            ModelError: missing, damaged, or not a YOLOv8-face export.
         """
         self._network = Network(path, provider=provider)
         self._input = ImageInput.of(self._network)
@@ -124,14 +124,14 @@ class _Candidates(NamedTuple):
 
 
 class _Level(NamedTuple):
-    """What a raw export says of the cells of one stride, row by row; nothing is decoded yet."""
+    """Raw outputs for the cells of one stride, row by row, before decoding."""
 
     stride: int
     #: Cells in a row.
     columns: int
     #: (64, cells) bins or (4, cells) distances to left, top, right, bottom, in cells.
     distances: FloatArray
-    #: (cells,) logits, or probabilities beside distances that are decoded already.
+    #: (cells,) logits, or probabilities if the distances are decoded already.
     scores: FloatArray
     #: (15, cells) x, y in half cells, logit of the confidence; five times.
     keypoints: FloatArray
@@ -158,7 +158,7 @@ def _decode(
 
 
 def _pick_decoded(head: FloatArray, score_threshold: float) -> _Candidates:
-    """Take the confident faces from a decoded (20, N) head."""
+    """Return the confident faces of a decoded (20, N) head."""
     chosen = head[:, head[4] >= score_threshold].T
     half_sizes = chosen[:, 2:4] / 2
     return _Candidates(
@@ -262,7 +262,7 @@ def _explain_mismatch(path: Path, outputs: list[FloatArray], width: int, height:
 
     found = ", ".join(str(list(output.shape)) for output in outputs)
     return (
-        f"{path} is no YOLOv8-face export. Its outputs for an input of {width}x{height} are "
+        f"{path} is not a YOLOv8-face export. Its outputs for an input of {width}x{height} are "
         f"{found}. Expected: [1, 20, {cells}]; or {per_stride(80)}; "
         f"or {per_stride(65)}, [1, 15, {cells}]; or [1, 1, 4, {cells}], [1, 1, {cells}], "
         f"[1, 15, {cells}]. "

@@ -44,11 +44,11 @@ class YuNetDetector:
     #: opencv_zoo's README; measured: 12 found, 10 not, and 640 found too); it decides the input's
     #: size where the file leaves that free.
     SMALLEST_FACE = 12
-    #: The bars beside the image are black, as OpenCV pads it.
+    #: The bars around the image are black, as in OpenCV's padding.
     BAR_COLOR = 0
 
     def __init__(self, path: Path, provider: str = CPU) -> None:
-        """Load the file, and run it once to see that it is what it should be.
+        """Load the file, and run it once to check its outputs.
 
         Args:
             path: an .onnx file.
@@ -56,7 +56,7 @@ class YuNetDetector:
 
         Raises:
             BackendError: there is no such provider here.
-            ModelError: missing, damaged, or no YuNet.
+            ModelError: missing, damaged, or not a YuNet.
         """
         self._network = Network(path, provider=provider)
         self._input = ImageInput.of(self._network)
@@ -97,9 +97,9 @@ class _Level(NamedTuple):
     stride: int
     #: Cells in a row.
     columns: int
-    #: Two of (cells, 1), cls and obj: probabilities of a face, and of the cell being its centre.
+    #: Two of (cells, 1), cls and obj: probabilities of a face, and of the cell being its center.
     probabilities: list[FloatArray]
-    #: (cells, 4) centre x and y relative to the cell, logarithm of width and height; in cells.
+    #: (cells, 4) center x and y relative to the cell, logarithm of width and height; in cells.
     boxes: FloatArray
     #: (cells, 10) x and y relative to the cell, five times; in cells.
     keypoints: FloatArray
@@ -159,6 +159,6 @@ def _explain_mismatch(path: Path, outputs: list[FloatArray], width: int, height:
         for count in counts
     )
     return (
-        f"{path} is no YuNet of 2023 or later. Its outputs for an input of {width}x{height} are "
+        f"{path} is not a YuNet of 2023 or later. Its outputs for an input of {width}x{height} are "
         f"{found}. Expected: {expected}. Use face_detection_yunet_2023mar.onnx of opencv_zoo"
     )
