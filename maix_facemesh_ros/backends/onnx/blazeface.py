@@ -2,7 +2,7 @@
 
 The full-range network is fully convolutional, so its input can be as large as the smallest face
 asks for, in the image's own aspect. One size does not fit all faces: the network sees those from
-about 12 to about 130 pixels of its input. So the image is looked at on several levels, each a
+about 12 to about 130 pixels of its input. So the image is processed on several levels, each a
 fifth of the one before, down to one in which the whole image is no larger than a face. The small
 levels cost next to nothing.
 """
@@ -35,7 +35,7 @@ OVERLAP_PER_DETECT_IOU_TH = MEDIAPIPE_OVERLAP / 0.45
 #: OpenCV's INTER_TAB_SIZE: positions between pixels are rounded to a 32nd.
 STEPS_IN_A_PIXEL = 32
 
-#: Boxes of one level that are looked at, the most confident. Real faces give some ten each; without
+#: Maximum number of boxes of one level, the most confident. Real faces give some ten each; without
 #: a limit a `detect_conf_th` near 0 would take many thousands.
 MOST_BOXES = 500
 
@@ -186,21 +186,21 @@ class FullRangeDetector:
 
 
 class _SizedNetwork(NamedTuple):
-    """The full-range network for one input size, with the (N, 2) centres of its cells in pixels."""
+    """The full-range network for one input size, with the (N, 2) centers of its cells in pixels."""
 
     network: Network
     anchors: FloatArray
 
 
 def _cell_centers(width: int, height: int, stride: int, per_cell: int) -> FloatArray:
-    """Return the (N, 2) centres of the output cells in pixels of the input, row by row."""
+    """Return the (N, 2) centers of the output cells in pixels of the input, row by row."""
     y, x = np.mgrid[0 : height // stride, 0 : width // stride]
     centers = np.stack([x, y], axis=-1).reshape(-1, 2).repeat(per_cell, axis=0)
     return ((centers + 0.5) * stride).astype(np.float32)
 
 
 def _letterbox_roi(image: Pixels, size: tuple[int, int]) -> Roi:
-    """Return the part of the plane that fills `size` with the whole image centred in it."""
+    """Return the part of the plane that fills `size` with the whole image centerd in it."""
     height, width = image.shape[:2]
     pixel = max(width / size[0], height / size[1])
     return Roi(width / 2, height / 2, size[0] * pixel, size[1] * pixel, 0.0)
@@ -265,7 +265,7 @@ def _find_faces(
 ) -> list[Detection]:
     """Run the network on one level and decode the faces into pixels of the source image.
 
-    Decoding after mediapipe/calculators/tensor/tensors_to_detections_calculator.cc: box centre,
+    Decoding after mediapipe/calculators/tensor/tensors_to_detections_calculator.cc: box center,
     size and six key points in pixels of the input, places relative to the anchor.
 
     Args:

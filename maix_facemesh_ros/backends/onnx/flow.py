@@ -1,9 +1,9 @@
-"""Landmarks that move along with their face, in images the landmark network does not look at.
+"""Landmarks by optical flow, in images that the landmark network does not run on.
 
-The face is followed from where the network saw it by optical flow (Lucas and Kanade: «An Iterative
-Image Registration Technique with an Application to Stereo Vision», 1981) at 68 landmarks. All 478
-are then shifted, turned and scaled as those were. Where those have not moved as one, because an eye
-closes or the head turns, there is no answer, and the network has to look.
+The face is tracked from the network's last landmarks by optical flow (Lucas and Kanade: «An
+Iterative Image Registration Technique with an Application to Stereo Vision», 1981) at 68 landmarks.
+All 478 are then translated, rotated and scaled accordingly. If the 68 have not moved as one,
+because an eye closes or the head turns, there is no result, and the network has to run.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
 
-#: Landmarks that are followed: on the outline, the brows, the nose, the eyelids and the lips.
+#: Tracked landmarks: on the outline, the brows, the nose, the eyelids and the lips.
 FOLLOWED = np.array(SUB_68)
 
-#: Sides of what is looked at, as multiples of the face, and in pixels at most; it is made smaller.
+#: Side of the examined area as a multiple of the face, and its maximum in pixels after scaling.
 REACH = 1.5
 LARGEST_SIDE = 160
 
-#: Pixels around a landmark that are found again, and how often they are halved before.
+#: Window around a landmark in pixels, and number of pyramid levels.
 WINDOW = (13, 13)
 LEVELS = 2
-#: Steps at most for each landmark, and pixels of a step that is the last.
+#: Maximum number of steps for each landmark, and pixels of the last step.
 STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
 
-#: So much of the landmarks says how the face has moved: those that agree best.
+#: Fraction of the landmarks that determines the motion: those that agree best.
 AGREEING = 0.7
 ROUNDS = 3
 #: Nine of ten landmarks must have moved with the face but for this fraction of its size.
 DEVIATION = 0.005
-#: The look of the landmarks' surroundings may differ by so many grey levels: half of them by more.
+#: Maximum median difference of the landmarks' surroundings, in gray levels.
 DIFFERENCE = 16.0
-#: A face that has grown or turned more than this looks different: a factor, and radians.
+#: Maximum growth (a factor) and rotation (radians) without a change of appearance.
 LARGEST_GROWTH = 1.15
 LARGEST_TURN = 0.2
 
@@ -54,28 +54,28 @@ _TO_GRAY = {"rgb": cv2.COLOR_RGB2GRAY, "bgr": cv2.COLOR_BGR2GRAY}
 
 
 class _Motion(NamedTuple):
-    """A shift, turn and growth of the plane; places are complex numbers, x + iy."""
+    """Translation, rotation and scale of the plane; positions are complex numbers, x + iy."""
 
     center: complex
     new_center: complex
-    #: How much longer and where to a line points after it.
+    #: Scale and rotation.
     turn: complex
 
     def of(self, places: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
-        """Return where places come to lie."""
+        """Return the moved positions."""
         return np.asarray(self.new_center + self.turn * (places - self.center), np.complex64)
 
 
 class FaceFlow:
-    """A face as it looked when the network found its landmarks."""
+    """A face's appearance when the network found its landmarks."""
 
     def __init__(self, image: Image, roi: Roi, landmarks: FaceLandmarks) -> None:
-        """Remember it.
+        """Store the face's appearance.
 
         Args:
-            image: in which the network looked.
-            roi: where it looked.
-            landmarks: what it found.
+            image: the image that the network ran on.
+            roi: the network's ROI.
+            landmarks: the network's result.
         """
         self._landmarks = landmarks
         self._image_size = image.size
@@ -90,18 +90,18 @@ class FaceFlow:
         self._can_be_followed = min(shown) >= WINDOW[0] * pixel and has_settled
         if not self._can_be_followed:
             return
-        # Pixels of the image in one of what is looked at, and how many of those there are.
+        # Pixels of the image per pixel of the examined area, and the size of that area.
         self._pixel = pixel
         self._shown = (shown[0] // pixel, shown[1] // pixel)
         self._left_top = (left, top)
         self._size = max(width, height) / pixel
-        self._look = self._look_at(image)
+        self._look = self._part_of(image)
         places = (landmarks.points - np.array((left, top), np.float32)) / np.float32(pixel)
         self._places = np.ascontiguousarray(places).view(np.complex64).ravel()
         self._last_places: npt.NDArray[np.complex64] = self._places
 
     def landmarks_in(self, image: Image, interval: int) -> FaceLandmarks | None:
-        """Return the landmarks in the next image; None: the network has to look.
+        """Return the landmarks in the next image; None: the network has to run.
 
         Args:
             image: the next one.
@@ -111,7 +111,7 @@ class FaceFlow:
         comparable = self._can_be_followed and image.size == self._image_size
         if not comparable or self._images >= interval:
             return None
-        motion = self._follow(self._look_at(image))
+        motion = self._follow(self._part_of(image))
         if motion is None:
             return None
         self._last_places = motion.of(self._places)
@@ -152,15 +152,15 @@ class FaceFlow:
         )
         return motion if moved_as_one else None
 
-    def _look_at(self, image: Image) -> Pixels:
-        """Return the part of the image in grey, and small."""
+    def _part_of(self, image: Image) -> Pixels:
+        """Return the part of the image in gray, and small."""
         (left, top), (width, height) = self._left_top, self._shown
         part = image.pixels[top : top + height * self._pixel, left : left + width * self._pixel]
-        grey = cv2.cvtColor(part, _TO_GRAY[image.order])
+        gray = cv2.cvtColor(part, _TO_GRAY[image.order])
         if self._pixel > 1:
-            # By a whole number: OpenCV takes four times as long for any other.
-            grey = cv2.resize(grey, self._shown, interpolation=cv2.INTER_AREA)
-        return np.asarray(grey, np.uint8)
+            # By an integer factor: OpenCV takes four times as long for any other.
+            gray = cv2.resize(gray, self._shown, interpolation=cv2.INTER_AREA)
+        return np.asarray(gray, np.uint8)
 
 
 def _reach(center: float, reach: float, end: int) -> tuple[int, int]:
@@ -189,5 +189,5 @@ def _motion_between(
 
 
 def _as_pairs(places: npt.NDArray[np.complex64]) -> FloatArray:
-    """Return complex places as (N, 1, 2), as OpenCV takes them."""
+    """Return complex positions as (N, 1, 2), as in OpenCV."""
     return np.ascontiguousarray(places).view(np.float32).reshape(-1, 1, 2)

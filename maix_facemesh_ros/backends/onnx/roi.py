@@ -1,4 +1,4 @@
-"""The region of interest (ROI): the rotated rectangle that the landmark network looks at.
+"""The region of interest (ROI): the rotated rectangle that is the landmark network's input.
 
 detection → roi → crop → landmarks → projection → next roi: this module holds the geometry of those
 steps. All angles are radians, positive from x (right) towards y (down). Pixels are those of the
@@ -39,7 +39,7 @@ OPENCV_WARPS_IN_STEPS = int(cv2.__version__.split(".")[0]) < 5
 
 
 class Roi(NamedTuple):
-    """A rotated rectangle in the image: centre and size in pixels, rotation in radians."""
+    """A rotated rectangle in the image: center and size in pixels, rotation in radians."""
 
     center_x: float
     center_y: float
@@ -59,7 +59,7 @@ class Roi(NamedTuple):
 
 
 class RoiRule(NamedTuple):
-    """How a detector's box becomes a ROI: detectors differ in what their box holds of the head."""
+    """How a detection becomes a ROI: the part of the head in the box depends on the detector."""
 
     #: The ROI is this many times the box.
     scale: float = MEDIAPIPE_SCALE
@@ -124,9 +124,9 @@ def crop(image: Pixels, roi: Roi, size: tuple[int, int], border: int) -> Pixels:
 
     Args:
         image: uint8 (H, W, 3).
-        roi: where to look; it may reach over the image's edge.
+        roi: the area; it may extend beyond the image.
         size: width, height of the result in pixels.
-        border: what lies outside the image, `cv2.BORDER_CONSTANT` (black) or
+        border: pixels outside the image, `cv2.BORDER_CONSTANT` (black) or
             `cv2.BORDER_REPLICATE`.
 
     Returns:
@@ -142,7 +142,7 @@ def crop(image: Pixels, roi: Roi, size: tuple[int, int], border: int) -> Pixels:
     x: cv2.typing.MatLike = _sums(start_x - sin * down * rows, cos * across * columns)
     y: cv2.typing.MatLike = _sums(start_y + cos * down * rows, sin * across * columns)
     if not OPENCV_WARPS_IN_STEPS:
-        # It still takes places in steps where it is given them.
+        # It still supports positions in steps.
         x, y = cv2.convertMaps(x, y, cv2.CV_16SC2)
     return np.asarray(cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=border), np.uint8)
 

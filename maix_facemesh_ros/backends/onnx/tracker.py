@@ -45,11 +45,11 @@ DETECTORS: dict[str, Callable[[Path, str], BoxDetector]] = {
 
 
 class FaceProvider(Protocol):
-    """Answers the tracker's two questions about an image."""
+    """Provides detections and landmarks of an image to the tracker."""
 
     #: How a detection becomes a ROI.
     roi_rule: RoiRule
-    #: Name of the landmark model's file, and onnxruntime's name of what computes.
+    #: Name of the landmark model's file, and onnxruntime's name of the execution provider.
     file_name: str
     provider: str
 
@@ -62,7 +62,7 @@ class FaceProvider(Protocol):
         ...
 
     def give_back_memory(self) -> None:
-        """Give back the memory that the detector has left for its next run."""
+        """Free the memory that the detector has kept for its next run."""
         ...
 
 
@@ -95,11 +95,11 @@ class Networks:
 
 
 def open_networks(parameters: FaceMeshParameters) -> Networks:
-    """Load the networks that the parameters ask for.
+    """Load the networks of the parameters.
 
     Raises:
         BackendError: the execution provider is not there.
-        ModelError: a model file is missing, damaged, or not the network it should be.
+        ModelError: a model file is missing, damaged, or of another network.
     """
     provider = parameters.execution_provider
     detector = DETECTORS[parameters.detector](Path(parameters.detector_model), provider)
@@ -126,7 +126,7 @@ SAME_BOX_OVERLAP = 0.3
 
 
 class Track(NamedTuple):
-    """A face to be found again in the next image."""
+    """A face that is tracked in the next image."""
 
     id: int
     roi: Roi
@@ -135,12 +135,12 @@ class Track(NamedTuple):
 
 
 class TrackerState(NamedTuple):
-    """Everything that the tracker takes from one image to the next, except optical flow."""
+    """The tracker's state between images, except optical flow."""
 
     tracks: Sequence[Track] = ()
-    #: Images that were processed, which tells when the detector runs.
+    #: Number of processed images, which determines when the detector runs.
     images: int = 0
-    #: Ids that were given.
+    #: Number of assigned ids.
     ids: int = 0
     images_since_detection: int = 0
     images_since_loss: int = IMAGES_AFTER_A_LOSS
@@ -161,11 +161,11 @@ class FaceTracker:
 
         Args:
             parameters: those of the start.
-            provider: what answers for images; None: the networks are loaded.
+            provider: of detections and landmarks; None: the networks are loaded.
 
         Raises:
             BackendError: the execution provider is not there.
-            ModelError: a model file is missing, damaged, or not the network it should be.
+            ModelError: a model file is missing, damaged, or of another network.
         """
         self._provider = provider or open_networks(parameters)
         threads = parameters.threads or len(os.sched_getaffinity(0))
@@ -184,7 +184,7 @@ class FaceTracker:
 
     @property
     def state(self) -> TrackerState:
-        """What counts of the images so far; setting it continues another tracker's stream."""
+        """The tracker's state; setting it continues another tracker's stream."""
         return TrackerState(
             tuple(self._tracks),
             self._images,
@@ -214,7 +214,7 @@ class FaceTracker:
             self._made_pool.shutdown()
 
     def _pool(self) -> ThreadPoolExecutor:
-        """Return the threads of this process: of those a fork does not take along any."""
+        """Return the threads of this process: a forked process has none of its parent's threads."""
         if self._made_pool is None or self._pool_process != os.getpid():
             self._made_pool = ThreadPoolExecutor(self._more_threads, "face_landmarks")
             self._pool_process = os.getpid()
@@ -248,7 +248,7 @@ class FaceTracker:
         return self._ids
 
     def _keep_tracks(self, faces: list[Face]) -> None:
-        """Keep what the next image needs of the faces of this one."""
+        """Store the faces of this image for the next one."""
         self._has_untracked = any(face.id == 0 for face in faces)
         last_rois = {track.id: track.roi for track in self._tracks}
         self._tracks = [
@@ -260,7 +260,7 @@ class FaceTracker:
         self._flows = {track.id: flows[track.id] for track in self._tracks if track.id in flows}
 
     def _track(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
-        """Find the tracked faces where their last landmarks say; lost ones are missing."""
+        """Find the tracked faces in the ROIs of their last landmarks; lost ones are missing."""
         tracks = self._tracks[: parameters.face_limit]
         faces: list[Face] = []
         find = partial(self._find_again, image, interval=parameters.landmarks_interval)
@@ -304,7 +304,7 @@ class FaceTracker:
         detections = self._provider.detections(image, parameters)
         candidates = iter(
             sorted(
-                (detection for detection in detections if not _recognise(detection, known)),
+                (detection for detection in detections if not _recognize(detection, known)),
                 key=lambda detection: -detection.area,
             )
         )
@@ -328,7 +328,7 @@ class FaceTracker:
         return found
 
     def _find_again(self, image: Image, track: Track, *, interval: int) -> FaceLandmarks:
-        """Find the landmarks of a tracked face, or let the last ones move along with it."""
+        """Find the landmarks of a tracked face, by optical flow or by the network."""
         if interval <= 1:
             return self._provider.landmarks(image, track.roi)
         flow = self._flows.get(track.id)
@@ -369,7 +369,7 @@ class FaceTracker:
             if others:
                 wait(others)
         for other in others:
-            other.result()  # raises what went wrong there
+            other.result()  # raises the thread's error
         return [found[number] for number in range(len(faces))]
 
 
@@ -392,8 +392,8 @@ def _is_among(landmarks: FaceLandmarks, faces: list[Face]) -> bool:
     )
 
 
-def _recognise(detection: Detection, known: list[Face]) -> bool:
-    """Whether a detection is a known face; if so, give that face the detector's news."""
+def _recognize(detection: Detection, known: list[Face]) -> bool:
+    """Whether a detection is a known face; if so, update that face's score and key points."""
     for face in known:
         if overlap(detection.box, bounding_box(face.points)) > SAME_BOX_OVERLAP:
             face.score = detection.score
