@@ -49,12 +49,6 @@ class Exceptional(NamedTuple):
 
 
 EXCEPTIONS = (
-    Exceptional(
-        r"maix_facemesh_ros/(offline|backends/onnx)/"
-        r"|docs/(architecture|offline)\.md",
-        ".*",
-        "being rewritten",
-    ),
     Exceptional("tools/check_words.py|test/test_words.py", ".*", "names the words"),
     Exceptional("(models/)?LICENSE|test/data/|requirements/lock", ".*", "not written here"),
     Exceptional("maix_facemesh_ros/browser/page/three/", ".*", "not written here"),

@@ -21,18 +21,18 @@ from maix_facemesh_ros.bags.storage import BagError
 
 
 class PartialOutput:
-    """The folders of one job: one beside each output."""
+    """The folders of one job: one next to each output."""
 
     def __init__(
         self, outputs: Sequence[Path], inputs: Sequence[Path], job: dict[str, Any], *, restart: bool
     ) -> None:
-        """Make the folders, or take over those of the same job.
+        """Make the folders, or resume in those of the same job.
 
         Args:
             outputs: paths to be made.
             inputs: paths that are only read.
             job: everything that the outputs depend on: inputs, outputs, options, format.
-            restart: remove what an earlier run has left.
+            restart: remove the checkpoint of an earlier run.
 
         Raises:
             BagError: an output exists or is an input, or a folder is not this job's, or in use.
@@ -59,7 +59,7 @@ class PartialOutput:
 
     @property
     def folder(self) -> Path:
-        """The folder beside the first output."""
+        """The folder next to the first output."""
         return self._folders[0].path
 
     @property
@@ -92,14 +92,14 @@ class PartialOutput:
         (self.folder / COMPLETE).touch()
         for output in self.outputs:
             made = self.place_of(output)
-            # It is not there when a crash came between the moves.
+            # It is missing after a crash between the moves.
             if made.exists():
                 try:
                     refuse_existing_output(output)
                 except BagError as error:
                     raise BagError(f"{error}. The result is in {made}") from error
                 made.replace(output)
-        # The first one, with the mark, last: until then the same command ends what is left to do.
+        # The first one, with the mark, last: until then the same command resumes.
         for folder in reversed(self._folders):
             folder.remove()
 

@@ -3,7 +3,7 @@
 One image's way: `SegmentQueue` has the faces that a tracker found in its segment →
 `RecordedCamera` joins the segments and adds ids, smoothing and poses, image by image →
 `FaceTopics` makes messages of them, and `FaceTable` rows → they are written in the order of their
-log times, together with what is copied from the input.
+log times, together with messages copied from the input.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from maix_facemesh_ros.parameters import NodeParameters
 #: Segments whose images workers draw into while later ones are processed.
 DRAWN_AHEAD = 3
 
-#: Is called with a number of images whenever so many more are done.
+#: Called with the number of further images that are done.
 Progress = Callable[[int], Any]
 
 #: An image and its faces.
@@ -52,7 +52,7 @@ Found = tuple[ImageFaces, list[Face]]
 
 @dataclass(slots=True)
 class Report:
-    """What a job has done."""
+    """Summary of a job."""
 
     seconds: float = 0.0
     #: Seconds that were recorded, of all cameras together.
@@ -61,7 +61,7 @@ class Report:
     faces: int = 0
     #: Images that could not be used, by the reason.
     unusable: Counter[str] = field(default_factory=Counter)
-    #: What of the input could not be read, and what was unusual, in words.
+    #: Remarks on unreadable or unusual parts of the input.
     remarks: list[str] = field(default_factory=list)
     #: Still images that were processed one by one, and those of them in which the detector found
     #: more faces than `max_face_num`.
@@ -76,12 +76,12 @@ class Report:
 
 
 class _Output(NamedTuple):
-    """A message on its way into the bag."""
+    """A message to be written to the bag."""
 
     log_time: int
     topic: str
     data: bytes
-    #: As it is recorded; None for one that is made here.
+    #: As recorded; None for a new message.
     record: BagRecord | None = None
 
 
@@ -98,7 +98,7 @@ class Job:
         """
         self._options = options
         self._started = time.monotonic()
-        #: What a user should know of this machine, in words.
+        #: Remarks on this machine.
         self._notes: list[str] = []
         with ExitStack() as stack:
             stack.enter_context(disk_errors(options.outputs[0]))
@@ -136,7 +136,7 @@ class Job:
             ]
             #: Of each recording, as far as others have met it.
             self._damage = [Damage() for _ in self._recordings]
-            #: Of each recording, what the storage of the output cannot hold.
+            #: By recording: records that the storage of the output cannot hold.
             self._not_held: list[Counter[str]] = [Counter() for _ in self._recordings]
             self._workers = self._open_workers()
             if self._workers is not None:
@@ -148,7 +148,7 @@ class Job:
 
     @property
     def images(self) -> int:
-        """Images to be processed, as far as the recordings say so."""
+        """Number of images to process, according to the recordings."""
         return sum(len(camera.log_times) for camera in chain(*self._cameras))
 
     @property
@@ -241,7 +241,7 @@ class Job:
         if recorded:
             names = {topic.name for topic in recorded}
             records = self._recordings[number].records()
-            # First, so that of one log time an image comes before its faces.
+            # First, so that with equal log times an image precedes its faces.
             streams.insert(
                 0,
                 (
@@ -282,7 +282,7 @@ class Job:
         return self._recordings[number].topics if self._options.copy else ()
 
     def _bag_folders(self, number: int) -> Iterator[Path]:
-        """Give the folders of a recording's bag: the outputs, or one in each for each recording."""
+        """Yield the folders of a recording's bag: the outputs, or one in each per recording."""
         for output in self._options.bags:
             folder = self._partial.place_of(output)
             if len(self._recordings) == 1:
@@ -300,7 +300,7 @@ class Job:
         tables: Sequence[FaceTable],
         progress: Progress,
     ) -> Iterator[_Output]:
-        """Give the messages of a camera, and write its rows into the tables."""
+        """Yield the messages of a camera, and write its rows to the tables."""
         recorded = self._cameras[camera[0]][camera[1]]
         for image, faces, jpeg in self._images_of(camera):
             progress(1)
@@ -315,7 +315,7 @@ class Job:
     def _images_of(
         self, camera: tuple[int, int]
     ) -> Iterator[tuple[ImageFaces, list[Face], bytes | None]]:
-        """Give each image of a camera with its faces and, if wanted, these drawn into it."""
+        """Yield each image of a camera with its faces and, optionally, annotated."""
         if not self._options.annotated:
             for _, segment in self._segments_of(camera):
                 for image, faces in segment:
@@ -331,7 +331,7 @@ class Job:
             yield from _with_drawings(*each)
 
     def _segments_of(self, camera: tuple[int, int]) -> Iterator[tuple[Place, Iterator[Found]]]:
-        """Give the images of each segment with their faces, in order."""
+        """Yield the images of each segment with their faces, in order."""
         recorded = self._cameras[camera[0]][camera[1]]
         for number in range(len(recorded.segments)):
             place: Place = (*camera, number)
@@ -340,7 +340,7 @@ class Job:
             yield place, recorded.process(found)
 
     def _draw(self, place: Place, images: Sequence[Found]) -> Callable[[], list[bytes]]:
-        """Have the faces of a segment drawn into its images; returns what gives these."""
+        """Start to draw the faces of a segment; returns a function that waits for the images."""
         task = self._queue.task_of(place)
         faces = [None if image.error else found for image, found in images]
         if self._workers is not None:
@@ -373,7 +373,7 @@ class Job:
                 yield from (camera.count for camera in cameras)
 
     def _remarks(self, number: int) -> Iterator[str]:
-        """Say what a user should know of a recording."""
+        """Yield the remarks on a recording."""
         recording, damage = self._recordings[number], self._damage[number]
         damage.add(recording.damage)
         for remark in (*recording.notes, *[str(damage)] * bool(damage)):
@@ -381,7 +381,7 @@ class Job:
         own = {topic.name for topic in chain(*(each.all() for each in self._topics[number]))}
         replaced = [topic.name for topic in self._recorded_topics(number) if topic.name in own]
         if replaced:
-            yield f"{recording.path}: not copied, because it is made anew: {', '.join(replaced)}"
+            yield f"{recording.path}: not copied, because the job writes it: {', '.join(replaced)}"
         if self._not_held[number]:
             what = ", ".join(f"{count} {name}" for name, count in self._not_held[number].items())
             yield (
@@ -410,5 +410,5 @@ def _with_drawings(
 
 
 def _name_of(path: Path) -> str:
-    """Return what a recording is called in the output."""
+    """Return a recording's name in the output."""
     return path.absolute().stem if path.is_file() else path.absolute().name

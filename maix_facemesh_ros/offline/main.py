@@ -39,18 +39,18 @@ FAILED, NO_IMAGES, INTERRUPTED = 1, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for; returns the exit code."""
+    """Run the job of the command line; returns the exit code."""
     parsed = _parser().parse_args(arguments)
     try:
         options = _options(parsed)
         with Job(options) as job:
             if job.is_resumed:
-                _say("going on where an earlier attempt has ended", quiet=parsed.quiet)
+                _say("resuming an interrupted job", quiet=parsed.quiet)
             with tqdm(
                 total=job.images,
                 unit=" images",
                 dynamic_ncols=True,
-                # None: not where nobody looks at it, as in a log.
+                # None: no bar without a terminal, as in a log.
                 disable=True if parsed.quiet else None,
             ) as bar:
                 report = job.run(bar.update)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"facemesh_bag: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("facemesh_bag: interrupted; the same command goes on from here", file=sys.stderr)
+        print("facemesh_bag: interrupted; the same command resumes", file=sys.stderr)
         return INTERRUPTED
     _tell(report, options, quiet=parsed.quiet)
     return 0
@@ -181,7 +181,7 @@ def _options(parsed: argparse.Namespace) -> JobOptions:
 
 
 def _tell(report: Report, options: JobOptions, *, quiet: bool) -> None:
-    """Say what was done, and always what could not be."""
+    """Print the summary, and always the warnings."""
     outputs = ", ".join(str(path) for path in options.outputs)
     rate = report.images / report.seconds if report.seconds else 0.0
     times = report.recorded_seconds / report.seconds if report.seconds else 0.0
@@ -203,11 +203,11 @@ def _tell(report: Report, options: JobOptions, *, quiet: bool) -> None:
         _say(
             f"in {report.stills_with_more_faces} of them the detector found more faces than "
             f"max_face_num, which is {options.parameters.max_face_num}; "
-            "-p max_face_num:=0 takes all",
+            "-p max_face_num:=0 keeps all",
             quiet=quiet,
         )
     if report.retried:
-        print(f"{report.retried} tasks had to be done again", file=sys.stderr)
+        print(f"{report.retried} tasks had to be repeated", file=sys.stderr)
     for reason, count in report.unusable.most_common():
         print(f"{count} images skipped: {reason}", file=sys.stderr)
     for remark in report.remarks:

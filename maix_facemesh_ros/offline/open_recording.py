@@ -25,7 +25,7 @@ def open_recording(
         path: of it.
         topics: of a bag, those of the images; none: all that there are.
         unpack_into: folder for the contents of compressed files.
-        limits: what compressed contents may unpack to.
+        limits: maximum unpacked sizes.
 
     Raises:
         BagError: it cannot be read, or has no images.

@@ -1,4 +1,4 @@
-"""What a job is asked to do, and what its results depend on."""
+"""Options of a job, which determine its results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 3
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """What is to be made of what.
+    """Inputs, outputs and parameters of a job.
 
     Raises:
         ParameterError: the parameters are for another machine.
@@ -45,9 +45,9 @@ class JobOptions:
     workers: int = 1
     #: Address of a Dask scheduler instead, or `local`.
     cluster: str = ""
-    #: Remove what an earlier run has left.
+    #: Discard the checkpoint of an earlier run.
     restart: bool = False
-    #: What compressed contents may unpack to.
+    #: Maximum unpacked sizes.
     limits: UnpackLimits = field(default_factory=UnpackLimits)
     #: Images of a segment; None: it depends on the number of images.
     segment_length: int | None = None
@@ -68,7 +68,7 @@ class JobOptions:
         if self.workers < 1:
             raise BagError(f"{self.workers} workers: give at least 1")
         if min(self.limits.chunk, self.limits.file) < 0:
-            raise BagError("a limit for what is unpacked is negative: give 0 or more")
+            raise BagError("a limit of unpacked sizes is negative: give 0 or more")
         if len({output.name for output in self.outputs}) < len(self.outputs):
             raise BagError("two outputs have the same name: give them different ones")
         if not self.bags and (self.annotated or self.copy):

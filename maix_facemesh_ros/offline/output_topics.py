@@ -1,4 +1,4 @@
-"""The topics of faces in an output, and what is written to them for each image."""
+"""The topics of faces in an output, and their messages for each image."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FaceTopics:
     annotated: BagTopic | None = None
 
     def all(self) -> Iterator[BagTopic]:
-        """Give those that are wanted."""
+        """Return the selected ones."""
         for topic in (self.faces, self.annotations, self.annotated):
             if topic is not None:
                 yield topic
@@ -57,10 +57,10 @@ class FaceTopics:
     def messages(
         self, image: ImageFaces, faces: Sequence[Face], jpeg: bytes | None
     ) -> Iterator[tuple[str, bytes]]:
-        """Give topic and data of the messages of an image.
+        """Yield topic and data of the messages of an image.
 
         Args:
-            image: what is known of it.
+            image: the image and its faces.
             faces: in it.
             jpeg: with its faces drawn into it; None: it is not wanted.
         """
@@ -133,7 +133,7 @@ def draw_in_segment(task: SegmentTask, faces: Sequence[Sequence[Face] | None]) -
     """Return each image of a segment with its faces drawn into it, as JPEG; in any process.
 
     Args:
-        task: says where the images are.
+        task: segment with the images.
         faces: of each image; None: the image cannot be used.
     """
     recording = open_recording(task.path, (task.camera.topic,), task.unpacked, task.limits)

@@ -48,7 +48,7 @@ class RecordedBag:
             path: of the bag or of one of its files.
             topics: those of the images; none: all that are cameras, once each.
             unpack_into: folder for the contents of compressed files.
-            limits: what compressed contents may unpack to.
+            limits: maximum unpacked sizes.
 
         Raises:
             BagError: it cannot be read, or has no such topic.
@@ -57,7 +57,7 @@ class RecordedBag:
         self.path = path
         self._bag = Bag(path, unpack_into, limits)
         self.notes = self._bag.notes
-        #: Topics with the images of a camera that are usable, and not taken.
+        #: Usable image topics of a camera that are not used.
         self.alternatives: list[BagTopic] = []
         try:
             images = self._named(topics) if topics else self._all_images()
@@ -147,7 +147,7 @@ class RecordedBag:
         return found.cameras
 
     def _camera_info(self, images: BagTopic) -> str:
-        """Return the topic of the calibration, which is beside that of the images."""
+        """Return the topic of the calibration, in the namespace of the images."""
         namespace = images.name.removesuffix(COMPRESSED).rpartition("/")[0]
         wanted = f"{namespace}/camera_info"
         there = [topic.name for topic in self._bag.topics if topic.type == CAMERA_INFO]

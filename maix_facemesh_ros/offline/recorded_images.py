@@ -42,7 +42,7 @@ FRAME = "camera_optical_frame"
 
 
 class _Files:
-    """What videos and image files have in common."""
+    """Common base of videos and image files."""
 
     cameras = (Camera(TOPIC),)
     topics: Sequence[BagTopic] = ()

@@ -1,4 +1,4 @@
-"""What is recorded, as cameras with images: the common ground of bags, videos and folders."""
+"""Recordings as cameras with images: the common interface of bags, videos and folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECOND = 10**9
 
 
 class NoImagesError(BagError):
-    """There is not a single image that can be used; the message gives the reasons."""
+    """The recording has no usable image; the message gives the reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Camera:
 
 
 class RecordedImage(NamedTuple):
-    """An image as it is recorded."""
+    """A recorded image."""
 
     #: Nanoseconds.
     log_time: int
@@ -77,22 +77,22 @@ class Recording(Protocol):
 
     @property
     def is_stream(self) -> bool:
-        """Whether the images follow each other in time, as those of a camera, or stand alone."""
+        """Whether the images are the frames of a stream, or independent stills."""
         ...
 
     @property
     def notes(self) -> list[str]:
-        """What is unusual, in words."""
+        """Remarks on unusual parts."""
         ...
 
     @property
     def damage(self) -> Damage:
-        """What has been found so far that cannot be read."""
+        """Damage found so far."""
         ...
 
     @property
     def topics(self) -> Sequence[BagTopic]:
-        """The topics of its messages; none where it is no bag."""
+        """The topics of its messages; none for a recording that is not a bag."""
         ...
 
     def log_times(self, camera: Camera) -> npt.NDArray[np.int64]:
@@ -106,19 +106,19 @@ class Recording(Protocol):
     def images(
         self, camera: Camera, start: int | None = None, stop: int | None = None
     ) -> Iterator[RecordedImage | RecordedCalibration]:
-        """Give what a camera has sent, with log times from `start` to before `stop`, in order."""
+        """Yield the images of a camera, with log times from `start` to before `stop`, in order."""
         ...
 
     def records(self) -> Iterator[BagRecord]:
-        """Give all messages in the order of their log times."""
+        """Yield all messages in the order of their log times."""
         ...
 
     def attachments(self) -> Iterator[Attachment]:
-        """Give the files that it has beside its messages."""
+        """Yield its attachments."""
         ...
 
     def metadata_records(self) -> Iterator[MetadataRecord]:
-        """Give the named texts that it has beside its messages."""
+        """Yield its metadata records."""
         ...
 
     def close(self) -> None:

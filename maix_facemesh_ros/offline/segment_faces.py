@@ -43,7 +43,7 @@ class ImageFaces:
     frame_id: str = ""
     #: Width and height in pixels.
     size: tuple[int, int] = (0, 0)
-    #: The serialized CameraInfo that is in force from this image on; None: that of before.
+    #: The serialized CameraInfo that is in force from this image on; None: the previous one.
     camera_info: bytes | None = None
     #: Faces that the detector found; None when it did not run.
     detections: int | None = None
@@ -56,7 +56,7 @@ class SegmentFaces:
     """The images of a segment."""
 
     images: list[ImageFaces] = field(default_factory=list)
-    #: The CameraInfo that has come last, when it came after the last image.
+    #: The last CameraInfo, if it was recorded after the last image.
     camera_info: bytes | None = None
     damage: Damage = field(default_factory=Damage)
     #: State of the stream before the first image, and after the last one.
@@ -92,7 +92,7 @@ class SegmentFaces:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SegmentFaces:
-        """Read what `to_bytes` has made.
+        """Decode the result of `to_bytes`.
 
         Raises:
             BagError: it is something else, or cut short.
@@ -140,7 +140,7 @@ def _state(values: Sequence[Any]) -> StreamState:
 
 
 class _Parts:
-    """Takes parts off an array of numbers, one after the other."""
+    """Reads an array of numbers part by part."""
 
     def __init__(self, numbers: FloatArray) -> None:
         self._numbers = numbers

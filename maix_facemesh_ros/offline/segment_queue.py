@@ -23,7 +23,7 @@ AHEAD = 2
 
 
 class SegmentQueue:
-    """Gives the faces of segments in the order in which they are needed."""
+    """Returns the faces of segments in the order in which they are needed."""
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class SegmentQueue:
             recordings: the cameras of each.
             partial: where results are kept.
             workers: None: this process does everything.
-            provider: what answers for images in this process.
-            limits: what compressed contents may unpack to.
+            provider: of detections and landmarks in this process.
+            limits: maximum unpacked sizes.
         """
         self._recordings = recordings
         self._partial = partial
@@ -75,7 +75,7 @@ class SegmentQueue:
         return found
 
     def task_of(self, place: Place, state: StreamState | None = None) -> SegmentTask:
-        """Return what another process has to know of a segment."""
+        """Return the task of a segment for another process."""
         camera = self._camera(place)
         return SegmentTask(
             camera.recording.path.absolute(),
@@ -121,7 +121,7 @@ class SegmentQueue:
 
 
 def _load(path: Path) -> SegmentFaces | None:
-    """Return what an earlier run has kept; None where there is nothing that can be read."""
+    """Return the checkpoint of an earlier run; None if there is no readable one."""
     if not path.exists():
         return None
     try:

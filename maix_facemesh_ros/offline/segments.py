@@ -124,7 +124,7 @@ class SegmentTracker:
 
         Args:
             parameters: as the node has them.
-            provider: what answers for images.
+            provider: of detections and landmarks.
             state: that of the stream.
         """
         self._parameters = parameters
@@ -163,7 +163,7 @@ class SegmentTracker:
         )
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Free its resources."""
         self._tracker.close()
 
 
@@ -191,7 +191,7 @@ class _Counted:
 
 
 def images_of(recording: Recording, camera: Camera, segment: Segment) -> Iterator[RecordedImage]:
-    """Give the images of a segment, in order."""
+    """Yield the images of a segment, in order."""
     for each in recording.images(camera, segment.start, segment.stop):
         if isinstance(each, RecordedImage):
             yield each
@@ -201,9 +201,9 @@ def find_faces(task: SegmentTask, recording: Recording, provider: FaceProvider) 
     """Find the faces in the images of a segment.
 
     Args:
-        task: what to process.
+        task: the segment to process.
         recording: where the images are.
-        provider: what answers for images.
+        provider: of detections and landmarks.
     """
     segment, parameters = task.segment, task.parameters
     before = task.state or StreamState(TrackerState(images=segment.warm_up_first))
@@ -239,7 +239,7 @@ def find_in_segment(task: SegmentTask) -> bytes:
     return find_faces(task, recording, _networks(task.parameters)).to_bytes()
 
 
-# A process keeps what it will need again.
+# A process keeps opened recordings and networks.
 
 
 @lru_cache(maxsize=1)

@@ -38,10 +38,10 @@ class FaceTable:
 
         Args:
             path: ends in one of `TABLES`.
-            parameters: tell which landmarks there are.
+            parameters: select the landmarks.
 
         Raises:
-            BagError: what writes it is not installed, or the file cannot be made.
+            BagError: the library is not installed, or the file cannot be created.
         """
         self._parameters = parameters
         wanted = parameters.landmark_indices
@@ -136,7 +136,7 @@ class _ParquetTable:
         except ImportError as error:
             raise BagError(
                 f"{path} needs pyarrow: pip install 'maix_facemesh_ros[parquet]' or pip install "
-                "pyarrow. A table in .csv needs nothing"
+                "pyarrow. A .csv table needs no package"
             ) from error
         self._arrow = pyarrow
         types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}

@@ -32,7 +32,7 @@ SAME_TRACK_OVERLAP = 0.8
 
 @dataclass(slots=True)
 class CameraCount:
-    """What has become of a camera's images."""
+    """Outcome of a camera's images."""
 
     images: int = 0
     faces: int = 0
@@ -79,7 +79,7 @@ class RecordedCamera:
         self.state = StreamState()
         #: Why the calibration cannot be used; empty when it can.
         self.calibration_error = ""
-        #: What is wrong with the stamps; empty when nothing is.
+        #: Warning about the stamps; empty if there is none.
         self.stamp_notice = ""
         self._stamp_check = StampCheck()
         self._clock = StreamClock()
@@ -99,7 +99,7 @@ class RecordedCamera:
         return self._same_tracks(found) is not None
 
     def process(self, found: SegmentFaces) -> Iterator[tuple[ImageFaces, list[Face]]]:
-        """Give each image of the next segment with its faces, complete."""
+        """Yield each image of the next segment with its faces, complete."""
         ids = self._same_tracks(found) or {}
         self._ids = {number: self._ids[before] for number, before in ids.items()}
         self.state = found.after
@@ -147,7 +147,7 @@ class RecordedCamera:
         self._enrichment.enrich(image.faces, time.seconds, image.size, self._model, self.parameters)
 
     def _check(self, image: ImageFaces) -> None:
-        """Note what a user should know of an image."""
+        """Record the remarks on an image."""
         self.stamp_notice = self.stamp_notice or self._stamp_check.notice(
             image.stamp.seconds, image.log_time / SECOND
         )
@@ -181,7 +181,7 @@ def _overlap(track: Track, other: Track) -> float:
 
 
 def parameters_for_stills(parameters: NodeParameters) -> NodeParameters:
-    """Return the parameters for images that do not follow each other: each stands alone."""
+    """Return the parameters for independent images."""
     return dataclasses.replace(parameters, tracking=False, ids=False, smoothing="off")
 
 

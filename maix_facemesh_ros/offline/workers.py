@@ -19,10 +19,10 @@ from maix_facemesh_ros.bags.storage import BagError
 
 Result = TypeVar("Result")
 
-#: Seconds that a scheduler may take to answer.
+#: Maximum seconds for a scheduler to answer.
 CONNECT_TIMEOUT = 20
 
-#: Times that a task may lose its process. Dask has the same limit of its own.
+#: Number of times that a task may lose its process. Dask has the same limit.
 ATTEMPTS = 3
 
 
@@ -47,7 +47,7 @@ class Task(Generic[Result]):
         return self._future.done() and isinstance(self._future.exception(), BrokenProcessPool)
 
     def result(self) -> Result:
-        """Wait for what the function returns.
+        """Wait for the function's result.
 
         Raises:
             BagError: the function has failed, or its process has died `ATTEMPTS` times.
@@ -109,7 +109,7 @@ class LocalWorkers(Workers):
         super().__init__(count, _start(count))
 
     def replace_dead(self) -> None:
-        """See `Workers`: one process that dies takes the pool with it."""
+        """See `Workers`: a process that dies breaks the whole pool."""
         self.executor.shutdown(wait=False, cancel_futures=True)
         self.executor = _start(self.count)
         for task in self.under_way:
