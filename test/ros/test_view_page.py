@@ -323,7 +323,7 @@ def test_it_says_what_is_missing_until_it_comes(
     camera.until(lambda: browser.text("#trouble") == "", "all well")
     assert node.stop() == 0
     browser.wait_until(
-        lambda: "nothing comes on /image_raw" in browser.text("#trouble"),
+        lambda: "nothing arrives on /image_raw" in browser.text("#trouble"),
         "word on silence",
         lambda: camera.robot.spin_for(INTERVAL),
     )
