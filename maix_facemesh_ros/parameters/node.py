@@ -93,6 +93,12 @@ class NodeParameters(FaceMeshParameters):
         "or PNG).",
         choices=("raw", "compressed"),
     )
+    always_process: bool = parameter(
+        False,
+        "Without a source. false: while no output has a subscriber, the node rests and receives "
+        "no images; the first subscriber wakes it. With tf, listeners of /tf count too. true: "
+        "images are always processed, for example for the counts on /diagnostics.",
+    )
     source_loop: bool = parameter(
         False,
         "With a file or folder as source. true: restart at its end. false: the node exits at its "

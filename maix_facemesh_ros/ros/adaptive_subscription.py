@@ -79,7 +79,8 @@ class AdaptiveSubscription:
         self._number = 0
         self._current_is_used = False
         self._previous: Subscription | None = None
-        self._current = self._subscribe()
+        #: None while it rests.
+        self._current: Subscription | None = self._subscribe()
 
     def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
         """Subscribe again where the topic's publishers now offer another reliability.
@@ -96,6 +97,8 @@ class AdaptiveSubscription:
             return
         self.reliability = offered
         self.incompatible = ""
+        if self._current is None:
+            return
         self._previous = self._current
         if self._reader is None or not publishers:
             self._end_previous()
@@ -103,10 +106,30 @@ class AdaptiveSubscription:
         if self._reader is not None:
             self._reader.update()
 
+    @property
+    def rests(self) -> bool:
+        """Whether the topic is not subscribed to for now."""
+        return self._current is None
+
+    def rest(self) -> None:
+        """Unsubscribe until `wake`, from the executor's thread."""
+        self.destroy()
+        self._current = None
+        if self._reader is not None:
+            self._reader.update()
+
+    def wake(self) -> None:
+        """Subscribe again, with what the publishers offer now."""
+        self.follow(self._node.get_publishers_info_by_topic(self.topic_name))
+        self._current = self._subscribe()
+        if self._reader is not None:
+            self._reader.update()
+
     def destroy(self) -> None:
         """Unsubscribe."""
         self._end_previous()
-        self._node.destroy_subscription(self._current)
+        if self._current is not None:
+            self._node.destroy_subscription(self._current)
 
     def _offered(self, publishers: Sequence[TopicEndpointInfo]) -> ReliabilityPolicy:
         """Return the strongest reliability that all publishers of this type offer."""

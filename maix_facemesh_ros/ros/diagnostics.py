@@ -50,6 +50,8 @@ class Diagnostics:
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
         self._faces = 0
         self._trouble = ""
+        #: No output has a subscriber, so images are not taken off their topic.
+        self.rests = False
         self._reported_at = time.monotonic()
         self._publisher = node.create_publisher(
             DiagnosticArray, "/diagnostics", QoSProfile(depth=10)
@@ -121,7 +123,7 @@ class Diagnostics:
                 **{key: str(count) for key, count in self._total.items()},
                 **{f"{REASON}{reason}": str(n) for reason, n in self._reasons.items()},
             }
-        level, text = _judge(rates, self._trouble)
+        level, text = _judge(rates, self._trouble, rests=self.rests)
         return DiagnosticStatus(
             level=level,
             name=f"{self._node.get_fully_qualified_name()}{STATUS}",
@@ -130,9 +132,11 @@ class Diagnostics:
         )
 
 
-def _judge(rates: dict[str, float], trouble: str) -> tuple[bytes, str]:
+def _judge(rates: dict[str, float], trouble: str, *, rests: bool) -> tuple[bytes, str]:
     if trouble:
         return DiagnosticStatus.ERROR, trouble
+    if rests:
+        return DiagnosticStatus.OK, "resting: no subscribers"
     if rates.get(LOST_IN_TRANSPORT, 0.0) > 0.0:
         return DiagnosticStatus.WARN, "images are lost in transport"
     if rates.get(ARRIVED, 0.0) == 0.0:

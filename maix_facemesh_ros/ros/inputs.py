@@ -30,6 +30,7 @@ from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.dds_profile import advice_on_receive_buffer
+from maix_facemesh_ros.ros.demand import DemandWatch
 from maix_facemesh_ros.ros.diagnostic_keys import ARRIVED, FIND, IMAGE_PUBLISHERS, LEVELS, READ
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.image_topics import compressed_topic
@@ -270,7 +271,11 @@ TRANSPORTS = {
 
 
 class TopicImages(Images):
-    """Images of a topic, raw or compressed: the latest is always the next."""
+    """Images of a topic, raw or compressed: the latest is always the next.
+
+    While no output of the node has a subscriber, the topic is not subscribed to: messages that
+    nobody needs would cost the processor time of receiving them.
+    """
 
     def __init__(self, context: InputContext) -> None:
         """Subscribe."""
@@ -278,17 +283,22 @@ class TopicImages(Images):
         self._diagnostics = context.diagnostics
         self._slot: LatestSlot[bytes] = LatestSlot()
         self._transport = TRANSPORTS[context.parameters.image_transport]
-        subscription = AdaptiveSubscription(
+        self._subscription = AdaptiveSubscription(
             context.node,
             self._transport.message_type,
             image_topic(context.node, context.parameters),
             self.on_message,
             context.topic_reader,
         )
-        self.name = subscription.topic_name
+        self.name = self._subscription.topic_name
+        self._demand = (
+            None
+            if context.parameters.always_process
+            else DemandWatch(context.node, self._on_demand)
+        )
         TopicWatch(
             context.node,
-            subscription,
+            self._subscription,
             arrived=lambda: context.diagnostics.total(ARRIVED),
             lost=context.diagnostics.lost_in_transport,
         )
@@ -300,6 +310,14 @@ class TopicImages(Images):
     def facts(self) -> dict[str, str]:
         """See `Images`."""
         return {IMAGE_PUBLISHERS: str(self._node.count_publishers(self.name))}
+
+    def _on_demand(self, is_needed: bool) -> None:
+        """Rest while no output has a subscriber, and subscribe again for the first one."""
+        if is_needed and self._subscription.rests:
+            self._subscription.wake()
+        elif not is_needed and not self._subscription.rests:
+            self._subscription.rest()
+        self._diagnostics.rests = self._subscription.rests
 
     def on_message(self, message: bytes) -> None:
         """Put a serialized message into the slot, in place of one that still waits there."""
@@ -315,6 +333,8 @@ class TopicImages(Images):
 
     def stop(self) -> None:
         """See `Input`."""
+        if self._demand is not None:
+            self._demand.stop()
         self._slot.close()
 
 

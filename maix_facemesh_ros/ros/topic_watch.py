@@ -63,6 +63,9 @@ class TopicWatch:
         node.create_timer(INTERVAL, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _check(self) -> None:
+        if self._subscription.rests:
+            self._last_image = time.monotonic()
+            return
         publishers = self._node.get_publishers_info_by_topic(self._topic)
         self._subscription.follow(publishers)
         self._name_incompatible_publisher()

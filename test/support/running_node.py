@@ -123,6 +123,8 @@ class Robot(Node):
         self.create_subscription(FaceArray, "faces", self.answers.append, QoSProfile(depth=100))
         #: Key and value of each message on /diagnostics.
         self.diagnostics: list[dict[str, str]] = []
+        #: What the last of them says in words.
+        self.status = ""
         self.create_subscription(
             DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10)
         )
@@ -132,6 +134,7 @@ class Robot(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         (status,) = message.status
+        self.status = status.message
         self.diagnostics.append({value.key: value.value for value in status.values})
 
     def spin_for(self, seconds: float) -> None:
