@@ -273,8 +273,8 @@ TRANSPORTS = {
 class TopicImages(Images):
     """Images of a topic, raw or compressed: the latest is always the next.
 
-    While no output of the node has a subscriber, the topic is not subscribed to: messages that
-    nobody needs would cost the processor time of receiving them.
+    While no output of the node has a subscriber, the topic is not subscribed to: receiving
+    messages that are not needed costs processor time.
     """
 
     def __init__(self, context: InputContext) -> None:
