@@ -195,7 +195,7 @@ def test_a_calibration_file_is_read(calibration_file: Path) -> None:
 def test_a_file_that_is_no_calibration_is_refused_by_name(content: str, tmp_path: Path) -> None:
     file = tmp_path / "camera.yaml"
     file.write_text(content)
-    with pytest.raises(ParameterError, match=r"camera\.yaml.* no calibration"):
+    with pytest.raises(ParameterError, match=r"camera\.yaml.* not a calibration"):
         read_calibration(str(file))
 
 
