@@ -138,7 +138,7 @@ class TrackerState(NamedTuple):
     """The tracker's state between images, except optical flow."""
 
     tracks: Sequence[Track] = ()
-    #: Number of processed images, which determines when the detector runs.
+    #: Number of processed images of the stream, which determines when the detector runs.
     images: int = 0
     #: Number of assigned ids.
     ids: int = 0
@@ -206,7 +206,7 @@ class FaceTracker:
 
     def forget(self) -> None:
         """See `backends.FaceDetector`; ids are not used again."""
-        self.state = TrackerState(images=self._images, ids=self._ids)
+        self.state = TrackerState(ids=self._ids)
 
     def close(self) -> None:
         """See `backends.FaceDetector`."""
