@@ -88,6 +88,7 @@ def measure_by_turns(
     contenders: Mapping[str, Contender],
     rounds: int,
     before_round: Callable[[int], None] = lambda _: None,
+    warm_up: int = WARM_UP,
 ) -> dict[str, Measurement]:
     """Time every contender on every image: all of them on one image, then all on the next.
 
@@ -97,14 +98,15 @@ def measure_by_turns(
         contenders: by name.
         rounds: how many are counted.
         before_round: called with the number of each round, outside all times.
+        warm_up: rounds before those.
     """
     measurements = {name: Measurement() for name in contenders}
-    for number in range(WARM_UP + rounds):
+    for number in range(warm_up + rounds):
         before_round(number)
         turns: Iterable[tuple[str, Contender]] = contenders.items()
         for name, contender in reversed(list(turns)) if number % 2 else turns:
             step = contender(number)
-            if number < WARM_UP:
+            if number < warm_up:
                 continue
             measurements[name].wall.append(step.wall)
             measurements[name].cpu.append(step.cpu)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from maix_facemesh_ros.analysis.stream_stamps import StreamClock
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
 from maix_facemesh_ros.backends.onnx.roi import Roi
+from maix_facemesh_ros.backends.onnx.search import SearchArea, Thumbnail
 from maix_facemesh_ros.backends.onnx.tracker import (
     FaceProvider,
     FaceTracker,
@@ -180,6 +181,19 @@ class _Counted:
 
     def detections(self, image: Image, parameters: FaceMeshParameters) -> list[Detection]:
         found = self._provider.detections(image, parameters)
+        self.count = len(found)
+        return found
+
+    def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:
+        return self._provider.areas(image, parameters)
+
+    def thumbnail(self, image: Image, parameters: FaceMeshParameters) -> Thumbnail:
+        return self._provider.thumbnail(image, parameters)
+
+    def detections_in(
+        self, image: Image, areas: Sequence[SearchArea], parameters: FaceMeshParameters
+    ) -> list[Detection]:
+        found = self._provider.detections_in(image, areas, parameters)
         self.count = len(found)
         return found
 

@@ -67,8 +67,8 @@ class FaceMeshParameters(ParameterTable):
     min_face_size: float = parameter(
         0.03,
         "Smallest face to detect, as a fraction of the image width. Half the value takes the "
-        "detector four times as long. Detectors with a fixed input size, such as short_range, "
-        "ignore it.",
+        "detector four times as long, or four times as many images with tracking. Detectors with "
+        "a fixed input size, such as short_range, ignore it.",
         minimum=0.0075,
         maximum=1.0,
         changeable=True,
@@ -81,9 +81,10 @@ class FaceMeshParameters(ParameterTable):
     )
     detect_interval: int = parameter(
         10,
-        "With tracking: run the detector on every n-th image while fewer than max_face_num faces "
-        "are tracked. Higher: less CPU, but new faces are found later. Without any face it runs "
-        "on every image, and after a face is lost on every third of the next 15.",
+        "With tracking: search for new faces on every n-th image while fewer than max_face_num "
+        "faces are tracked. Higher: less CPU, but new faces are found later. Without any face the "
+        "search is spread over all images, and after a face is lost it is on every third of the "
+        "next 15 (docs/search.md). 1: the whole image, on every image.",
         minimum=1,
         changeable=True,
     )

@@ -9,8 +9,10 @@ levels cost next to nothing.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +21,7 @@ import numpy as np
 from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid, suppress_weighted
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_bytes
 from maix_facemesh_ros.backends.onnx.roi import OPENCV_WARPS_IN_STEPS, Roi, RoiRule, crop
+from maix_facemesh_ros.backends.onnx.search import SearchArea
 from maix_facemesh_ros.backends.onnx.variants import model_file
 from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import FloatArray
@@ -104,12 +107,21 @@ class FullRangeDetector:
     LARGEST_ENLARGEMENT = 2
     #: No side of the network's input is larger, however long and narrow the image.
     LARGEST_SIDE = 2048
+    #: A level of at most this many pixels is searched at once in a stream, a larger one in tiles of
+    #: these sides, or less. They overlap by half a face of the level's at least.
+    LARGEST_WHOLE = 256 * 192
+    TILE = (192, 160)
+    SMALLEST_OVERLAP = 32
+    #: A larger face is left to the level before, which sees it whole, pixels of the tile.
+    LARGEST_IN_TILE = 64
     #: Networks are kept for this many input sizes, enough for cameras that share one detector.
     KEPT_SIZES = 8
 
     def __init__(self, provider: str = CPU) -> None:
         self._provider = provider
         self._networks: OrderedDict[tuple[int, int], _SizedNetwork] = OrderedDict()
+        self._areas_of: tuple[tuple[int, int], float] | None = None
+        self._areas: tuple[SearchArea, ...] = ()
         # Loaded now, so that a damaged model file is reported at the start and not with the first
         # image.
         self._sized_network(self.LAST_LEVEL, self.LAST_LEVEL)
@@ -148,22 +160,112 @@ class FullRangeDetector:
             ]
         return sorted(found, key=lambda face: -face.score)
 
+    def areas(self, size: tuple[int, int], min_face_size: float) -> tuple[SearchArea, ...]:
+        """Return the parts in which an image can be searched, the coarsest level first.
+
+        Args:
+            size: width and height of the image in pixels.
+            min_face_size: smallest face to find, as a fraction of the image's width.
+        """
+        if (size, min_face_size) != self._areas_of:
+            self._areas_of = size, min_face_size
+            self._areas = tuple(self._make_areas(*size, min_face_size))
+        return self._areas
+
+    def _make_areas(
+        self, image_width: int, image_height: int, min_face_size: float
+    ) -> Iterator[SearchArea]:
+        longest = max(image_width, image_height)
+        shown = (
+            max(round(self.LAST_LEVEL * image_width / longest), 1),
+            max(round(self.LAST_LEVEL * image_height / longest), 1),
+        )
+        whole = (0, 0, image_width, image_height)
+        everywhere = (-math.inf, -math.inf, math.inf, math.inf)
+        last = (self.LAST_LEVEL, self.LAST_LEVEL)
+        yield SearchArea(0, whole, shown, last, everywhere, math.inf)
+
+        width = self._finest_width(image_width, image_height, min_face_size)
+        aspect = image_height / image_width
+        widths = []
+        while width * max(1.0, aspect) > 1.5 * self.LAST_LEVEL:
+            widths.append(width)
+            width /= 2
+        for level, width in enumerate(reversed(widths), 1):
+            yield from self._tiles(level, (width, width * aspect), image_width / width)
+
+    def _tiles(self, level: int, size: tuple[float, float], pixel: float) -> Iterator[SearchArea]:
+        inputs = [self._up_to_multiple(side) for side in size]
+        is_whole = inputs[0] * inputs[1] <= self.LARGEST_WHOLE
+        sides = [math.inf, math.inf] if is_whole else self.TILE
+        columns, rows = (
+            _overlapping(round(length * pixel), side * pixel, self.SMALLEST_OVERLAP * pixel)
+            for length, side in zip(size, sides, strict=True)
+        )
+        largest = (self.LARGEST_FACE if is_whole else self.LARGEST_IN_TILE) * pixel
+        for row in rows:
+            for column in columns:
+                part = (column.start, row.start, column.length, row.length)
+                shown = (
+                    max(round(column.length / pixel), 1),
+                    max(round(row.length / pixel), 1),
+                )
+                yield SearchArea(
+                    level,
+                    part,
+                    shown,
+                    (self._up_to_multiple(shown[0]), self._up_to_multiple(shown[1])),
+                    (column.core_start, row.core_start, column.core_end, row.core_end),
+                    largest,
+                )
+
+    def search(
+        self,
+        image: Image,
+        areas: Sequence[SearchArea],
+        *,
+        score_threshold: float,
+        overlap_threshold: float,
+    ) -> list[Detection]:
+        """Return the faces in some areas of an image, most confident first."""
+        found: list[Detection] = []
+        for area in sorted(areas, key=lambda area: -area.level):
+            network, anchors = self._sized_network(*area.size)
+            x, y, width, height = area.part
+            level = _shrunk(image.pixels[y : y + height, x : x + width], area.shown, area.size)
+            pixel = width / area.shown[0]
+            size = (area.size[0] * pixel, area.size[1] * pixel)
+            seen = Roi(x + size[0] / 2, y + size[1] / 2, *size, 0.0)
+            faces = _find_faces(
+                network, anchors, level, seen, image.order, score_threshold, overlap_threshold
+            )
+            found += [
+                face
+                for face in faces
+                if _is_in(face, area)
+                and all(overlap(face.box, finer.box) <= overlap_threshold for finer in found)
+            ]
+        return sorted(found, key=lambda face: -face.score)
+
     def level_sizes(
         self, image_width: int, image_height: int, min_face_size: float
     ) -> list[tuple[int, int]]:
         """Return the size of the network's input on each level in pixels, the finest first."""
         sizes = []
         aspect = max(1.0, image_height / image_width)
-        width = min(
-            self.SMALLEST_FACE / min_face_size,
-            self.LARGEST_ENLARGEMENT * image_width,
-            self.LARGEST_SIDE / aspect,
-        )
+        width = self._finest_width(image_width, image_height, min_face_size)
         while width * aspect > 1.5 * self.LAST_LEVEL:
             height = width * image_height / image_width
             sizes.append((self._up_to_multiple(width), self._up_to_multiple(height)))
             width /= self.LEVEL_RATIO
         return [*sizes, (self.LAST_LEVEL, self.LAST_LEVEL)]
+
+    def _finest_width(self, image_width: int, image_height: int, min_face_size: float) -> float:
+        return min(
+            self.SMALLEST_FACE / min_face_size,
+            self.LARGEST_ENLARGEMENT * image_width,
+            self.LARGEST_SIDE / max(1.0, image_height / image_width),
+        )
 
     def _up_to_multiple(self, side: float) -> int:
         return math.ceil(side / self.MULTIPLE) * self.MULTIPLE
@@ -190,6 +292,54 @@ class _SizedNetwork(NamedTuple):
 
     network: Network
     anchors: FloatArray
+
+
+class _Span(NamedTuple):
+    """Pixels of the image that a tile shows along x or y, and which of them are its core."""
+
+    start: int
+    length: int
+    core_start: float
+    core_end: float
+
+
+def _overlapping(length: int, longest: float, overlap: float) -> list[_Span]:
+    """Divide a length into parts that overlap, of one length."""
+    if length <= longest:
+        return [_Span(0, length, -math.inf, math.inf)]
+    number = math.ceil((length - overlap) / (longest - overlap))
+    part = max(int(longest), 1)
+    starts = [round(n * (length - part) / (number - 1)) for n in range(number)]
+    borders = [(last + part + start) / 2 for last, start in itertools.pairwise(starts)]
+    ends = [-math.inf, *borders, math.inf]
+    return [_Span(start, part, *ends[n : n + 2]) for n, start in enumerate(starts)]
+
+
+def _is_in(face: Detection, area: SearchArea) -> bool:
+    x, y, width, height = face.box
+    left, top, right, bottom = area.core
+    return (
+        left <= x + width / 2 < right
+        and top <= y + height / 2 < bottom
+        and max(width, height) <= area.largest
+    )
+
+
+def _shrunk(part: Pixels, shown: tuple[int, int], size: tuple[int, int]) -> Pixels:
+    """Scale a part of an image to `shown`, with black to the right and below up to `size`."""
+    twice = (2 * shown[0], 2 * shown[1])
+    if twice[0] < part.shape[1] and twice[1] < part.shape[0]:
+        # Half is the mean of all pixels, and fast. So four pixels are averaged at least, however
+        # small the level: a face would drown in the noise of single ones.
+        part = np.asarray(cv2.resize(part, twice, interpolation=cv2.INTER_LINEAR), np.uint8)
+    small = cv2.resize(
+        part,
+        shown,
+        interpolation=cv2.INTER_AREA if shown[0] < part.shape[1] else cv2.INTER_LINEAR,
+    )
+    level = np.zeros((size[1], size[0], 3), np.uint8)
+    level[: shown[1], : shown[0]] = small
+    return level
 
 
 def _cell_centers(width: int, height: int, stride: int, per_cell: int) -> FloatArray:

@@ -102,6 +102,12 @@ def roi_from_landmarks(points: FloatArray) -> Roi:
     return Roi((left + right) / 2, (top + bottom) / 2, side, side, rotation)
 
 
+def face_box(roi: Roi) -> Box:
+    """Return x, y, width, height of the face whose landmarks gave a ROI, but for its rotation."""
+    width, height = roi.width / MEDIAPIPE_SCALE, roi.height / MEDIAPIPE_SCALE
+    return roi.center_x - width / 2, roi.center_y - height / 2, width, height
+
+
 def next_roi(points: FloatArray, last: Roi | None) -> Roi:
     """Return the ROI for the next image, which is the last one while the face stands still.
 

@@ -25,8 +25,16 @@ from maix_facemesh_ros.backends.onnx.roi import (
     RoiRule,
     bounding_box,
     containment,
+    face_box,
     next_roi,
     roi_from_detection,
+)
+from maix_facemesh_ros.backends.onnx.search import (
+    IMAGES_AFTER_A_LOSS,
+    SEARCH_AFTER_A_LOSS,
+    SearchArea,
+    SearchSchedule,
+    Thumbnail,
 )
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
@@ -57,6 +65,20 @@ class FaceProvider(Protocol):
         """Return the faces in an image, in any order; boxes and key points in pixels."""
         ...
 
+    def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:
+        """Return the parts in which an image can be searched; none: as a whole only."""
+        ...
+
+    def thumbnail(self, image: Image, parameters: FaceMeshParameters) -> Thumbnail:
+        """Return the small image that tells which areas have changed."""
+        ...
+
+    def detections_in(
+        self, image: Image, areas: Sequence[SearchArea], parameters: FaceMeshParameters
+    ) -> list[Detection]:
+        """Return the faces in some of the areas, in any order; boxes and key points in pixels."""
+        ...
+
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         """Return the landmarks of the face in a ROI; called from several threads."""
         ...
@@ -85,6 +107,28 @@ class Networks:
             min_face_size=parameters.min_face_size,
         )
 
+    def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:
+        """See `FaceProvider`."""
+        if isinstance(self._detector, FullRangeDetector):
+            return self._detector.areas(image.size, parameters.min_face_size)
+        return ()
+
+    def thumbnail(self, image: Image, parameters: FaceMeshParameters) -> Thumbnail:
+        """See `FaceProvider`."""
+        return Thumbnail.of(image, parameters.min_face_size)
+
+    def detections_in(
+        self, image: Image, areas: Sequence[SearchArea], parameters: FaceMeshParameters
+    ) -> list[Detection]:
+        """See `FaceProvider`."""
+        assert isinstance(self._detector, FullRangeDetector)
+        return self._detector.search(
+            image,
+            areas,
+            score_threshold=parameters.detect_conf_th,
+            overlap_threshold=parameters.detect_iou_th,
+        )
+
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         """See `FaceProvider`."""
         return self._landmarks.find(image, roi)
@@ -111,11 +155,6 @@ def open_networks(parameters: FaceMeshParameters) -> Networks:
 #: (AssociationNormRectCalculator in face_landmarker_graph.cc, intersection over union 0.5).
 SAME_LANDMARKS_CONTAINMENT = 0.7
 
-#: A face that was lost may come out again from behind another one: for this many images the
-#: detector runs in every n-th.
-IMAGES_AFTER_A_LOSS = 15
-DETECT_AFTER_A_LOSS = 3
-
 #: When the detector has not run for this number of images, a second or so, its memory is given
 #: back: 23 MB of the default one's at 640x480.
 IMAGES_UNTIL_REST = 30
@@ -135,7 +174,10 @@ class Track(NamedTuple):
 
 
 class TrackerState(NamedTuple):
-    """The tracker's state between images, except optical flow."""
+    """The tracker's state between images, except optical flow and the search schedule.
+
+    A tracker that continues from a state searches all areas when it first searches.
+    """
 
     tracks: Sequence[Track] = ()
     #: Number of processed images of the stream, which determines when the detector runs.
@@ -203,6 +245,7 @@ class FaceTracker:
         self._images_since_loss = state.images_since_loss
         self._has_untracked = state.has_untracked
         self._flows: dict[int, FaceFlow] = {}
+        self._schedule = SearchSchedule()
 
     def forget(self) -> None:
         """See `backends.FaceDetector`; ids are not used again."""
@@ -223,12 +266,16 @@ class FaceTracker:
     def detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
         """See `backends.FaceDetector`."""
         if not parameters.tracking:
-            return _largest_first(self._find_new(image, parameters, known=[]))
+            detections = self._provider.detections(image, parameters)
+            return _largest_first(self._find_new(image, detections, parameters, known=[]))
 
         faces = self._track(image, parameters)
+        new = None
         if self._must_detect(faces, parameters):
+            new = self._detections(image, faces, parameters)
+        if new is not None:
             self._images_since_detection = 0
-            faces += self._find_new(image, parameters, known=faces)
+            faces += self._find_new(image, new, parameters, known=faces)
         else:
             self._images_since_detection += 1
             if self._images_since_detection == IMAGES_UNTIL_REST:
@@ -289,19 +336,44 @@ class FaceTracker:
             or lost_one
             or self._has_untracked  # faces without landmarks are seen by the detector only
             or self._images % interval == 0
-            or (is_searching and self._images % DETECT_AFTER_A_LOSS == 0)
+            or (is_searching and self._images % SEARCH_AFTER_A_LOSS == 0)
         )
 
+    def _detections(
+        self, image: Image, tracked: list[Face], parameters: FaceMeshParameters
+    ) -> list[Detection] | None:
+        """Search for faces where the schedule says, see `search`; None: nowhere."""
+        # Faces without landmarks are seen by the detector only, and only where it searches.
+        in_parts = parameters.detect_interval > 1 and parameters.require_landmarks
+        areas = self._provider.areas(image, parameters) if in_parts else ()
+        if not areas:
+            return self._provider.detections(image, parameters)
+        ids = {face.id for face in tracked}
+        due = self._schedule.due(
+            self._provider.thumbnail(image, parameters),
+            self._images,
+            areas,
+            known=[bounding_box(face.points) for face in tracked],
+            lost=[face_box(track.roi) for track in self._tracks if track.id not in ids],
+        )
+        return self._provider.detections_in(image, due, parameters) if due else None
+
     def _find_new(
-        self, image: Image, parameters: FaceMeshParameters, known: list[Face]
+        self,
+        image: Image,
+        detections: list[Detection],
+        parameters: FaceMeshParameters,
+        known: list[Face],
     ) -> list[Face]:
-        """Detect faces and find their landmarks, the largest first, up to the face limit.
+        """Find the landmarks of detected faces, the largest first, up to the face limit.
 
         Args:
+            image: in which they are.
+            detections: of the detector, in any order.
+            parameters: as they are now.
             known: faces already found in this image; their score and key points are brought up to
                 date.
         """
-        detections = self._provider.detections(image, parameters)
         candidates = iter(
             sorted(
                 (detection for detection in detections if not _recognize(detection, known)),

@@ -1,0 +1,293 @@
+"""Which parts of an image are searched for new faces: the detector's work as a schedule.
+
+Searching a whole image down to the smallest face takes ten times as long as searching it for near
+faces. With tracking, an image is therefore divided into areas (`SearchArea`) on the levels of an
+image pyramid: the whole image at two coarse scales, and overlapping tiles at the finest. An area
+is searched
+
+    level                 coarsest (near faces)   next              tiles (smallest faces)
+    changed, for once     in the same image       same image        same image
+    keeps changing        every image             every 3rd         every 8th
+    unchanged             every 3rd               every 30th        every 60th
+
+A change is one since the area's last search, see `Thumbnail`. While faces are in view and there is
+room for more, this applies in every n-th image only (`detect_interval`), and tracked faces do not
+count as changes. Where a face was lost, the area of its size is searched at once and then in every
+3rd of 15 images.
+
+The finer levels together take at most `MOST_PIXELS` of the network's input in an image and
+`AVERAGE_PIXELS` on average, so that a moving camera, which changes everything, costs little more
+than a still one: areas then have their turn less often. The first image of a stream is searched
+whole. The schedule depends on the images since the start of the stream and on nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from maix_facemesh_ros.face import Box, FloatArray
+from maix_facemesh_ros.image import Image
+
+#: Images from one search to the next, by level, the coarsest first; finer levels are as the last.
+CHANGED = (1, 3, 8)
+UNCHANGED = (3, 30, 60)
+#: A face that was lost may come out again from behind another one: for this many images it is
+#: searched in every n-th.
+IMAGES_AFTER_A_LOSS = 15
+SEARCH_AFTER_A_LOSS = 3
+
+#: Pixels of the network's input in an image, besides the coarsest level.
+MOST_PIXELS = 81920
+#: The same on average, and how much of it can be saved up while nothing changes.
+AVERAGE_PIXELS = 12288
+MOST_SAVINGS = 20 * AVERAGE_PIXELS
+
+#: The thumbnail in which changes are seen: a smallest face is this many pixels wide in it, and it
+#: has a width between these.
+FACE_IN_THUMBNAIL = 2.4
+THUMBNAIL_WIDTHS = (80, 160)
+#: Side of the mean around each pixel of the thumbnail, about a smallest face.
+BLUR = (3, 3)
+#: Side of the mean that stands for the light, as a fraction of the thumbnail's width.
+LIGHT = 0.8
+#: A place has changed when its mean differs by more gray levels, at a mean brightness of 128.
+CHANGE = 7.0
+#: A tracked face and what is around it (hair, neck) move without being another face.
+AROUND_KNOWN = 0.6
+#: Added to gray levels before they are made as bright as others, so that a black image has a light.
+DARKEST = 8.0
+#: A lost face is searched where it is at least this wide in the network's input.
+SMALLEST_LOST = 14.0
+
+
+class SearchArea(NamedTuple):
+    """A part of the image that the detector searches at one scale; pixels are the image's."""
+
+    #: 0: the coarsest.
+    level: int
+    #: What is searched: x, y, width, height.
+    part: tuple[int, int, int, int]
+    #: The network's input: width and height of the part in it, and of the whole of it.
+    shown: tuple[int, int]
+    size: tuple[int, int]
+    #: Faces whose centers are in here are this area's: left, top, right, bottom.
+    core: tuple[float, float, float, float]
+    #: The largest face that is not left to a coarser level.
+    largest: float
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the network's input, which its time is in proportion to."""
+        return self.size[0] * self.size[1]
+
+
+class _Late(NamedTuple):
+    """An area that is to be searched again."""
+
+    #: Its place among the areas.
+    place: int
+    level: int
+    changed: bool
+    #: It has changed, and had not when it was searched last.
+    is_new: bool
+    #: A face was lost there.
+    near_loss: bool
+    #: How long it has waited, in its usual intervals.
+    waited: float
+
+
+def _in_order(late: Sequence[_Late]) -> list[_Late]:
+    """Return areas in the order in which they are searched while there is time.
+
+    The coarsest level, where a face was lost, what has changed for the first time, and then
+    whatever has waited for the most intervals.
+    """
+    return sorted(
+        late,
+        key=lambda each: (
+            *(each.level > 0, not each.near_loss, not each.is_new),
+            *(-each.waited, each.place),
+        ),
+    )
+
+
+class SearchSchedule:
+    """Decides which areas are searched in the next image."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """The next image is the first of a stream."""
+        self._areas: Sequence[SearchArea] = ()
+        self._number = 0
+        self._savings = MOST_SAVINGS
+        self._last_loss = -IMAGES_AFTER_A_LOSS
+        self._lost: list[Box] = []
+
+    def due(
+        self,
+        new: Thumbnail,
+        number: int,
+        areas: Sequence[SearchArea],
+        *,
+        known: Sequence[Box],
+        lost: Sequence[Box],
+    ) -> list[SearchArea]:
+        """Return the areas to search in an image that has room for another face.
+
+        Args:
+            new: the image.
+            number: how many images there were before.
+            areas: all there are in an image of this size, the coarsest level first.
+            known: the faces that are tracked in it.
+            lost: the faces that were tracked up to the last one, and are not any more.
+        """
+        self._savings += (number - self._number) * AVERAGE_PIXELS
+        self._savings = min(self._savings, MOST_SAVINGS)
+        self._number = number
+        if areas != self._areas:
+            self._start(areas, new)
+            return list(areas)
+        if lost:
+            self._last_loss, self._lost = number, list(lost)
+        changes = [self._changes(new, reference, known) for reference in self._references]
+        late = [
+            each
+            for index in range(len(areas))
+            if (each := self._late(index, changes, is_known=bool(known), is_loss=bool(lost)))
+        ]
+        # With faces in view this is called in every n-th image only, see `detect_interval`.
+        room = self._savings if known else min(self._savings, MOST_PIXELS)
+        return self._search(_in_order(late), room, new)
+
+    def _late(
+        self,
+        index: int,
+        changes: Sequence[npt.NDArray[np.bool_] | None],
+        *,
+        is_known: bool,
+        is_loss: bool,
+    ) -> _Late | None:
+        """Return an area that is to be searched again; None: not yet."""
+        area = self._areas[index]
+        change = changes[area.level]
+        changed = change is not None and bool(change[self._places[index]].any())
+        usual = (CHANGED if changed else UNCHANGED)[min(area.level, 2)]
+        near_loss = self._is_where_lost(area)
+        is_new = changed and not self._had_changed[index]
+        at_once = is_new or (is_loss and (changed or near_loss)) or (is_known and not area.level)
+        interval = 1 if at_once else min(usual, SEARCH_AFTER_A_LOSS) if near_loss else usual
+        waited = self._number - self._searched[index]
+        if waited < interval:
+            return None
+        return _Late(index, area.level, changed, is_new, near_loss, waited / usual)
+
+    def _start(self, areas: Sequence[SearchArea], new: Thumbnail) -> None:
+        """Note that all areas are searched."""
+        self._areas = areas
+        # What each level's areas showed when they were searched last, put together.
+        self._references = [new.pixels.copy() for _ in range(areas[-1].level + 1)]
+        self._searched = [self._number] * len(areas)
+        #: Whether it was searched because it had changed.
+        self._had_changed = [False] * len(areas)
+        self._places = [new.place(area.core, areas[0].part) for area in areas]
+
+    def _changes(
+        self, new: Thumbnail, reference: FloatArray, known: Sequence[Box]
+    ) -> npt.NDArray[np.bool_] | None:
+        """Return where the image differs from what was searched last; None: nowhere."""
+        change = new.differs_from(reference)
+        for x, y, width, height in known:
+            across, down = AROUND_KNOWN * width, AROUND_KNOWN * height
+            edges = (x - across, y - down, x + width + across, y + height + down)
+            change[new.place(edges, self._areas[0].part)] = False
+        return change if change.any() else None
+
+    def _is_where_lost(self, area: SearchArea) -> bool:
+        """Whether a face that was lost lately was in an area, or next to it, and of its size."""
+        if self._number - self._last_loss >= IMAGES_AFTER_A_LOSS:
+            return False
+        left, top, right, bottom = area.core
+        scale = area.shown[0] / area.part[2]
+        return any(
+            width * scale >= SMALLEST_LOST
+            and max(width, height) <= area.largest
+            and left < x + 2 * width
+            and x - width < right
+            and top < y + 2 * height
+            and y - height < bottom
+            for x, y, width, height in self._lost
+        )
+
+    def _search(self, late: Sequence[_Late], room: int, new: Thumbnail) -> list[SearchArea]:
+        """Return as many of the areas as there is time for, and note that they are searched."""
+        searched = []
+        for index, _, changed, *_ in late:
+            area = self._areas[index]
+            if area.level:
+                if room < area.pixels:
+                    break
+                room -= area.pixels
+                self._savings -= area.pixels
+            self._searched[index] = self._number
+            self._had_changed[index] = changed
+            place = self._places[index]
+            self._references[area.level][place] = new.pixels[place]
+            searched.append(area)
+        return searched
+
+
+class Thumbnail:
+    """A small gray image in which changes are seen."""
+
+    def __init__(self, pixels: FloatArray, gain: float) -> None:
+        #: (h, w) gray levels at a mean brightness of 128.
+        self.pixels = pixels
+        self._gain = gain
+        width = pixels.shape[1]
+        side = 2 * int(LIGHT * width / 2) + 1
+        self._around = (side, side)
+        self._light = cv2.blur(pixels, self._around)
+
+    @classmethod
+    def of(cls, image: Image, min_face_size: float) -> Thumbnail:
+        """Make that of an image."""
+        image_width, image_height = image.size
+        least, most = THUMBNAIL_WIDTHS
+        width = round(min(max(FACE_IN_THUMBNAIL / min_face_size, least), most))
+        height = max(round(width * image_height / image_width), 1)
+        # 16 pixels are averaged in each, spread over what it covers: a camera's noise is a quarter
+        # then, at little cost.
+        rough = cv2.resize(image.pixels, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
+        gray = cv2.cvtColor(rough, cv2.COLOR_RGB2GRAY)
+        small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+        gain = (128 + DARKEST) / (cv2.mean(small)[0] + DARKEST)
+        pixels = cv2.addWeighted(small, gain, small, 0.0, gain * DARKEST, dtype=cv2.CV_32F)
+        return cls(np.asarray(pixels, np.float32), gain)
+
+    def differs_from(self, reference: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return where this one differs by more than the light and a camera's noise, (h, w)."""
+        light = cv2.divide(cv2.blur(reference, self._around), self._light)
+        difference = cv2.absdiff(cv2.multiply(self.pixels, light), reference)
+        return np.asarray(cv2.blur(difference, BLUR) > CHANGE * max(self._gain, 1.0))
+
+    def place(
+        self, edges: tuple[float, float, float, float], whole: tuple[int, int, int, int]
+    ) -> tuple[slice, slice]:
+        """Return the rows and columns that edges in pixels of the image enclose.
+
+        Args:
+            edges: left, top, right, bottom.
+            whole: x, y, width, height of the image.
+        """
+        height, width = self.pixels.shape
+        left, right = (min(max(edge * width / whole[2], 0), width) for edge in edges[::2])
+        top, bottom = (min(max(edge * height / whole[3], 0), height) for edge in edges[1::2])
+        return slice(int(top), math.ceil(bottom)), slice(int(left), math.ceil(right))

@@ -1,0 +1,306 @@
+"""Where the detector searches in a stream: `SearchSchedule`, and the areas that it is given."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from maix_facemesh_ros import FaceMesh
+from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
+from maix_facemesh_ros.backends.onnx.search import (
+    AVERAGE_PIXELS,
+    MOST_PIXELS,
+    MOST_SAVINGS,
+    UNCHANGED,
+    SearchArea,
+    SearchSchedule,
+    Thumbnail,
+)
+from maix_facemesh_ros.face import Box
+from maix_facemesh_ros.image import Image, Pixels, Stamp
+from scenes import paste_head
+
+#: Images until every area has been searched again, the last of them after some that are due too.
+LONGEST = UNCHANGED[-1] + 10
+
+
+@pytest.fixture(scope="module")
+def detector() -> FullRangeDetector:
+    return FullRangeDetector()
+
+
+@pytest.fixture(scope="module")
+def room() -> Pixels:
+    """A photograph without a face, 600x400."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the image")
+    return np.ascontiguousarray(np.asarray(data.coffee()))
+
+
+class Camera:
+    """Makes images with noise and changing light."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = np.random.default_rng(seed)
+        self._noise = self._random.normal(0, 4, (600, 800, 3)).astype(np.float32)
+
+    def image(self, pixels: Pixels, light: float = 1.0) -> Image:
+        height, width = pixels.shape[:2]
+        top, left = self._random.integers(0, 100, 2).tolist()
+        noise = self._noise[top : top + height, left : left + width]
+        noisy = np.clip(pixels * np.float32(light) + noise, 0, 255).astype(np.uint8)
+        return Image(noisy, "rgb", Stamp(0, 0))
+
+
+class Searches:
+    """A schedule, and what it had searched image by image."""
+
+    def __init__(self, areas: Sequence[SearchArea]) -> None:
+        self.areas = areas
+        self.schedule = SearchSchedule()
+        self.images: list[list[SearchArea]] = []
+
+    def next(
+        self, image: Image, known: Sequence[Box] = (), lost: Sequence[Box] = ()
+    ) -> list[SearchArea]:
+        due = self.schedule.due(
+            Thumbnail.of(image, 0.03), len(self.images), self.areas, known=known, lost=lost
+        )
+        self.images.append(due)
+        return due
+
+
+@pytest.fixture
+def searches(detector: FullRangeDetector, room: Pixels) -> Searches:
+    height, width = room.shape[:2]
+    return Searches(detector.areas((width, height), 0.03))
+
+
+def around(area: SearchArea) -> tuple[int, int]:
+    """Return a place in an area's core."""
+    x, y, width, height = area.part
+    left, top, right, bottom = area.core
+    return (
+        round((max(left, x) + min(right, x + width)) / 2),
+        round((max(top, y) + min(bottom, y + height)) / 2),
+    )
+
+
+# Areas.
+
+
+@pytest.mark.parametrize(
+    ("size", "min_face_size"),
+    [((640, 480), 0.03), ((1280, 720), 0.018), ((480, 640), 0.03), ((333, 77), 0.03)],
+)
+def test_every_level_covers_the_image_once_and_its_faces_whole(
+    size: tuple[int, int], min_face_size: float, detector: FullRangeDetector
+) -> None:
+    areas = detector.areas(size, min_face_size)
+    random = np.random.default_rng(0)
+    for level in range(areas[-1].level + 1):
+        of_level = [area for area in areas if area.level == level]
+        for x, y in random.uniform((0, 0), size, (200, 2)).tolist():
+            (area,) = (
+                a for a in of_level if a.core[0] <= x < a.core[2] and a.core[1] <= y < a.core[3]
+            )
+            left, top, width, height = area.part
+            pixel = width / area.shown[0]
+            half = pixel * detector.SMALLEST_FACE / 2
+            assert left <= max(x - half, 0) and min(x + half, size[0]) <= left + width
+            assert top <= max(y - half, 0) and min(y + half, size[1]) <= top + height
+    assert [area.level for area in areas] == sorted(area.level for area in areas)
+    assert all(side % 32 == 0 for area in areas for side in area.size)
+    assert all(s <= i for area in areas for s, i in zip(area.shown, area.size, strict=True))
+
+
+@pytest.mark.parametrize("size", [(2, 3000), (16, 2160), (1, 1), (1920, 1080)])
+def test_areas_stay_affordable_for_any_image(
+    size: tuple[int, int], detector: FullRangeDetector
+) -> None:
+    areas = detector.areas(size, 0.0075)
+    assert all(area.pixels <= MOST_PIXELS for area in areas)
+    assert len(areas) < 200
+
+
+def test_an_areas_faces_are_where_a_search_of_the_whole_image_finds_them(
+    detector: FullRangeDetector, room: Pixels, astronaut: Pixels
+) -> None:
+    height, width = room.shape[:2]
+    for area in detector.areas((width, height), 0.03):
+        pixels = room.copy()
+        face = (0.3, 0.08, 0.05)[area.level] * width
+        paste_head(pixels, astronaut, around(area), face)
+        image = Image(pixels, "rgb", Stamp(0, 0))
+        options = {"score_threshold": 0.5, "overlap_threshold": 0.45}
+        (found,) = detector.search(image, [area], **options)
+        (expected,) = detector.detect(image, min_face_size=0.03, **options)
+        np.testing.assert_allclose(found.box, expected.box, atol=0.2 * face)
+        assert detector.search(image, [], **options) == []
+
+
+# The schedule.
+
+
+def test_first_image_is_searched_whole(searches: Searches, room: Pixels) -> None:
+    assert searches.next(Camera().image(room)) == list(searches.areas)
+
+
+def test_still_camera_searches_little(searches: Searches, room: Pixels) -> None:
+    """Noise and light that changes are no change; everything is searched again all the same."""
+    camera = Camera()
+    for number in range(LONGEST):
+        searches.next(camera.image(room, light=1 + 0.12 * math.sin(number / 10)))
+    searched = Counter(area for image in searches.images[1:] for area in image)
+    assert set(searched) == set(searches.areas)
+    per_image = sum(area.pixels for image in searches.images[1:] for area in image) / LONGEST
+    assert per_image < 1.3 * sum(area.pixels / UNCHANGED[area.level] for area in searches.areas)
+
+
+@pytest.mark.parametrize("width", [0.03, 0.06, 0.15])
+def test_area_that_a_face_appears_in_is_searched_in_the_same_image(
+    width: float, searches: Searches, room: Pixels, astronaut: Pixels
+) -> None:
+    camera = Camera()
+    for area in searches.areas[2:]:
+        for _ in range(12):
+            searches.next(camera.image(room))
+        changed = room.copy()
+        paste_head(changed, astronaut, around(area), width * room.shape[1])
+        due = searches.next(camera.image(changed))
+        assert searches.areas[0] in due
+        if width < 0.06:
+            assert area in due
+        elif width < 0.15:  # tiles that have changed may be first
+            assert searches.areas[1] in due + searches.next(camera.image(changed))
+        for _ in range(12):
+            searches.next(camera.image(room))
+
+
+def test_image_that_changes_everywhere_is_searched_in_parts(
+    searches: Searches, room: Pixels
+) -> None:
+    random, camera = np.random.default_rng(0), Camera()
+    for _ in range(120):
+        pixels = np.roll(room, random.integers(20, 300, 2), axis=(0, 1))
+        searches.next(camera.image(pixels))
+    searched = [sum(area.pixels for area in due if area.level) for due in searches.images[1:]]
+    assert max(searched) <= MOST_PIXELS
+    assert sum(searched) <= MOST_SAVINGS + 120 * AVERAGE_PIXELS
+    assert all(searches.areas[0] in due for due in searches.images)
+    last = Counter(area for due in searches.images[60:] for area in due)
+    assert set(last) == set(searches.areas), "each has its turn"
+
+
+def test_same_images_give_the_same_searches(
+    detector: FullRangeDetector, room: Pixels, astronaut: Pixels
+) -> None:
+    height, width = room.shape[:2]
+    areas = detector.areas((width, height), 0.03)
+
+    def images() -> Iterator[Image]:
+        camera = Camera(1)
+        for number in range(40):
+            pixels = room.copy()
+            paste_head(pixels, astronaut, (12 * number, 200), 30)
+            yield camera.image(pixels)
+
+    first, second = Searches(areas), Searches(areas)
+    for image in images():
+        first.next(image)
+    second.next(Camera(2).image(room))
+    second.schedule.forget()
+    second.images.clear()
+    for image in images():
+        second.next(image)
+    assert first.images == second.images
+
+
+def test_known_face_that_moves_is_not_searched(
+    searches: Searches, room: Pixels, astronaut: Pixels
+) -> None:
+    camera = Camera()
+    for number in range(21):
+        pixels = room.copy()
+        x = 200 + number
+        paste_head(pixels, astronaut, (x, 150), 60)
+        due = searches.next(camera.image(pixels), [(x - 55.0, 100.0, 110.0, 110.0)])
+    assert {area.level for area in due} <= {0, 1}
+
+
+def test_place_of_a_lost_face_is_searched_at_once_and_again(
+    searches: Searches, room: Pixels
+) -> None:
+    camera = Camera()
+    tile = searches.areas[-1]
+    x, y = around(tile)
+    for _ in range(15):
+        searches.next(camera.image(room))
+    due = [searches.next(camera.image(room), lost=[(x - 15.0, y - 18.0, 30.0, 36.0)])]
+    due += [searches.next(camera.image(room)) for _ in range(14)]
+    assert [number for number, areas in enumerate(due) if tile in areas][:4] == [0, 3, 6, 9]
+
+
+def test_image_of_another_size_starts_again(
+    searches: Searches, detector: FullRangeDetector, room: Pixels
+) -> None:
+    searches.next(Camera().image(room))
+    smaller = np.ascontiguousarray(room[:240, :320])
+    searches.areas = detector.areas((320, 240), 0.03)
+    assert searches.next(Camera().image(smaller)) == list(searches.areas)
+
+
+# Together.
+
+#: Width of a face as a fraction of the image's, and in which image it must be found.
+ENTRIES = [(0.04, 10), (0.07, 3), (0.15, 1), (0.4, 1)]
+
+
+@pytest.mark.parametrize(("width", "within"), ENTRIES)
+def test_face_that_appears_is_found_in_time(
+    width: float, within: int, room: Pixels, astronaut: Pixels
+) -> None:
+    camera = Camera()
+    random = np.random.default_rng(7)
+    height, image_width = room.shape[:2]
+    face = width * image_width
+    with FaceMesh(tracking=True, max_face_num=1) as mesh:
+        for start in (5, 14, 23):
+            for _ in range(start):
+                assert mesh.process(camera.image(room).pixels) == []
+            place = random.uniform(
+                (0.7 * face,) * 2, (image_width - 0.7 * face, height - 0.7 * face)
+            )
+            pixels = room.copy()
+            paste_head(pixels, astronaut, (int(place[0]), int(place[1])), face)
+            answers = [mesh.process(camera.image(pixels).pixels) for _ in range(within)]
+            assert answers[-1], place
+            assert answers[-1][0].box[2] == pytest.approx(face, rel=0.25)
+
+
+def test_detect_interval_1_searches_everything_in_every_image(
+    room: Pixels, astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(*_: object, **__: object) -> None:
+        raise AssertionError("a part was searched")
+
+    monkeypatch.setattr(FullRangeDetector, "search", search)
+    pixels = room.copy()
+    paste_head(pixels, astronaut, (300, 200), 0.05 * room.shape[1])
+    with FaceMesh(tracking=True, detect_interval=1) as mesh:
+        assert mesh.process(room) == []
+        assert len(mesh.process(pixels)) == 1
+
+
+def test_photos_are_searched_whole(
+    room: Pixels, astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(FullRangeDetector, "search")
+    pixels = room.copy()
+    paste_head(pixels, astronaut, (300, 200), 0.05 * room.shape[1])
+    with FaceMesh() as mesh:
+        for _ in range(3):
+            assert len(mesh.process(pixels)) == 1
