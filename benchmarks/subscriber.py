@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import rclpy
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Bool
+
+from maix_facemesh_ros.msg import FaceArray
 
 
 class Subscriber(Node):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from maix_facemesh_ros.msg import Face as FaceMessage
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import deserialize_message, serialize_message
 from scipy.spatial.transform import Rotation
 
@@ -13,6 +11,8 @@ from maix_facemesh_ros import Face
 from maix_facemesh_ros.face import Gaze
 from maix_facemesh_ros.image import Stamp
 from maix_facemesh_ros.messages.faces import serialized_faces
+from maix_facemesh_ros.msg import Face as FaceMessage
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.messages import faces_of, pose_message
 from posed_faces import FACING, head_at, rotation
 

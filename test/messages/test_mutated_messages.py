@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
@@ -23,6 +22,7 @@ from maix_facemesh_ros.camera.model import CalibrationError
 from maix_facemesh_ros.image import ImageError, Pixels, Stamp
 from maix_facemesh_ros.messages.faces import check_faces
 from maix_facemesh_ros.messages.image import read_compressed_image, read_image
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.messages import faces_of
 from mutated_messages import honest, mutated
 

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import cv2
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
+
+from maix_facemesh_ros.msg import FaceArray
 
 
 def test_the_demo_shows_faces_and_leaves_a_image_and_a_bag(tmp_path: Path) -> None:

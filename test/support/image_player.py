@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import rclpy
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.replay.golden import stamp_of
 from replay_bags import image_message
 

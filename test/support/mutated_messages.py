@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from maix_facemesh_ros.face import Face, FloatArray
 from maix_facemesh_ros.image import Pixels, Stamp
 from maix_facemesh_ros.messages.faces import serialized_faces
+from maix_facemesh_ros.msg import FaceArray
 from running_node import image_message
 
 #: Numbers that break a sum or a size somewhere.

@@ -20,10 +20,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import skimage.data
-from maix_facemesh_ros.msg import FaceArray
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from maix_facemesh_ros.msg import FaceArray
 from mutated_messages import honest, mutated
 from running_node import NodeProcess, Robot, in_own_network, new_robot, starting_in
 
