@@ -195,7 +195,7 @@ def test_detector_is_given_the_parameters(
         return []
 
     monkeypatch.setattr(FullRangeDetector, "detect", detect)
-    find(astronaut, detect_conf_th=0.6, detect_iou_th=0.3, min_face_size=0.1)
+    find(astronaut, detect_conf_th=0.6, detect_iou_th=0.3, min_face_size=0.1, any_roll=False)
     assert given == {
         "score_threshold": 0.6,
         "overlap_threshold": 0.3,
@@ -474,7 +474,7 @@ def inputs(monkeypatch: pytest.MonkeyPatch) -> list[Pixels]:
 
 
 def test_detector_sees_black_beside_the_image(inputs: list[Pixels]) -> None:
-    find(plain(gray=255), detector="short_range")
+    find(plain(gray=255), detector="short_range", any_roll=False)
     (seen,) = inputs
     assert (seen[0, 0] == 0).all()
     assert (seen[0, 64] == 255).all()

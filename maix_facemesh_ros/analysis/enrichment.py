@@ -17,6 +17,7 @@ from maix_facemesh_ros.analysis.identity import FaceIds
 from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother, OneEuro
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import Face, FloatArray
+from maix_facemesh_ros.image_rotation import turn_points
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 
@@ -83,8 +84,11 @@ class Enrichment:
             self._find_poses(faces, size, camera, parameters)
         if parameters.blendshapes:
             network = self._load_blendshapes()
+            quarters = parameters.rotation // 90
             for face in faces:
-                face.blendshapes = network.score(face.points) if len(face.points) else None
+                # The network knows upright faces.
+                upright = turn_points(face.points, quarters, size) if quarters else face.points
+                face.blendshapes = network.score(upright) if len(face.points) else None
         for face in faces:
             _keep_wanted_points(face, parameters)
 

@@ -179,9 +179,11 @@ class _Counted:
         #: None: the detector has not run.
         self.count: int | None = None
 
-    def detections(self, image: Image, parameters: FaceMeshParameters) -> list[Detection]:
-        found = self._provider.detections(image, parameters)
-        self.count = len(found)
+    def detections(
+        self, image: Image, parameters: FaceMeshParameters, quarters: int = 0
+    ) -> list[Detection]:
+        found = self._provider.detections(image, parameters, quarters)
+        self.count = max(self.count or 0, len(found))
         return found
 
     def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:

@@ -73,6 +73,21 @@ class FaceMeshParameters(ParameterTable):
         maximum=1.0,
         changeable=True,
     )
+    rotation: int = parameter(
+        0,
+        "With backend onnx: how the camera is mounted, as degrees by which its images have to be "
+        "turned clockwise to be upright. Points, boxes and poses are those of the image as it "
+        "arrives.",
+        choices=(0, 90, 180, 270),
+    )
+    any_roll: bool = parameter(
+        True,
+        "With backend onnx: find heads at any roll, up to upside down. When a mesh is not certain, "
+        "or without any face, the detector also runs on the turned image, with tracking in every "
+        "10th image. false: only heads that are rolled by less than about 60 degrees are found, "
+        "and others may get a wrong mesh.",
+        changeable=True,
+    )
     tracking: bool = parameter(
         False,
         "true: images are consecutive frames of one stream; faces are tracked and keep their ids, "
@@ -223,6 +238,10 @@ class FaceMeshParameters(ParameterTable):
                 f"detector_model is {self.detector_model!r}, but detector {self.detector!r} has a "
                 "built-in model: set detector to yolov8_face or yunet, or leave detector_model "
                 "empty",
+            ),
+            (
+                self.rotation != 0 and self.backend == "maix",
+                f"rotation is {self.rotation}, but backend is 'maix': only onnx turns images",
             ),
             (
                 self.landmarks_model != "" and self.backend != "maix",

@@ -17,6 +17,7 @@ class FaceMeshChanges(TypedDict, total=False):
     landmarks_conf_th: float
     max_face_num: int
     min_face_size: float
+    any_roll: bool
     detect_interval: int
     landmarks_interval: int
     ids: bool
@@ -44,6 +45,7 @@ class FaceMeshKeywords(FaceMeshChanges, total=False):
     detector: str
     detector_model: str
     landmarks_model: str
+    rotation: int
     tracking: bool
     execution_provider: str
     threads: int

@@ -8,14 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
+from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator
-from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
+from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import Roi
 from maix_facemesh_ros.camera.model import CameraModel
-from maix_facemesh_ros.face import DoubleArray
+from maix_facemesh_ros.face import DoubleArray, FloatArray
 from maix_facemesh_ros.image import Image, Pixels, Stamp
 from posed_faces import degrees_between
-from scenes import ASTRONAUT_CENTER, ASTRONAUT_WIDTH
+from scenes import ASTRONAUT_CENTER, ASTRONAUT_WIDTH, plain, scene
 
 SHAPES = ((900, 900), (640, 480), (1280, 720), (720, 1280), (1920, 480))
 
@@ -59,3 +62,119 @@ def test_depth_and_pose_do_not_depend_on_the_shape_of_the_image(
     for pose in poses[1:]:
         assert degrees_between(pose[:3, :3], poses[0][:3, :3]) < 0.2
         np.testing.assert_allclose(pose[2, 3], poses[0][2, 3], rtol=0.002)
+
+
+def mesh_roll(points: FloatArray) -> float:
+    """Return how far a mesh is rolled, in degrees counterclockwise, from chin to forehead."""
+    up = points[10] - points[152]
+    return math.degrees(math.atan2(-float(up[1]), float(up[0]))) - 90
+
+
+@pytest.mark.parametrize(("face_width", "wrong"), [(60, 1), (120, 1), (200, 1)])
+def test_heads_are_found_at_any_roll(astronaut: Pixels, face_width: float, wrong: int) -> None:
+    """The default detector finds the head at each of 24 rolls, and the mesh has its roll."""
+    upside_down = 0
+    with FaceMesh() as mesh:
+        for degrees in range(3, 363, 15):
+            image = rolled(astronaut, degrees, (640, 480), face_width)
+            faces = mesh.process(image)
+            assert faces, degrees
+            off = math.remainder(mesh_roll(faces[0].points) - degrees, 360)
+            upside_down += abs(off) > 15
+    assert upside_down <= wrong
+
+
+@pytest.mark.parametrize(("any_roll", "runs"), [(True, 4), (False, 1)])
+def test_the_detector_runs_on_turned_images_only_with_any_roll(
+    any_roll: bool, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def detect(_: FullRangeDetector, image: Image, **__: float) -> list[Detection]:
+        sizes.append(image.size)
+        return []
+
+    monkeypatch.setattr(FullRangeDetector, "detect", detect)
+    with FaceMesh(any_roll=any_roll) as mesh:
+        mesh.process(plain(640, 480))
+    assert sorted(sizes, reverse=True) == [(640, 480), (640, 480), (480, 640), (480, 640)][:runs]
+
+
+def test_an_upright_face_needs_one_run_of_each_network(
+    astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[str] = []
+    detect, find = FullRangeDetector.detect, FaceLandmarksNetwork.find
+
+    def counted_detect(network: FullRangeDetector, image: Image, **o: float) -> list[Detection]:
+        runs.append("detector")
+        return detect(network, image, **o)
+
+    def counted_find(network: FaceLandmarksNetwork, image: Image, roi: Roi) -> FaceLandmarks:
+        runs.append("landmarks")
+        return find(network, image, roi)
+
+    monkeypatch.setattr(FullRangeDetector, "detect", counted_detect)
+    monkeypatch.setattr(FaceLandmarksNetwork, "find", counted_find)
+    with FaceMesh() as mesh:
+        for width in (60, 120, 200):
+            runs.clear()
+            mesh.process(rolled(astronaut, 3, (640, 480), width))
+            assert runs == ["detector", "landmarks"]
+
+
+def test_an_empty_scene_stays_empty() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    blurred = np.asarray(cv2.GaussianBlur(noise, (31, 31), 0), np.uint8)
+    with FaceMesh(max_face_num=0) as mesh:
+        for image in (noise, blurred, plain(640, 480)):
+            assert mesh.process(image) == []
+
+
+def test_a_rolled_head_is_found_in_a_stream_and_tracked(astronaut: Pixels) -> None:
+    image = rolled(astronaut, 170, (640, 480), 120)
+    with FaceMesh(tracking=True, max_face_num=1) as mesh:
+        found = [len(mesh.process(image, number / 30)) for number in range(32)]
+        (face,) = mesh.process(image, 32 / 30)
+    assert found.index(1) < 30
+    assert face.id == 1
+    assert abs(math.remainder(mesh_roll(face.points) - 170, 360)) < 15
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_rotation_equals_turning_the_image_beforehand(astronaut: Pixels, rotation: int) -> None:
+    scene_image = scene(astronaut, (200, 180, 90.0), (450, 170, 70.0))
+    quarters = rotation // 90
+    arriving = np.ascontiguousarray(np.rot90(scene_image, quarters))  # counterclockwise
+    height, width = arriving.shape[:2]
+    cx, cy = (width - 1) / 2 + 5.0, (height - 1) / 2 - 3.0
+    camera = CameraModel.from_calibration(
+        width, height, [500, 0, cx, 0, 500, cy, 0, 0, 1], [0] * 5, "plumb_bob"
+    )
+    with FaceMesh(blendshapes=True) as mesh:
+        expected = mesh.process(scene_image)
+    with FaceMesh(rotation=rotation, pose=True, blendshapes=True) as mesh:
+        mesh.camera = camera
+        faces = mesh.process(arriving)
+
+    assert len(faces) == len(expected) == 2
+    estimator = HeadPoseEstimator(camera)
+    for face, other in zip(faces, expected, strict=True):
+        x, y = other.points.T
+        points = {
+            90: np.stack([y, height - 1 - x], axis=1),
+            180: np.stack([width - 1 - x, height - 1 - y], axis=1),
+            270: np.stack([width - 1 - y, x], axis=1),
+        }[rotation]
+        eyes = float(np.linalg.norm(other.points[33] - other.points[263]))
+        assert np.linalg.norm(face.points - points, axis=1).max() < 1e-4 * eyes
+        np.testing.assert_allclose(face.points_z, other.points_z, rtol=1e-5)
+        assert face.blendshapes is not None and other.blendshapes is not None
+        np.testing.assert_allclose(face.blendshapes, other.blendshapes, atol=1e-4)
+        head = estimator.estimate(points, other.points_z)
+        assert head is not None
+        assert face.pose is not None
+        np.testing.assert_allclose(face.pose, head.pose, atol=1e-6)
+        left, top, box_width, box_height = face.box
+        inside = (face.points[1] - (left, top)) / (box_width, box_height)
+        assert ((inside > 0) & (inside < 1)).all()

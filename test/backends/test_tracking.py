@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -22,8 +23,11 @@ from scenes import distance, paste_head, plain, scene
 LEFT, RIGHT = (150, 180, 90.0), (480, 180, 100.0)
 
 
+DEFAULT_FACE_SIZE = FaceMeshParameters().min_face_size
+
+
 class Looks:
-    """Counts the images that the detector runs on."""
+    """Counts the runs of the detector for faces of every size, in upright images."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -34,7 +38,7 @@ class Looks:
         method = getattr(FullRangeDetector, name)
 
         def counting(*arguments: Any, **options: Any) -> list[Detection]:
-            self.count += 1
+            self.count += options.get("min_face_size", DEFAULT_FACE_SIZE) == DEFAULT_FACE_SIZE
             found: list[Detection] = method(*arguments, **options)
             return found
 
@@ -465,7 +469,9 @@ class RecordedAnswers:
     def __init__(self) -> None:
         self.rois: list[Roi] = []
 
-    def detections(self, _image: Image, _parameters: FaceMeshParameters) -> list[Detection]:
+    def detections(
+        self, _image: Image, _parameters: FaceMeshParameters, _quarters: int = 0
+    ) -> list[Detection]:
         eyes = np.array([[120, 120], [160, 120]], np.float32)
         return [Detection((100.0, 100.0, 80.0, 80.0), 0.9, eyes)]
 
@@ -491,7 +497,7 @@ class RecordedAnswers:
 
 
 def test_the_tracker_reads_no_pixels() -> None:
-    parameters, answers = FaceMeshParameters(tracking=True), RecordedAnswers()
+    parameters, answers = FaceMeshParameters(tracking=True, any_roll=False), RecordedAnswers()
     tracker = FaceTracker(parameters, answers)
     image: Any = UnreadableImage()
     faces = [tracker.detect(image, parameters) for _ in range(40)]
@@ -532,3 +538,44 @@ def test_landmarks_come_to_rest_on_a_still_image(astronaut: Pixels, two_faces: P
         for faces in found[25:]:
             for face, last in zip(faces, found[-1], strict=True):
                 np.testing.assert_array_equal(face.points, last.points)
+
+
+# A nearer face while all places are taken.
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_nearer_face_takes_the_place_of_the_smallest(astronaut: Pixels, limit: int) -> None:
+    far = [(70, 70, 40.0), (70, 250, 44.0)][:limit]
+    before, after = scene(astronaut, *far), scene(astronaut, *far, (420, 190, 150.0))
+    with FaceMesh(tracking=True, max_face_num=limit) as mesh:
+        for number in range(5):
+            assert len(mesh.process(before, number / 30)) == limit
+        seen_after = next(
+            number
+            for number in range(15)  # half a second
+            if max(face.box[2] for face in mesh.process(after, (5 + number) / 30)) > 100
+        )
+        faces = mesh.process(after, 1.0)
+    assert seen_after <= 10
+    assert len(faces) == limit
+    assert faces[0].id == limit + 1
+
+
+def test_two_faces_of_one_size_do_not_take_turns(astronaut: Pixels) -> None:
+    images = [
+        scene(astronaut, (150, 180, 100.0 + growth), (480, 180, 105.0 - growth))
+        for growth in (0.0, 6.0, 12.0)
+    ]
+    with FaceMesh(tracking=True, max_face_num=1, detect_interval=2) as mesh:
+        seen = {face.id for image in images * 6 for face in mesh.process(image)}
+    assert seen == {1}
+
+
+def test_a_small_face_in_the_corner_of_a_near_ones_box_is_found(astronaut: Pixels) -> None:
+    image = cv2.resize(astronaut[0:300, 80:380], (640, 640))
+    small = cv2.resize(astronaut[50:190, 160:300], (64, 64), interpolation=cv2.INTER_AREA)
+    for x, y in ((360, 318), (196, 318)):
+        both = image.copy()
+        both[y : y + 64, x : x + 64] = small
+        with FaceMesh(max_face_num=0) as mesh:
+            assert len(mesh.process(np.asarray(both, np.uint8))) == 2

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
 from maix_facemesh_ros.face import Box, FloatArray
 from maix_facemesh_ros.image import Image
+from maix_facemesh_ros.image_rotation import turn_box_back, turn_keypoints_back
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +55,20 @@ class BoxDetector(Protocol):
                 with a fixed input does not use it.
         """
         ...
+
+
+def turn_detection_back(detection: Detection, quarters: int, size: tuple[int, int]) -> Detection:
+    """Bring a detection of a turned image back into the image as it was.
+
+    Args:
+        detection: in pixels of the turned image.
+        quarters: clockwise quarter turns of the image, 0 to 3.
+        size: width and height in pixels of the image as it was.
+    """
+    if quarters == 0:
+        return detection
+    box = turn_box_back(detection.box, quarters, size)
+    return Detection(box, detection.score, turn_keypoints_back(detection.keypoints, quarters, size))
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:

@@ -97,9 +97,13 @@ def roi_from_landmarks(points: FloatArray) -> Roi:
     """
     left, top, right, bottom = (float(edge) for edge in _edges(points))
     side = max(right - left, bottom - top) * MEDIAPIPE_SCALE
+    return Roi((left + right) / 2, (top + bottom) / 2, side, side, roll_of_landmarks(points))
+
+
+def roll_of_landmarks(points: FloatArray) -> float:
+    """Return the roll of (478, 2) landmarks."""
     right_eye, left_eye = OUTER_EYE_CORNERS
-    rotation = _roll(points[right_eye], points[left_eye])
-    return Roi((left + right) / 2, (top + bottom) / 2, side, side, rotation)
+    return _roll(points[right_eye], points[left_eye])
 
 
 def face_box(roi: Roi) -> Box:

@@ -7,27 +7,39 @@ face detector, on onnxruntime). It touches no pixels itself, except by optical f
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
-from maix_facemesh_ros.backends.onnx.detection import BoxDetector, Detection
+from maix_facemesh_ros.backends.onnx.detection import (
+    BoxDetector,
+    Detection,
+    turn_detection_back,
+)
+from maix_facemesh_ros.backends.onnx.face_search import TURNS, FaceSearch
 from maix_facemesh_ros.backends.onnx.flow import FaceFlow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import (
     Roi,
     RoiRule,
     bounding_box,
-    containment,
     face_box,
     next_roi,
-    roi_from_detection,
+)
+from maix_facemesh_ros.backends.onnx.same_face import (
+    LARGER,
+    area_of,
+    distinct,
+    largest,
+    largest_first,
+    set_landmarks,
 )
 from maix_facemesh_ros.backends.onnx.search import (
     IMAGES_AFTER_A_LOSS,
@@ -38,9 +50,9 @@ from maix_facemesh_ros.backends.onnx.search import (
 )
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
-from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Image
+from maix_facemesh_ros.image_rotation import turn_face_back, turn_image
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
 #: detector: how to open it, given the path of the user's file and the execution provider.
@@ -61,8 +73,19 @@ class FaceProvider(Protocol):
     file_name: str
     provider: str
 
-    def detections(self, image: Image, parameters: FaceMeshParameters) -> list[Detection]:
-        """Return the faces in an image, in any order; boxes and key points in pixels."""
+    def detections(
+        self, image: Image, parameters: FaceMeshParameters, quarters: int = 0
+    ) -> list[Detection]:
+        """Return the faces in an image, in any order.
+
+        Args:
+            image: as it is.
+            parameters: of the detector.
+            quarters: clockwise quarter turns of the image that the detector is given, 0 to 3.
+
+        Returns:
+            Boxes and key points in pixels of the image as it is.
+        """
         ...
 
     def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:
@@ -98,14 +121,17 @@ class Networks:
         self.file_name = landmarks.file_name
         self.provider = landmarks.provider
 
-    def detections(self, image: Image, parameters: FaceMeshParameters) -> list[Detection]:
+    def detections(
+        self, image: Image, parameters: FaceMeshParameters, quarters: int = 0
+    ) -> list[Detection]:
         """See `FaceProvider`."""
-        return self._detector.detect(
-            image,
+        found = self._detector.detect(
+            turn_image(image, quarters),
             score_threshold=parameters.detect_conf_th,
             overlap_threshold=parameters.detect_iou_th,
             min_face_size=parameters.min_face_size,
         )
+        return [turn_detection_back(detection, quarters, image.size) for detection in found]
 
     def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:
         """See `FaceProvider`."""
@@ -150,18 +176,17 @@ def open_networks(parameters: FaceMeshParameters) -> Networks:
     return Networks(detector, FaceLandmarksNetwork(provider))
 
 
-#: Two sets of landmarks are of one face when this much of the smaller one's box lies in the other:
-#: a detector may take a part of a near face for another face. MediaPipe compares whole faces only
-#: (AssociationNormRectCalculator in face_landmarker_graph.cc, intersection over union 0.5).
-SAME_LANDMARKS_CONTAINMENT = 0.7
-
 #: When the detector has not run for this number of images, a second or so, its memory is given
 #: back: 23 MB of the default one's at 640x480.
 IMAGES_UNTIL_REST = 30
 
-#: A detector's box and a landmarks' box of one face overlap by more than this; they frame it
-#: differently.
-SAME_BOX_OVERLAP = 0.3
+#: Without a face, the image is turned for the detector in every n-th image.
+TURN_INTERVAL = 10
+#: While faces are tracked, the image is turned in every n-th of the detector's regular runs.
+TURNED_DETECTIONS = 2
+#: While as many faces are tracked as may be given, the detector runs for larger ones only, of
+#: this part of the least width that counts.
+LARGER_FACE_MARGIN = 0.8
 
 
 class Track(NamedTuple):
@@ -190,7 +215,8 @@ class TrackerState(NamedTuple):
     has_untracked: bool = False
 
 
-_Face = TypeVar("_Face", Roi, Track)
+_Face = TypeVar("_Face")
+_Found = TypeVar("_Found")
 
 
 class FaceTracker:
@@ -210,6 +236,7 @@ class FaceTracker:
             ModelError: a model file is missing, damaged, or of another network.
         """
         self._provider = provider or open_networks(parameters)
+        self._search = FaceSearch(self._provider, self._side_by_side)
         threads = parameters.threads or len(os.sched_getaffinity(0))
         self.facts = {
             "detector": parameters.detector,
@@ -265,28 +292,40 @@ class FaceTracker:
 
     def detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
         """See `backends.FaceDetector`."""
+        quarters = parameters.rotation // 90
+        if quarters == 0:
+            return self._detect(image, parameters)
+        faces = self._detect(turn_image(image, quarters), parameters)
+        for face in faces:
+            turn_face_back(face, quarters, image.size)
+        return faces
+
+    def _detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
+        """Find the faces of an image that is turned as `rotation` says."""
         if not parameters.tracking:
             detections = self._provider.detections(image, parameters)
-            return _largest_first(self._find_new(image, detections, parameters, known=[]))
+            return self._find_new(image, detections, parameters, [])
 
         faces = self._track(image, parameters)
+        is_full = _is_full(faces, parameters)
         new = None
         if self._must_detect(faces, parameters):
             new = self._detections(image, faces, parameters)
-        if new is not None:
+        if new is not None or (not faces and self._turns(faces, parameters)):
+            faces = self._find_new(image, new or [], parameters, faces)
+        # For larger faces only, the detector needs little memory.
+        self._images_since_detection += 1
+        if new is not None and not is_full:
             self._images_since_detection = 0
-            faces += self._find_new(image, new, parameters, known=faces)
-        else:
-            self._images_since_detection += 1
-            if self._images_since_detection == IMAGES_UNTIL_REST:
-                self._provider.give_back_memory()
+        elif self._images_since_detection == IMAGES_UNTIL_REST:
+            self._provider.give_back_memory()
         self._images += 1
 
         for face in faces:
             if len(face.points):
                 face.id = face.id or self._new_id()
                 face.box = bounding_box(face.points)
-        faces = _largest_first(faces)
+        faces = largest_first(faces)
         self._keep_tracks(faces)
         return faces
 
@@ -312,12 +351,11 @@ class FaceTracker:
         faces: list[Face] = []
         find = partial(self._find_again, image, interval=parameters.landmarks_interval)
         for track, landmarks in zip(tracks, self._side_by_side(find, tracks), strict=True):
-            is_face = landmarks.presence >= parameters.landmarks_conf_th
-            if is_face and not _is_among(landmarks, faces):
+            if landmarks.presence >= parameters.landmarks_conf_th:
                 face = Face(id=track.id, score=track.score)
-                _set_landmarks(face, landmarks)
+                set_landmarks(face, landmarks)
                 faces.append(face)
-        return faces
+        return distinct(faces)
 
     def _must_detect(self, tracked: list[Face], parameters: FaceMeshParameters) -> bool:
         """Whether the detector must run in this image, for faces besides the tracked ones.
@@ -325,8 +363,8 @@ class FaceTracker:
         Every n-th image is counted from the first image, whatever was lost in between: then a
         recording that is processed in parts has the detector run in the same images.
         """
-        if parameters.face_limit is not None and len(tracked) >= parameters.face_limit:
-            return False
+        if _is_full(tracked, parameters):  # a larger face takes the place of the smallest
+            return self._images % parameters.detect_interval == 0
         lost_one = len(tracked) < len(self._tracks)  # it may be elsewhere in this very image
         self._images_since_loss = 0 if lost_one else self._images_since_loss + 1
         is_searching = self._images_since_loss < IMAGES_AFTER_A_LOSS
@@ -343,6 +381,10 @@ class FaceTracker:
         self, image: Image, tracked: list[Face], parameters: FaceMeshParameters
     ) -> list[Detection] | None:
         """Search for faces where the schedule says, see `search`; None: nowhere."""
+        if _is_full(tracked, parameters):
+            width = math.sqrt(LARGER * min(map(area_of, tracked))) * LARGER_FACE_MARGIN
+            smallest = min(max(parameters.min_face_size, width / image.size[0]), 1.0)
+            return self._provider.detections(image, replace(parameters, min_face_size=smallest))
         # Faces without landmarks are seen by the detector only, and only where it searches.
         in_parts = parameters.detect_interval > 1 and parameters.require_landmarks
         areas = self._provider.areas(image, parameters) if in_parts else ()
@@ -363,41 +405,22 @@ class FaceTracker:
         image: Image,
         detections: list[Detection],
         parameters: FaceMeshParameters,
-        known: list[Face],
+        tracked: list[Face],
     ) -> list[Face]:
-        """Find the landmarks of detected faces, the largest first, up to the face limit.
+        """Find the faces of detections, and return the largest of these and the tracked ones."""
+        turns = self._turns(tracked, parameters)
+        new = self._search.find(image, detections, parameters, tracked, turns)
+        return largest(new, tracked, parameters.face_limit)
 
-        Args:
-            image: in which they are.
-            detections: of the detector, in any order.
-            parameters: as they are now.
-            known: faces already found in this image; their score and key points are brought up to
-                date.
-        """
-        candidates = iter(
-            sorted(
-                (detection for detection in detections if not _recognize(detection, known)),
-                key=lambda detection: -detection.area,
-            )
-        )
-        room = None if parameters.face_limit is None else parameters.face_limit - len(known)
-        find = partial(self._provider.landmarks, image)
-        found: list[Face] = []
-        # A candidate without landmarks makes room for the next, so that no face is missed for it.
-        while batch := list(islice(candidates, None if room is None else room - len(found))):
-            rois = [roi_from_detection(d.box, d.keypoints, self._provider.roi_rule) for d in batch]
-            for detection, landmarks in zip(batch, self._side_by_side(find, rois), strict=True):
-                face = Face(
-                    score=detection.score, box=detection.box, box_keypoints=detection.keypoints
-                )
-                if landmarks.presence >= parameters.landmarks_conf_th:
-                    if not _is_among(landmarks, known + found):
-                        _set_landmarks(face, landmarks)
-                        found.append(face)
-                elif not parameters.require_landmarks:
-                    face.landmarks_score = landmarks.presence
-                    found.append(face)
-        return found
+    def _turns(self, tracked: list[Face], parameters: FaceMeshParameters) -> Sequence[int]:
+        """Return the quarter turns in which this image is searched though nothing is in doubt."""
+        if not parameters.any_roll:
+            return ()
+        if not parameters.tracking:
+            return TURNS
+        interval = TURNED_DETECTIONS * parameters.detect_interval if tracked else TURN_INTERVAL
+        turn, is_between = divmod(self._images + interval // 2, interval)
+        return () if is_between else [TURNS[turn % len(TURNS)]]
 
     def _find_again(self, image: Image, track: Track, *, interval: int) -> FaceLandmarks:
         """Find the landmarks of a tracked face, by optical flow or by the network."""
@@ -413,13 +436,13 @@ class FaceTracker:
         return landmarks
 
     def _side_by_side(
-        self, find: Callable[[_Face], FaceLandmarks], faces: Sequence[_Face]
-    ) -> list[FaceLandmarks]:
+        self, find: Callable[[_Face], _Found], faces: Sequence[_Face]
+    ) -> list[_Found]:
         """Find the landmarks of each face, in all threads: also in this one.
 
         Were it to wait instead, the system would often wake the others on one processor.
         """
-        found: dict[int, FaceLandmarks] = {}
+        found: dict[int, _Found] = {}
         waiting = deque(enumerate(faces))
 
         def find_the_next() -> None:
@@ -445,34 +468,6 @@ class FaceTracker:
         return [found[number] for number in range(len(faces))]
 
 
-def _set_landmarks(face: Face, landmarks: FaceLandmarks) -> None:
-    face.landmarks_score = landmarks.presence
-    face.points = landmarks.points
-    face.points_z = landmarks.points_z
-    face.points_rel = landmarks.points_rel
-
-
-def _is_among(landmarks: FaceLandmarks, faces: list[Face]) -> bool:
-    """Whether these landmarks are of a face that is already there."""
-    if not faces:
-        return False
-    box = bounding_box(landmarks.points)
-    return any(
-        containment(box, bounding_box(face.points)) > SAME_LANDMARKS_CONTAINMENT
-        for face in faces
-        if len(face.points)
-    )
-
-
-def _recognize(detection: Detection, known: list[Face]) -> bool:
-    """Whether a detection is a known face; if so, update that face's score and key points."""
-    for face in known:
-        if overlap(detection.box, bounding_box(face.points)) > SAME_BOX_OVERLAP:
-            face.score = detection.score
-            face.box_keypoints = detection.keypoints
-            return True
-    return False
-
-
-def _largest_first(faces: list[Face]) -> list[Face]:
-    return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
+def _is_full(tracked: list[Face], parameters: FaceMeshParameters) -> bool:
+    """Whether as many faces are tracked as may be given."""
+    return parameters.face_limit is not None and len(tracked) >= parameters.face_limit

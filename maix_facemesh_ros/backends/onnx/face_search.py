@@ -1,0 +1,296 @@
+"""The search for new faces in an image, at any roll, and the check that a mesh is right.
+
+A detector finds heads up to some 60 degrees of roll. Beyond, it finds some of them with wrong key
+points, and the landmark network, given a ROI of the wrong roll, answers with an upright mesh on a
+head that is upside down, with a presence of 0.99. What tells such a mesh (measured on 40
+photographed faces, rolled by 0 to 345 degrees): its presence stays low on the scale that counts,
+that of the network's logit (right meshes: 95 % above 13; wrong ones: 99 % below), and it does not
+stay where it is when the network looks again, at the ROI of its own landmarks.
+
+So each detection is checked. Where all faces that were found are certain, as nearly every upright
+face is at once, the search ends. Else the detector also runs on the image turned by 90, 180 and 270
+degrees, where smaller faces are left out for speed, and of several meshes in one place the one with
+the highest presence is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
+from maix_facemesh_ros.backends.onnx.roi import (
+    OUTER_EYE_CORNERS,
+    Roi,
+    RoiRule,
+    bounding_box,
+    roi_from_detection,
+    roi_from_landmarks,
+)
+from maix_facemesh_ros.backends.onnx.same_face import (
+    CERTAIN,
+    SAME_BOX_OVERLAP,
+    distinct,
+    logit,
+    recognize,
+    room_for,
+    set_landmarks,
+)
+from maix_facemesh_ros.boxes import overlap
+from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.image import Image
+from maix_facemesh_ros.parameters import FaceMeshParameters
+
+#: Logit of the presence from which on a mesh that has come to rest is certain. (At the first look:
+#: `CERTAIN`.)
+CERTAIN_AT_REST = 8.0
+#: The same for a mesh found in a turned image, which is accepted only if it is certain.
+CERTAIN_IN_TURNED_IMAGE = 10.0
+#: A mesh that is certain at the first look is rolled as its ROI is, to this many radians.
+SAME_ROLL = 0.25
+#: Looks at the ROI of the landmarks themselves before a mesh counts as uncertain.
+MORE_LOOKS = 2
+#: A mesh has come to rest when the next look moves it by less than this fraction of the distance
+#: between the eyes, in the mean of all landmarks.
+AT_REST = 0.03
+#: The first mesh is given, which is MediaPipe's, and not a later one, when both are as near as
+#: this, in the same unit.
+NEAR = 0.15
+#: Below these presences another look does not help: on the first mesh and on later ones.
+HOPELESS_AT_FIRST = 1e-6
+HOPELESS = 0.01
+
+#: An uncertain mesh of a higher presence, which would be given, has the image searched turned.
+DOUBTFUL_PRESENCE = 0.5
+
+#: Clockwise quarter turns of the image, in the order in which they are tried.
+TURNS = (2, 1, 3)
+#: In turned images the smallest face is this many times as wide: the detector then takes a quarter
+#: of the time.
+TURNED_FACE_SIZE = 2.0
+
+
+class FaceNetworks(Protocol):
+    """The detector and the landmark network: a part of `tracker.FaceProvider`."""
+
+    #: How a detection becomes a ROI.
+    roi_rule: RoiRule
+
+    def detections(
+        self, image: Image, parameters: FaceMeshParameters, quarters: int = 0
+    ) -> list[Detection]:
+        """Return the faces in an image that is turned for the detector."""
+        ...
+
+    def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
+        """Return the landmarks of the face in a ROI; called from several threads."""
+        ...
+
+
+class Sighting(NamedTuple):
+    """A detection, in pixels of the image as it is."""
+
+    detection: Detection
+    roi: Roi
+    #: It was detected in the image turned by a quarter turn or more.
+    is_turned: bool
+
+
+class Candidate(NamedTuple):
+    """A detection with the landmarks that were found for it."""
+
+    sighting: Sighting
+    landmarks: FaceLandmarks
+    #: Whether the mesh is confirmed: its presence is high, and another look changes nothing.
+    is_certain: bool
+
+
+#: Calls a function with each of the arguments, in several threads.
+SideBySide = Callable[[Callable[[Sighting], Candidate], Sequence[Sighting]], list[Candidate]]
+
+
+class FaceSearch:
+    """Finds the new faces in images."""
+
+    def __init__(self, networks: FaceNetworks, side_by_side: SideBySide) -> None:
+        """Take the networks, and how several faces are computed at once."""
+        self._networks = networks
+        self._side_by_side = side_by_side
+
+    def find(
+        self,
+        image: Image,
+        detections: list[Detection],
+        parameters: FaceMeshParameters,
+        known: list[Face],
+        turns: Sequence[int],
+    ) -> list[Face]:
+        """Find the faces that are not known; of more than the face limit at least the largest.
+
+        Args:
+            image: to be searched.
+            detections: in the image as it is.
+            parameters: those in force.
+            known: faces already found in this image; their score and key points are updated.
+            turns: quarter turns of the image in which the detector also runs, if no face is found
+                or faces are known already.
+        """
+        upright = self._candidates(image, detections, parameters, known)
+        candidates = list(upright)
+        if parameters.any_roll:
+            certain = [candidate for candidate in upright if candidate.is_certain]
+            for quarters in _turns(turns, upright, known):
+                candidates += self._turned_candidates(image, parameters, known, certain, quarters)
+        faces = _distinct(candidates, known, parameters.landmarks_conf_th)
+        if not parameters.require_landmarks:
+            faces += _without_landmarks(upright, [*known, *faces])
+        return faces
+
+    def _candidates(
+        self,
+        image: Image,
+        detections: list[Detection],
+        parameters: FaceMeshParameters,
+        known: list[Face],
+    ) -> list[Candidate]:
+        """Check the largest detections, until as many faces are found as may be given."""
+        new = [detection for detection in detections if not recognize(detection, known)]
+        waiting = _sightings(new, self._networks.roi_rule, is_turned=False)
+        more_looks = MORE_LOOKS if parameters.any_roll else 0
+        check_it = partial(check, self._networks, image, more_looks=more_looks)
+        candidates: list[Candidate] = []
+        # A candidate without landmarks makes room for the next, so that no face is missed for it.
+        while waiting:
+            found = _distinct(candidates, known, parameters.landmarks_conf_th)
+            if not parameters.require_landmarks:
+                found += _without_landmarks(candidates, [*known, *found])
+            room = room_for(waiting[0].detection.area, known, found, parameters.face_limit)
+            if room == 0:
+                break
+            candidates += self._side_by_side(check_it, waiting[:room])
+            waiting = waiting[room:]
+        return candidates
+
+    def _turned_candidates(
+        self,
+        image: Image,
+        parameters: FaceMeshParameters,
+        known: list[Face],
+        certain: list[Candidate],
+        quarters: int,
+    ) -> list[Candidate]:
+        """Detect faces in the turned image; only meshes that are certain are returned."""
+        faces = [candidate.landmarks.points for candidate in certain]
+        faces += [face.points for face in known if len(face.points)]
+        boxes = [bounding_box(points) for points in faces]
+        smallest = min(parameters.min_face_size * TURNED_FACE_SIZE, 1.0)
+        coarse = replace(parameters, min_face_size=smallest)
+        new = [
+            detection
+            for detection in self._networks.detections(image, coarse, quarters)
+            if all(overlap(detection.box, box) <= SAME_BOX_OVERLAP for box in boxes)
+        ]
+        waiting = _sightings(new, self._networks.roi_rule, is_turned=True)
+        check_it = partial(check, self._networks, image)
+        return [each for each in self._side_by_side(check_it, waiting) if each.is_certain]
+
+
+def _turns(turns: Sequence[int], candidates: list[Candidate], known: list[Face]) -> Sequence[int]:
+    """Return the quarter turns of the image in which the detector runs: all while in doubt."""
+    certain = any(candidate.is_certain for candidate in candidates)
+    in_doubt = any(
+        not each.is_certain and each.landmarks.presence > DOUBTFUL_PRESENCE for each in candidates
+    )
+    if in_doubt or (candidates and not certain and not known):
+        return TURNS
+    return () if certain else turns
+
+
+def _distinct(candidates: list[Candidate], known: list[Face], presence: float) -> list[Face]:
+    """Return the faces of candidates; of several in one place, the one that is most certain."""
+    best_first = sorted(
+        candidates, key=lambda each: (not each.is_certain, -logit(each.landmarks.presence))
+    )
+    faces: list[Face] = []
+    for candidate in best_first:
+        if candidate.landmarks.presence >= presence:
+            faces.append(_face_of(candidate.sighting.detection))
+            set_landmarks(faces[-1], candidate.landmarks)
+    return distinct(faces, [face for face in known if len(face.points)])
+
+
+def _without_landmarks(candidates: list[Candidate], others: list[Face]) -> list[Face]:
+    """Return the faces of candidates that are not among others, with box and score only."""
+    found: list[Face] = []
+    for candidate in candidates:
+        detection = candidate.sighting.detection
+        if not recognize(detection, [face for face in others if len(face.points)]):
+            face = _face_of(detection)
+            face.landmarks_score = candidate.landmarks.presence
+            found.append(face)
+    return found
+
+
+def _face_of(detection: Detection) -> Face:
+    return Face(score=detection.score, box=detection.box, box_keypoints=detection.keypoints)
+
+
+def check(
+    networks: FaceNetworks, image: Image, sighting: Sighting, *, more_looks: int = MORE_LOOKS
+) -> Candidate:
+    """Find the landmarks of a detection, and look again where they are not certain at once.
+
+    Args:
+        networks: landmarks are asked for `1 + more_looks` times at most.
+        image: in which the face is.
+        sighting: the detection.
+        more_looks: after the first one.
+
+    Returns:
+        The candidate. Its landmarks are those of the first look, which MediaPipe gives, unless a
+        later look has moved them.
+    """
+    first = networks.landmarks(image, sighting.roi)
+    turn = roi_from_landmarks(first.points).rotation - sighting.roi.rotation
+    is_clear = logit(first.presence) > CERTAIN and _angle(turn) < SAME_ROLL
+    if is_clear and not sighting.is_turned:
+        return Candidate(sighting, first, is_certain=True)
+    certain = CERTAIN_IN_TURNED_IMAGE if sighting.is_turned else CERTAIN_AT_REST
+    last = first
+    for _ in range(more_looks if first.presence > HOPELESS_AT_FIRST else 0):
+        before, last = last, networks.landmarks(image, roi_from_landmarks(last.points))
+        if logit(last.presence) > certain and _distance(before, last) < AT_REST:
+            kept = first if _distance(first, last) < NEAR else last
+            return Candidate(sighting, kept, is_certain=True)
+        if last.presence < HOPELESS:
+            break
+    return Candidate(sighting, first, is_certain=False)
+
+
+def _sightings(detections: list[Detection], rule: RoiRule, *, is_turned: bool) -> list[Sighting]:
+    """Return detections with their ROIs, the largest first."""
+    largest_first = sorted(detections, key=lambda detection: -detection.area)
+    # Key points that were turned back tell the whole roll.
+    return [
+        Sighting(each, roi_from_detection(each.box, each.keypoints, rule), is_turned)
+        for each in largest_first
+    ]
+
+
+def _angle(radians: float) -> float:
+    """Return the size of an angle, 0 to pi."""
+    return abs((radians + math.pi) % (2 * math.pi) - math.pi)
+
+
+def _distance(first: FaceLandmarks, second: FaceLandmarks) -> float:
+    """Return the mean distance of two meshes in distances between the eyes of the second."""
+    one, other = second.points[list(OUTER_EYE_CORNERS)]
+    eyes = float(np.linalg.norm(one - other))
+    moved = float(np.linalg.norm(first.points - second.points, axis=1).mean())
+    return moved / eyes if eyes > 0 else math.inf
