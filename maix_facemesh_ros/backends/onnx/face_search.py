@@ -54,7 +54,7 @@ CERTAIN_AT_REST = 8.0
 CERTAIN_IN_TURNED_IMAGE = 10.0
 #: A mesh that is certain at the first look is rolled as its ROI is, to this many radians.
 SAME_ROLL = 0.25
-#: Looks at the ROI of the landmarks themselves before a mesh counts as uncertain.
+#: Runs of the network on the ROI of the landmarks themselves before a mesh counts as uncertain.
 MORE_LOOKS = 2
 #: A mesh has come to rest when the next look moves it by less than this fraction of the distance
 #: between the eyes, in the mean of all landmarks.

@@ -180,8 +180,9 @@ def open_networks(parameters: FaceMeshParameters) -> Networks:
 #: back: 23 MB of the default one's at 640x480.
 IMAGES_UNTIL_REST = 30
 
-#: Without a face, the image is turned for the detector in every n-th image.
-TURN_INTERVAL = 10
+#: Without a face, the image is turned for the detector in every n-th image: one turned search takes
+#: as long as ten images of the schedule.
+TURN_INTERVAL = 30
 #: While faces are tracked, the image is turned in every n-th of the detector's regular runs.
 TURNED_DETECTIONS = 2
 #: While as many faces are tracked as may be given, the detector runs for larger ones only, of
