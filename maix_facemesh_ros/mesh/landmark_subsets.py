@@ -52,6 +52,21 @@ SUB_68: Final[tuple[int, ...]] = (
 )
 # fmt: on
 
+#: The 68 landmarks for programs that expect dlib's, in dlib's order. `SUB_68` is MaixPy's choice
+#: and stays; its ends of the outline and of the brows are not where dlib has them. Fitted to the
+#: results of dlib's shape_predictor_68_face_landmarks for 167 photographed faces: mean distance
+#: 4.6 % of that between the outer eye corners, where `SUB_68` has 5.1; at the ends of the outline
+#: 6.5 (19.2) and of the brows 6.2 (11.5).
+DLIB_68: Final[tuple[int, ...]] = (
+    127,
+    *SUB_68[1:16],
+    356,
+    70,
+    *SUB_68[18:26],
+    300,
+    *SUB_68[27:],
+)
+
 #: Centers of the right and left iris, tip of the nose, right and left corner of the mouth (the
 #: person's right and left).
 SUB_5: Final[tuple[int, ...]] = (RIGHT_IRIS, LEFT_IRIS, 4, 61, 291)

@@ -12,6 +12,7 @@ import pytest
 from maix_facemesh_ros.mesh.canonical_face import VERTICES
 from maix_facemesh_ros.mesh.connections import FACEMESH_LEFT_IRIS, FACEMESH_RIGHT_IRIS
 from maix_facemesh_ros.mesh.landmark_subsets import (
+    DLIB_68,
     LANDMARK_SUBSETS,
     LANDMARKS,
     LEFT_IRIS,
@@ -55,6 +56,16 @@ def test_order_of_the_68() -> None:
     assert [len(part) for part in (outline, eyebrows, nose, eyes, lips)] == [17, 10, 9, 12, 20]
     assert nose[3] == 4  # Tip.
     assert (eyes[0], eyes[9], lips[0], lips[6]) == (33, 263, 61, 291)
+
+
+def test_dlibs_68_differ_at_the_ends_of_outline_and_brows_and_are_symmetric() -> None:
+    changed = {
+        n: new for n, (old, new) in enumerate(zip(SUB_68, DLIB_68, strict=True)) if old != new
+    }
+    assert changed == {0: 127, 16: 356, 17: 70, 26: 300}
+    # The canonical face is symmetric about x = 0.
+    for right, left in ((127, 356), (70, 300)):
+        np.testing.assert_allclose(VERTICES[right] * (-1, 1, 1), VERTICES[left], atol=1e-3)
 
 
 @pytest.mark.parametrize("indices", [SUB_146, SUB_68, SUB_5, (7, 7, 0)])

@@ -16,7 +16,7 @@ import pytest
 
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
-from maix_facemesh_ros.mesh.landmark_subsets import SUB_68
+from maix_facemesh_ros.mesh.landmark_subsets import DLIB_68
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.publishers.interop import OTHER_PACKAGES, _crop
 from message_packages import build_message_package
@@ -192,7 +192,7 @@ def test_faces_in_the_messages_of_other_packages(
     assert (landmarks["width"], landmarks["height"]) == (640, 360)
     assert len(landmarks["landmarks"]) == 70
     points = [(640 * point["x"], 360 * point["y"]) for point in landmarks["landmarks"]]
-    np.testing.assert_allclose(points[:68], faces[2].points[list(SUB_68)], atol=1e-2)
+    np.testing.assert_allclose(points[:68], faces[2].points[list(DLIB_68)], atol=1e-2)
     _check_the_70_landmarks(np.array(points))
     confidences = [point["c"] for point in landmarks["landmarks"]]
     assert confidences == pytest.approx([faces[2].landmarks_score] * 70)

@@ -19,7 +19,7 @@ from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
-from maix_facemesh_ros.mesh.landmark_subsets import LEFT_IRIS, RIGHT_IRIS, SUB_68
+from maix_facemesh_ros.mesh.landmark_subsets import DLIB_68, LEFT_IRIS, RIGHT_IRIS
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.messages import pose_message, rgb8_message
@@ -28,7 +28,7 @@ from maix_facemesh_ros.ros.result import Result, ResultPublisher
 QUEUED_MESSAGES = 10
 
 #: The 70 landmarks of hri_msgs/FacialLandmarks: dlib's 68, then the right and the left pupil.
-HRI_LANDMARKS = (*SUB_68, RIGHT_IRIS, LEFT_IRIS)
+HRI_LANDMARKS = (*DLIB_68, RIGHT_IRIS, LEFT_IRIS)
 
 #: Around a face in its cropped image, as a part of the box: the box of the landmarks ends at the
 #: eyebrows, and the cropped image should include the forehead too.
