@@ -166,7 +166,7 @@ def test_area_that_a_face_appears_in_is_searched_in_the_same_image(
 ) -> None:
     camera = Camera()
     for area in searches.areas[2:]:
-        for _ in range(12):
+        for _ in range(30):
             searches.next(camera.image(room))
         changed = room.copy()
         paste_head(changed, astronaut, around(area), width * room.shape[1])
@@ -174,9 +174,9 @@ def test_area_that_a_face_appears_in_is_searched_in_the_same_image(
         assert searches.areas[0] in due
         if width < 0.06:
             assert area in due
-        elif width < 0.15:  # tiles that have changed may be first
-            assert searches.areas[1] in due + searches.next(camera.image(changed))
-        for _ in range(12):
+        elif width < 0.15:
+            assert area in due or searches.areas[1] in due
+        for _ in range(30):
             searches.next(camera.image(room))
 
 

@@ -29,7 +29,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from maix_facemesh_ros.face import Box, FloatArray
 from maix_facemesh_ros.image import Image
@@ -45,8 +44,8 @@ SEARCH_AFTER_A_LOSS = 3
 #: Pixels of the network's input in an image, besides the coarsest level.
 MOST_PIXELS = 81920
 #: The same on average, and how much of it can be saved up while nothing changes.
-AVERAGE_PIXELS = 12288
-MOST_SAVINGS = 20 * AVERAGE_PIXELS
+AVERAGE_PIXELS = 8192
+MOST_SAVINGS = 24 * AVERAGE_PIXELS
 
 #: The thumbnail in which changes are seen: a smallest face is this many pixels wide in it, and it
 #: has a width between these.
@@ -94,8 +93,8 @@ class _Late(NamedTuple):
     place: int
     level: int
     changed: bool
-    #: It has changed, and had not when it was searched last.
-    is_new: bool
+    #: How much it differs, in all pixels, if it had not changed when it was searched last.
+    new_change: float
     #: A face was lost there.
     near_loss: bool
     #: How long it has waited, in its usual intervals.
@@ -105,13 +104,13 @@ class _Late(NamedTuple):
 def _in_order(late: Sequence[_Late]) -> list[_Late]:
     """Return areas in the order in which they are searched while there is time.
 
-    The coarsest level, where a face was lost, what has changed for the first time, and then
-    whatever has waited for the most intervals.
+    The coarsest level, where a face was lost, what has changed for the first time, by how
+    much, and then whatever has waited for the most intervals.
     """
     return sorted(
         late,
         key=lambda each: (
-            *(each.level > 0, not each.near_loss, not each.is_new),
+            *(each.level > 0, not each.near_loss, -each.new_change),
             *(-each.waited, each.place),
         ),
     )
@@ -164,13 +163,13 @@ class SearchSchedule:
             if (each := self._late(index, changes, is_known=bool(known), is_loss=bool(lost)))
         ]
         # With faces in view this is called in every n-th image only, see `detect_interval`.
-        room = self._savings if known else min(self._savings, MOST_PIXELS)
+        room = min(self._savings, MOST_PIXELS * (2 if known else 1))
         return self._search(_in_order(late), room, new)
 
     def _late(
         self,
         index: int,
-        changes: Sequence[npt.NDArray[np.bool_] | None],
+        changes: Sequence[FloatArray | None],
         *,
         is_known: bool,
         is_loss: bool,
@@ -178,7 +177,8 @@ class SearchSchedule:
         """Return an area that is to be searched again; None: not yet."""
         area = self._areas[index]
         change = changes[area.level]
-        changed = change is not None and bool(change[self._places[index]].any())
+        difference = 0.0 if change is None else float(change[self._places[index]].sum())
+        changed = difference > 0
         usual = (CHANGED if changed else UNCHANGED)[min(area.level, 2)]
         near_loss = self._is_where_lost(area)
         is_new = changed and not self._had_changed[index]
@@ -187,7 +187,8 @@ class SearchSchedule:
         waited = self._number - self._searched[index]
         if waited < interval:
             return None
-        return _Late(index, area.level, changed, is_new, near_loss, waited / usual)
+        new_change = difference if is_new else 0.0
+        return _Late(index, area.level, changed, new_change, near_loss, waited / usual)
 
     def _start(self, areas: Sequence[SearchArea], new: Thumbnail) -> None:
         """Note that all areas are searched."""
@@ -201,13 +202,13 @@ class SearchSchedule:
 
     def _changes(
         self, new: Thumbnail, reference: FloatArray, known: Sequence[Box]
-    ) -> npt.NDArray[np.bool_] | None:
-        """Return where the image differs from what was searched last; None: nowhere."""
+    ) -> FloatArray | None:
+        """Return by how much the image differs from what was searched last; None: not at all."""
         change = new.differs_from(reference)
         for x, y, width, height in known:
             across, down = AROUND_KNOWN * width, AROUND_KNOWN * height
             edges = (x - across, y - down, x + width + across, y + height + down)
-            change[new.place(edges, self._areas[0].part)] = False
+            change[new.place(edges, self._areas[0].part)] = 0.0
         return change if change.any() else None
 
     def _is_where_lost(self, area: SearchArea) -> bool:
@@ -272,11 +273,13 @@ class Thumbnail:
         pixels = cv2.addWeighted(small, gain, small, 0.0, gain * DARKEST, dtype=cv2.CV_32F)
         return cls(np.asarray(pixels, np.float32), gain)
 
-    def differs_from(self, reference: FloatArray) -> npt.NDArray[np.bool_]:
-        """Return where this one differs by more than the light and a camera's noise, (h, w)."""
+    def differs_from(self, reference: FloatArray) -> FloatArray:
+        """Return by how much this one differs beyond the light and a camera's noise, (h, w)."""
         light = cv2.divide(cv2.blur(reference, self._around), self._light)
         difference = cv2.absdiff(cv2.multiply(self.pixels, light), reference)
-        return np.asarray(cv2.blur(difference, BLUR) > CHANGE * max(self._gain, 1.0))
+        allowed = CHANGE * max(self._gain, 1.0)
+        beyond = np.asarray(cv2.blur(difference, BLUR), np.float32) - np.float32(allowed)
+        return np.asarray(np.maximum(beyond, 0.0), np.float32)
 
     def place(
         self, edges: tuple[float, float, float, float], whole: tuple[int, int, int, int]
