@@ -25,7 +25,6 @@ from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.bags import camera_topics
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face_mesh import FaceMesh
-from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.offline.job import Job, Report
 from maix_facemesh_ros.offline.main import main
@@ -207,13 +206,19 @@ def test_a_face_that_only_the_tracker_finds_stays_where_a_segment_begins(
     bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one that turns away: the detector finds nothing in the warm-up."""
-    detect = FullRangeDetector.detect
     runs = itertools.count()
 
-    def detect_once(detector: FullRangeDetector, image: Image, **options: Any) -> list[Detection]:
-        return detect(detector, image, **options) if next(runs) < 1 else []
+    def find_once(name: str) -> None:
+        method = getattr(FullRangeDetector, name)
 
-    monkeypatch.setattr(FullRangeDetector, "detect", detect_once)
+        def once(*arguments: Any, **options: Any) -> list[Detection]:
+            found: list[Detection] = method(*arguments, **options) if next(runs) < 1 else []
+            return found
+
+        monkeypatch.setattr(FullRangeDetector, name, once)
+
+    for name in ("detect", "search"):  # the whole image, or parts of it
+        find_once(name)
     with FaceMesh(NodeParameters()) as mesh:
         images = [
             cv2.imdecode(np.frombuffer(jpeg(each), np.uint8), cv2.IMREAD_COLOR)
