@@ -184,7 +184,7 @@ IMAGES_UNTIL_REST = 30
 #: as long as ten images of the schedule.
 TURN_INTERVAL = 30
 #: While faces are tracked, the image is turned in every n-th of the detector's regular runs.
-TURNED_DETECTIONS = 2
+TURNED_DETECTIONS = 4
 #: While as many faces are tracked as may be given, the detector runs for larger ones only, of
 #: this part of the least width that counts.
 LARGER_FACE_MARGIN = 0.8
@@ -384,7 +384,9 @@ class FaceTracker:
         """Search for faces where the schedule says, see `search`; None: nowhere."""
         if _is_full(tracked, parameters):
             width = math.sqrt(LARGER * min(map(area_of, tracked))) * LARGER_FACE_MARGIN
-            smallest = min(max(parameters.min_face_size, width / image.size[0]), 1.0)
+            # By octaves: the detector keeps a network for each size of its input.
+            octaves = math.log2(max(width / image.size[0] / parameters.min_face_size, 1.0))
+            smallest = min(parameters.min_face_size * 2 ** int(octaves), 1.0)
             return self._provider.detections(image, replace(parameters, min_face_size=smallest))
         # Faces without landmarks are seen by the detector only, and only where it searches.
         in_parts = parameters.detect_interval > 1 and parameters.require_landmarks
@@ -415,7 +417,7 @@ class FaceTracker:
 
     def _turns(self, tracked: list[Face], parameters: FaceMeshParameters) -> Sequence[int]:
         """Return the quarter turns in which this image is searched though nothing is in doubt."""
-        if not parameters.any_roll:
+        if not parameters.any_roll or _is_full(tracked, parameters):
             return ()
         if not parameters.tracking:
             return TURNS
