@@ -5,12 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 
 from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 
 #: Seconds between two checks for subscribers.
 INTERVAL = 0.05
+
+#: Checks from one listing of the node's publishers to the next: a listing takes as long as ten
+#: checks.
+CHECKS_PER_LISTING = 20
 
 #: Seconds without any subscriber after which the outputs are not needed.
 REST_AFTER = 1.0
@@ -37,6 +43,8 @@ class DemandWatch:
         self._is_needed = True
         self._changed = changed
         self._needed_at = time.monotonic()
+        self._outputs: list[Publisher] = []
+        self._publishes_tf = False
         self._stopping = threading.Event()
         self._guard = node.create_guard_condition(lambda: self._changed(self._is_needed))
         threading.Thread(target=self._watch, name="demand watch", daemon=True).start()
@@ -46,27 +54,33 @@ class DemandWatch:
         self._stopping.set()
 
     def _watch(self) -> None:
-        while not self._stopping.wait(INTERVAL) and self._node.context.ok():
+        for number in count():
+            if self._stopping.wait(INTERVAL) or not self._node.context.ok():
+                return
             try:
+                if number % CHECKS_PER_LISTING == 0:
+                    self._list_outputs()
                 is_needed = self._check()
             except InvalidHandle:
-                continue  # A publisher was destroyed in this moment, or the node ends.
+                self._outputs = []  # A publisher was destroyed, or the node ends.
+                continue
             if is_needed != self._is_needed:
                 self._is_needed = is_needed
                 self._guard.trigger()
 
     def _check(self) -> bool:
         now = time.monotonic()
-        if has_subscribers(self._node):
+        if any(output.get_subscription_count() for output in self._outputs) or (
+            # The publisher of /tf is made with the first frame.
+            self._publishes_tf and self._node.count_subscribers("/tf")
+        ):
             self._needed_at = now
         return now - self._needed_at < REST_AFTER
 
-
-def has_subscribers(node: Node) -> bool:
-    """Return whether anything subscribes to an output of the node."""
-    if node.get_parameter("tf").value and node.count_subscribers("/tf"):
-        return True  # The publisher of /tf is made with the first frame.
-    return any(
-        publisher.topic_name not in TOPICS_OF_EVERY_NODE and publisher.get_subscription_count()
-        for publisher in list(node.publishers)
-    )
+    def _list_outputs(self) -> None:
+        self._publishes_tf = bool(self._node.get_parameter("tf").value)
+        self._outputs = [
+            publisher
+            for publisher in list(self._node.publishers)
+            if publisher.topic_name not in TOPICS_OF_EVERY_NODE
+        ]

@@ -296,7 +296,7 @@ class TopicImages(Images):
             if context.parameters.always_process
             else DemandWatch(context.node, self._on_demand)
         )
-        TopicWatch(
+        self._watch = TopicWatch(
             context.node,
             self._subscription,
             arrived=lambda: context.diagnostics.total(ARRIVED),
@@ -315,8 +315,10 @@ class TopicImages(Images):
         """Rest while no output has a subscriber, and subscribe again for the first one."""
         if is_needed and self._subscription.rests:
             self._subscription.wake()
+            self._watch.wake()
         elif not is_needed and not self._subscription.rests:
             self._subscription.rest()
+            self._watch.rest()
         self._diagnostics.rests = self._subscription.rests
 
     def on_message(self, message: bytes) -> None:

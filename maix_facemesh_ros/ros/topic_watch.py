@@ -60,12 +60,20 @@ class TopicWatch:
         self._several_named = False
         self._incompatible_named = ""
         # Not the node's clock: with use_sim_time it may be the clock that is missing.
-        node.create_timer(INTERVAL, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = node.create_timer(
+            INTERVAL, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def rest(self) -> None:
+        """Check nothing while the topic is not subscribed to."""
+        self._timer.cancel()
+
+    def wake(self) -> None:
+        """Check again; the silence until now does not count."""
+        self._last_image = time.monotonic()
+        self._timer.reset()
 
     def _check(self) -> None:
-        if self._subscription.rests:
-            self._last_image = time.monotonic()
-            return
         publishers = self._node.get_publishers_info_by_topic(self._topic)
         self._subscription.follow(publishers)
         self._name_incompatible_publisher()
