@@ -1,8 +1,5 @@
 #!/usr/bin/env python3
-"""Reports nods: publishes the id of the face on the topic nods.
-
-It needs the pose of the head (parameter pose, and the camera's calibration).
-"""
+"""Reports nods: publishes the id of the face on the topic nods. Needs the pose of the head."""
 
 from __future__ import annotations
 
