@@ -172,8 +172,8 @@ def test_memory_is_given_back_however_often_faces_are_looked_for(
     print(
         f"memory in MB: {np.round(looking)} looking for faces, {np.round(following)} following one"
     )
-    # Areas of an image need little memory; a search of the whole image needs 20 MB.
-    assert max(following) < min(looking)
+    # Areas of an image need 2 MB; a search of the whole image, as of the first one, 20 MB.
+    assert max(following) < min(looking[1:])
     assert max(following) < min(following) + 6
 
 
