@@ -160,6 +160,7 @@ def test_the_page_shows_a_face_and_follows_it(
 
     moved = (LEFT[0] + 40, LEFT[1] - 20, LEFT[2])
     camera.shows(scene(astronaut, moved))
+    camera.until(lambda: browser.text(".face h2"), "face")
     stamp, image, overlay = frozen(browser)
     assert np.abs(image[:, :, :3].astype(int) - camera.sent[stamp]).mean() < 4
     x, y = center_of_mesh(overlay)
@@ -184,6 +185,8 @@ def test_the_head_turns_with_the_face_and_by_hand(
 
     turn = cv2.getRotationMatrix2D((320, 180), -25, 1.0)  # clockwise: the top goes to the right
     camera.shows(np.asarray(cv2.warpAffine(straight, turn, (640, 360)), np.uint8))
+    # The detector's first run in a turned image loads networks of its size.
+    camera.until(lambda: browser.text(".face h2"), "face")
     assert int(browser.text("[data-fact=roll]").rstrip("°")) - roll == pytest.approx(25, abs=4)
     assert lean_of_head(browser) - upright == pytest.approx(25, abs=6)
 
