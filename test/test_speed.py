@@ -175,7 +175,7 @@ def test_faces_are_the_same_when_the_detectors_memory_is_given_back(
 
 @pytest.mark.skipif(not IS_GLIBC, reason="what other heaps give back is not known")
 def test_the_detectors_memory_is_given_back_while_it_rests() -> None:
-    """It was 22 MB of 91."""
+    """7 MB of 79: searches of areas need less than those of whole images, which took 22 of 91."""
     code = """
 import re
 import cv2
@@ -196,7 +196,7 @@ with FaceMesh(tracking=True, max_face_num=1) as mesh:
     mesh.process(image)
     after = megabytes()
 print(f"{before:.0f} to {after:.0f} MB")
-assert after < before - 8
+assert after < before - 4
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
