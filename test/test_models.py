@@ -31,17 +31,17 @@ FACE_CENTER = (125 / 512, 225 / 512)
 
 Shapes = dict[str, list[int | str]]
 LANDMARK_SHAPES: Shapes = {
-    "image": [1, 256, 256, 3],
+    "picture": [1, 256, 256, 3],
     "landmarks": [1, 1434],
     "presence": [1, 1],
 }
 FULL_RANGE_SHAPES: Shapes = {
-    "image": [1, "height", "width", 3],
+    "picture": [1, "height", "width", 3],
     "regressors": [1, "cells", 16],
     "scores": [1, "cells", 1],
 }
 SHORT_RANGE_SHAPES: Shapes = {
-    "image": [1, 128, 128, 3],
+    "picture": [1, 128, 128, 3],
     "regressors": [1, 896, 16],
     "scores": [1, 896, 1],
 }
@@ -71,7 +71,7 @@ def load(name: str, **sizes: int) -> Any:
 def as_input(image: Pixels, height: int, width: int) -> dict[str, Pixels]:
     """Return the image as [1, height, width, 3], by the name of the input."""
     scaled = SCALE(image, (height, width), anti_aliasing=True, preserve_range=True)
-    return {"image": np.round(scaled).astype(np.uint8)[np.newaxis]}
+    return {"picture": np.round(scaled).astype(np.uint8)[np.newaxis]}
 
 
 def probability(logit: float) -> float:
@@ -100,7 +100,7 @@ def test_inputs_outputs_and_metadata(name: str) -> None:
     found = [*session.get_inputs(), *session.get_outputs()]
     assert {value.name: value.shape for value in found} == shapes
     types = {value.name: value.type for value in found}
-    assert types.pop("image", "tensor(uint8)") == "tensor(uint8)"
+    assert types.pop("picture", "tensor(uint8)") == "tensor(uint8)"
     assert set(types.values()) == {"tensor(float)"}
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["maix_facemesh_ros.kind"] == kind
@@ -126,7 +126,7 @@ def test_rewritten_landmark_models_agree_with_the_plain_one_on_a_face(name: str)
 
 def test_landmark_model_tells_noise_from_a_face() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8)
-    (presence,) = load("face_landmarks.onnx").run(["presence"], {"image": noise})
+    (presence,) = load("face_landmarks.onnx").run(["presence"], {"picture": noise})
     assert probability(presence[0, 0]) < 0.1
 
 
