@@ -36,7 +36,7 @@ SECTIONS = {
     "image": "benchmarks.face_meshes:measure_image",
     "faces": "benchmarks.face_meshes:measure_faces",
     "outside": "benchmarks.face_meshes:measure_outside",
-    "nobody": "benchmarks.search:measure_nobody",
+    "nobody": "benchmarks.search:measure_without_faces",
     "entering": "benchmarks.search:measure_entering",
     "networks": "benchmarks.networks:measure",
     "interval": "benchmarks.landmarks_interval:measure",

@@ -113,7 +113,7 @@ class Scene:
         return np.clip(shown * np.float32(light) + noise, 0, 255).astype(np.uint8)
 
 
-def measure_nobody(options: Options) -> Section:
+def measure_without_faces(options: Options) -> Section:
     """The computing time without any face in view, and with one and room for another."""
     per_scene = SETTLING + BLOCK
     rounds = per_scene * len(BACKGROUNDS) * (1 if options.quick else 2)
@@ -198,7 +198,7 @@ class Entries:
         return scene.image(number, self._with_face(entry)[0] if is_shown else None)
 
     def face(self, number: int) -> tuple[float, float, float, float] | None:
-        """Return x, y, width, height of the face in an image; None: there is no face."""
+        """Return x, y, width, height of the face in an image; None without one."""
         entry = number // ENTRY
         start = self.starts(entry)
         if not start <= number < start + SHOWN:

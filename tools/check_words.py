@@ -68,10 +68,9 @@ EXCEPTIONS = (
     ),
     Exceptional(
         "benchmarks/|docs/performance.md",
-        r"\"nobody\"|measure_nobody|bench nobody",
+        r"\"nobody\"|bench nobody",
         "section of make bench",
     ),
-    Exceptional("docs/heads.md", r"looks? at", "a person looks at the robot"),
     Exceptional("config/fastdds", r'"pictures"', "name of a profile that users may refer to"),
 )
 

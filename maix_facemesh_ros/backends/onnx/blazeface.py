@@ -3,8 +3,8 @@
 The full-range network is fully convolutional, so its input can be as large as the smallest face
 asks for, in the image's own aspect. One size does not fit all faces: the network sees those from
 about 12 to about 130 pixels of its input. So the image is processed on several levels, each a
-fifth of the one before, down to one in which the whole image is no larger than a face. The small
-levels cost next to nothing.
+fifth of the one before, down to one in which the whole image is at most as large as a face. The
+small levels cost next to nothing.
 """
 
 from __future__ import annotations
@@ -350,7 +350,7 @@ def _cell_centers(width: int, height: int, stride: int, per_cell: int) -> FloatA
 
 
 def _letterbox_roi(image: Pixels, size: tuple[int, int]) -> Roi:
-    """Return the part of the plane that fills `size` with the whole image centerd in it."""
+    """Return the part of the plane that fills `size` with the whole image centered in it."""
     height, width = image.shape[:2]
     pixel = max(width / size[0], height / size[1])
     return Roi(width / 2, height / 2, size[0] * pixel, size[1] * pixel, 0.0)

@@ -3,7 +3,7 @@
 The face is tracked from the network's last landmarks by optical flow (Lucas and Kanade: «An
 Iterative Image Registration Technique with an Application to Stereo Vision», 1981) at 68 landmarks.
 All 478 are then translated, rotated and scaled accordingly. If the 68 have not moved as one,
-because an eye closes or the head turns, there is no result, and the network has to run.
+because an eye closes or the head turns, the result is None, and the network has to run.
 """
 
 from __future__ import annotations
