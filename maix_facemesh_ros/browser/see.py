@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import webbrowser
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,13 @@ from maix_facemesh_ros.backends.registry import open_image_source
 from maix_facemesh_ros.browser.access import Access
 from maix_facemesh_ros.browser.frame_packet import jpeg_of, pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
+from maix_facemesh_ros.event_rate import SILENCE, EventRate
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.image import Image, ImageError
 from maix_facemesh_ros.model_files import ModelError
-from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters, ParameterError
+from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.parameters.files import given_parameters
-from maix_facemesh_ros.parameters.table import parameters_of
 from maix_facemesh_ros.sources.base import ImageSource, SourceError, SourceNotice
 from maix_facemesh_ros.sources.latest import LatestSlot
 
@@ -44,11 +43,8 @@ Ctrl-C ends it.
 #: Pixels and quality of the JPEGs that browsers get.
 LARGEST_WIDTH, JPEG_QUALITY = 1280, 80
 
-#: Images over which a rate is counted, and seconds between two reports to the page.
-RATE_WINDOW, REPORT_INTERVAL = 30, 1.0
-
-#: Seconds without an image after which the page says so.
-SILENCE = 2.0
+#: Seconds between two reports to the page.
+REPORT_INTERVAL = 1.0
 
 START_ERRORS = (BackendError, ImageError, ModelError, ParameterError, ServerError, SourceError)
 
@@ -62,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server.start("127.0.0.1", given.port)
         try:
             source = open_image_source(parameters, _report)
-            with contextlib.closing(source), FaceMesh(_of_face_mesh(parameters)) as mesh:
+            with contextlib.closing(source), FaceMesh(parameters) as mesh:
                 _invite(server.port, source.name, open_browser=not given.no_browser)
                 Watching(source, mesh, server).run()
         finally:
@@ -127,11 +123,6 @@ def _parameters(given: argparse.Namespace) -> NodeParameters:
     return NodeParameters.from_values(values)
 
 
-def _of_face_mesh(parameters: NodeParameters) -> FaceMeshParameters:
-    names = (parameter.name for parameter in parameters_of(FaceMeshParameters))
-    return FaceMeshParameters(**{name: getattr(parameters, name) for name in names})
-
-
 def _invite(port: int, source: str, *, open_browser: bool) -> None:
     address = f"http://localhost:{port}/"
     print(f"faces of {source} at {address} (Ctrl-C ends this)", flush=True)
@@ -153,8 +144,8 @@ class Watching:
         self._mesh = mesh
         self._server = server
         self._slot: LatestSlot[Image] = LatestSlot()
-        self._read_at: deque[float] = deque(maxlen=RATE_WINDOW)
-        self._found_at: deque[float] = deque(maxlen=RATE_WINDOW)
+        self._images_read = EventRate()
+        self._images_processed = EventRate()
 
     def run(self) -> None:
         """Process the images until the source ends.
@@ -164,9 +155,9 @@ class Watching:
         """
         reported = 0.0
         for image in self._images():
-            self._read_at.append(time.monotonic())
+            self._images_read.count()
             faces = self._mesh.process(image)
-            self._found_at.append(time.monotonic())
+            self._images_processed.count()
             self._show(image, faces)
             if time.monotonic() - reported >= REPORT_INTERVAL:
                 reported = time.monotonic()
@@ -178,8 +169,7 @@ class Watching:
             yield from self._source.images()
             return
         threading.Thread(target=self._read, name="source", daemon=True).start()
-        while (image := self._slot.take()) is not None:
-            yield image
+        yield from self._slot.items()
 
     def _read(self) -> None:
         for image in self._source.images():
@@ -201,16 +191,13 @@ class Watching:
     def _state(self) -> dict[str, Any]:
         return {
             "topics": {
-                "images": _rates(self._source.name, self._read_at),
-                "faces": _rates("faces", self._found_at),
+                "images": _state_of(self._source.name, self._images_read),
+                "faces": _state_of("faces", self._images_processed),
             },
             "trouble": [],
         }
 
 
-def _rates(name: str, times: deque[float]) -> dict[str, Any]:
-    moments = list(times)
-    span = moments[-1] - moments[0] if len(moments) > 1 else 0.0
-    rate = (len(moments) - 1) / span if span else 0.0
-    silent = not moments or time.monotonic() - moments[-1] > SILENCE
-    return {"name": name, "publishers": 1, "rate": round(rate, 1), "silent": silent}
+def _state_of(name: str, rate: EventRate) -> dict[str, Any]:
+    silent = rate.last is None or time.monotonic() - rate.last > SILENCE
+    return {"name": name, "publishers": 1, "rate": round(rate.per_second(), 1), "silent": silent}

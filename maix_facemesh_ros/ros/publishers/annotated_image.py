@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from array import array
-from collections import deque
 
 import cv2
 import numpy as np
@@ -14,14 +12,12 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
 from maix_facemesh_ros.drawing import draw_face
+from maix_facemesh_ros.event_rate import EventRate
 from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, JPEG_QUALITY
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 from maix_facemesh_ros.ros.messages import rgb8_message
 from maix_facemesh_ros.ros.result import Result
-
-#: Images over which the rate is counted.
-RATE_WINDOW = 30
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -35,7 +31,7 @@ class AnnotatedImage:
         self._raw = node.create_publisher(ImageMessage, "~/image_annotated", depth)
         compressed = compressed_topic(node, "~/image_annotated")
         self._jpeg = node.create_publisher(CompressedImage, compressed, depth)
-        self._drawn_at: deque[float] = deque(maxlen=RATE_WINDOW)
+        self._drawn = EventRate()
 
     @property
     def is_wanted(self) -> bool:
@@ -48,9 +44,9 @@ class AnnotatedImage:
             return
         if not self.is_wanted:
             # The rate is counted from zero with the next subscriber.
-            self._drawn_at.clear()
+            self._drawn.clear()
             return
-        self._drawn_at.append(time.monotonic())
+        self._drawn.count()
         drawn = _rgb_copy(result.image)
         for face in result.faces:
             draw_face(drawn, face, mesh=True, box=True, label=True)
@@ -69,10 +65,10 @@ class AnnotatedImage:
             )
 
     def _write_rate(self, drawn: Pixels) -> None:
-        times = self._drawn_at
-        if len(times) < 2 or times[-1] == times[0]:
+        rate = self._drawn.per_second()
+        if not rate:
             return
-        text = f"{(len(times) - 1) / (times[-1] - times[0]):.0f} Hz"
+        text = f"{rate:.0f} Hz"
         scale = max(0.4, drawn.shape[1] / 1280)
         place = (int(8 * scale), drawn.shape[0] - int(10 * scale))
         # Dark below light, to be read on any image.

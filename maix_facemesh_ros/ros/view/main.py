@@ -23,6 +23,7 @@ from maix_facemesh_ros.browser.access import Access, AccessError, check_token, t
 from maix_facemesh_ros.browser.frame_packet import jpeg_of, pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
 from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
+from maix_facemesh_ros.event_rate import SILENCE
 from maix_facemesh_ros.image import Image, ImageError, Stamp
 from maix_facemesh_ros.messages.faces import check_faces
 from maix_facemesh_ros.messages.image import read_compressed_image, read_encoded_image, read_stamp
@@ -35,7 +36,7 @@ from maix_facemesh_ros.ros.image_topics import compressed_topic
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import end_node, run_node
-from maix_facemesh_ros.ros.view.topics import SILENCE, WatchedTopic, trouble_with
+from maix_facemesh_ros.ros.view.topics import WatchedTopic, trouble_with
 from maix_facemesh_ros.user_files import exposure_of, path_of
 
 #: Errors at the start that are printed in one line, without a traceback.

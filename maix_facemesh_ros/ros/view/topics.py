@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from maix_facemesh_ros.event_rate import SILENCE, EventRate
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.topic_watch import describe_publisher
 
 if TYPE_CHECKING:
     # Since 2025 it is in rclpy.endpoint_info.
     from rclpy.topic_endpoint_info import TopicEndpointInfo
-
-#: Messages over which a rate is counted.
-RATE_WINDOW = 30
-
-#: Seconds without a message after which a topic is silent.
-SILENCE = 2.0
 
 
 class WatchedTopic:
@@ -38,17 +32,18 @@ class WatchedTopic:
         self.publishers: list[TopicEndpointInfo] = []
         self.watched_since = time.monotonic()
         self._silent_since = self.watched_since if silent_since is None else silent_since
-        self._arrivals: deque[float] = deque(maxlen=RATE_WINDOW)
+        self._arrivals = EventRate()
         self._lost_before = 0
 
     def arrived(self) -> None:
         """Count a message."""
-        self._arrivals.append(time.monotonic())
+        self._arrivals.count()
 
     @property
     def silent_since(self) -> float:
         """Time of the last message, or of the start of the silence."""
-        return self._arrivals[-1] if self._arrivals else self._silent_since
+        last = self._arrivals.last
+        return self._silent_since if last is None else last
 
     @property
     def is_silent(self) -> bool:
@@ -57,10 +52,7 @@ class WatchedTopic:
 
     def rate(self) -> float:
         """Messages a second; 0 while it is silent."""
-        times = self._arrivals
-        if len(times) < 2 or self.is_silent or times[-1] == times[0]:
-            return 0.0
-        return (len(times) - 1) / (times[-1] - times[0])
+        return 0.0 if self.is_silent else self._arrivals.per_second()
 
     def has_lost_messages(self) -> bool:
         """Whether messages were lost in transport since the last call."""
