@@ -11,6 +11,9 @@ from typing import ClassVar
 
 from maix_facemesh_ros.image import ImageError, Stamp
 
+#: Bytes of a serialized message with a header up to the end of its stamp.
+STAMP_END = 12
+
 
 class CdrReader:
     """Reads the fields of a CDR message one after the other."""

@@ -27,6 +27,7 @@ from maix_facemesh_ros.backends.onnx.tracker import (
 from maix_facemesh_ros.bags.storage import UnpackLimits
 from maix_facemesh_ros.face_mesh import check_image
 from maix_facemesh_ros.image import Image, ImageError
+from maix_facemesh_ros.messages.cdr import STAMP_END
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.recordings import (
     Camera,
@@ -48,9 +49,6 @@ LONGEST = 1500
 #: a new face comes nearer step by step: after 8 images the landmarks of two runs that began at
 #: different images are no further apart than they stay, 0.01 % of the eye distance.
 WARM_UP = 10
-
-#: Bytes of a serialized message with a header up to the end of its stamp.
-AFTER_STAMP = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +232,7 @@ def find_faces(task: SegmentTask, recording: Recording, provider: FaceProvider) 
     for each in recording.images(task.camera, segment.start, segment.stop):
         if isinstance(each, RecordedCalibration):
             # Another stamp makes no other calibration.
-            if calibration is None or each.data[AFTER_STAMP:] != calibration[AFTER_STAMP:]:
+            if calibration is None or each.data[STAMP_END:] != calibration[STAMP_END:]:
                 calibration = changed = each.data
             continue
         image = tracker.process(each)

@@ -21,9 +21,10 @@ from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.camera.calibration import camera_of, is_rectified, read_calibration
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
 from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.messages.cdr import STAMP_END
 from maix_facemesh_ros.offline.recordings import SECOND, Camera, Recording
 from maix_facemesh_ros.offline.segment_faces import ImageFaces, SegmentFaces, StreamState
-from maix_facemesh_ros.offline.segments import AFTER_STAMP, Segment, cut
+from maix_facemesh_ros.offline.segments import Segment, cut
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 #: The ROIs of a face that was tracked from two different images on overlap by more than this.
@@ -158,7 +159,7 @@ class RecordedCamera:
 
     def _calibrate(self, data: bytes) -> None:
         if self._from_file or (
-            self._calibration is not None and self._calibration[AFTER_STAMP:] == data[AFTER_STAMP:]
+            self._calibration is not None and self._calibration[STAMP_END:] == data[STAMP_END:]
         ):
             return
         self._calibration = data

@@ -24,6 +24,7 @@ from std_msgs.msg import Header
 from maix_facemesh_ros.backends.registry import FACE_SOURCES
 from maix_facemesh_ros.camera import calibration as camera_info
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
+from maix_facemesh_ros.messages.cdr import STAMP_END
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.diagnostic_keys import CALIBRATION, CALIBRATION_PUBLISHERS
 from maix_facemesh_ros.ros.image_topics import camera_info_topic
@@ -45,9 +46,6 @@ KEPT = QoSProfile(
     reliability=QoSReliabilityPolicy.RELIABLE,
     durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
 )
-
-#: Bytes of a serialized message up to the end of its stamp, which is another one each time.
-UNTIL_STAMP = 12
 
 
 class Calibration:
@@ -203,9 +201,9 @@ class Calibration:
 
     def _on_camera_info(self, message: bytes) -> None:
         # Most drivers send one with every image: parse it only if it has changed.
-        if message[UNTIL_STAMP:] == self._latest_but_stamp:
+        if message[STAMP_END:] == self._latest_but_stamp:
             return
-        self._latest_but_stamp = message[UNTIL_STAMP:]
+        self._latest_but_stamp = message[STAMP_END:]
         try:
             camera_info.check_camera_info(message)
             info = deserialize_message(message, CameraInfo)

@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.backends.onnx.detection import Detection, logit
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
 from maix_facemesh_ros.backends.onnx.roi import (
     OUTER_EYE_CORNERS,
@@ -37,7 +37,6 @@ from maix_facemesh_ros.backends.onnx.same_face import (
     CERTAIN,
     SAME_BOX_OVERLAP,
     distinct,
-    logit,
     recognize,
     room_for,
     set_landmarks,

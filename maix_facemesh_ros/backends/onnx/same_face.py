@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.backends.onnx.detection import Detection, logit
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks
 from maix_facemesh_ros.backends.onnx.roi import bounding_box, containment, roll_of_landmarks
 from maix_facemesh_ros.boxes import overlap
@@ -150,8 +150,3 @@ def area_of(face: Face) -> float:
     """Return the area of a face's box in square pixels: that of its landmarks, if it has any."""
     box = bounding_box(face.points) if len(face.points) else face.box
     return box[2] * box[3]
-
-
-def logit(presence: float) -> float:
-    """Return the logit of a presence: the scale on which right and wrong meshes lie apart."""
-    return math.log(max(presence, 1e-30) / max(1.0 - presence, 1e-16))

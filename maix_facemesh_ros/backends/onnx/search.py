@@ -120,10 +120,7 @@ class SearchSchedule:
     """Decides which areas are searched in the next image."""
 
     def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """The next image is the first of a stream."""
+        """Start before the first image of a stream."""
         self._areas: Sequence[SearchArea] = ()
         self._number = 0
         self._savings = MOST_SAVINGS

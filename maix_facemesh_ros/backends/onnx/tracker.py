@@ -305,15 +305,17 @@ class FaceTracker:
         """Find the faces of an image that is turned as `rotation` says."""
         if not parameters.tracking:
             detections = self._provider.detections(image, parameters)
-            return self._find_new(image, detections, parameters, [])
+            turns = self._turns([], parameters)
+            return self._find_new(image, detections, parameters, [], turns)
 
         faces = self._track(image, parameters)
         is_full = _is_full(faces, parameters)
         new = None
         if self._must_detect(faces, parameters):
             new = self._detections(image, faces, parameters)
-        if new is not None or (not faces and self._turns(faces, parameters)):
-            faces = self._find_new(image, new or [], parameters, faces)
+        turns = self._turns(faces, parameters)
+        if new is not None or (turns and not faces):
+            faces = self._find_new(image, new or [], parameters, faces, turns)
         # For larger faces only, the detector needs little memory.
         self._images_since_detection += 1
         if new is not None and not is_full:
@@ -409,9 +411,9 @@ class FaceTracker:
         detections: list[Detection],
         parameters: FaceMeshParameters,
         tracked: list[Face],
+        turns: Sequence[int],
     ) -> list[Face]:
         """Find the faces of detections, and return the largest of these and the tracked ones."""
-        turns = self._turns(tracked, parameters)
         new = self._search.find(image, detections, parameters, tracked, turns)
         return largest(new, tracked, parameters.face_limit)
 
