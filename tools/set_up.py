@@ -113,12 +113,18 @@ def use_a_suitable_python(oldest: tuple[int, int], newest: tuple[int, int]) -> N
     this = f"{sys.executable} is Python {platform.python_version()}"
     for minor in range(newest[1], oldest[1] - 1, -1):
         other = shutil.which(f"python3.{minor}")
-        if other is not None:
+        # pyenv puts commands on the PATH whose Python is not chosen: they do not start.
+        if other is not None and starts(other):
             say(f"{this}, so {other} is used.")
             os.execv(other, [other, *sys.argv])
     if oldest == newest:
         stop(f"{this}; Python 3.{oldest[1]} is needed: make jammy PYTHON=python3.{oldest[1]}")
     stop(f"{this}; Python 3.10 to 3.13 is needed: install one, then `make PYTHON=python3.12 ...`.")
+
+
+def starts(python: str) -> bool:
+    """Tell whether a Python starts."""
+    return subprocess.run([python, "--version"], capture_output=True).returncode == 0
 
 
 def check_tools() -> None:

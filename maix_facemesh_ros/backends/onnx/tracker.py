@@ -125,6 +125,8 @@ class Networks:
         self, image: Image, parameters: FaceMeshParameters, quarters: int = 0
     ) -> list[Detection]:
         """See `FaceProvider`."""
+        if image.size == (1, 1):  # OpenCV 4.5.4 refuses an array of one pixel.
+            return []
         found = self._detector.detect(
             turn_image(image, quarters),
             score_threshold=parameters.detect_conf_th,
