@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +15,8 @@ from maix_facemesh_ros.errors import FaceMeshError
 Pixels = npt.NDArray[np.uint8]
 #: The order of the three channels.
 ChannelOrder = Literal["rgb", "bgr"]
+
+_TO_GRAY = {"rgb": cv2.COLOR_RGB2GRAY, "bgr": cv2.COLOR_BGR2GRAY}
 
 
 class ImageError(FaceMeshError, ValueError):
@@ -80,6 +83,14 @@ class Image:
     def bgr(self) -> Pixels:
         """The pixels as blue, green, red; a view."""
         return self.pixels if self.order == "bgr" else self.pixels[:, :, ::-1]
+
+    def gray_of(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
+        """Return a part or a scaled copy of this image in gray, uint8 (h, w).
+
+        Args:
+            pixels: uint8 (h, w, 3), in the channel order of this image.
+        """
+        return np.asarray(cv2.cvtColor(pixels, _TO_GRAY[self.order]), np.uint8)
 
     def __repr__(self) -> str:
         width, height = self.size

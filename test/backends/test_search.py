@@ -304,3 +304,10 @@ def test_photos_are_searched_whole(
     with FaceMesh() as mesh:
         for _ in range(3):
             assert len(mesh.process(pixels)) == 1
+
+
+def test_channel_order_does_not_change_the_thumbnail(room: Pixels) -> None:
+    rgb = Image(room, "rgb", Stamp(0, 0))
+    bgr = Image(np.ascontiguousarray(room[:, :, ::-1]), "bgr", Stamp(0, 0))
+    of_rgb, of_bgr = (Thumbnail.of(image, 0.03).pixels for image in (rgb, bgr))
+    np.testing.assert_array_equal(of_rgb, of_bgr)

@@ -50,8 +50,6 @@ LARGEST_TURN = 0.2
 #: radians. The first ones of a face come nearer step by step, and so do its landmarks.
 SETTLED = 0.03
 
-_TO_GRAY = {"rgb": cv2.COLOR_RGB2GRAY, "bgr": cv2.COLOR_BGR2GRAY}
-
 
 class _Motion(NamedTuple):
     """Translation, rotation and scale of the plane; positions are complex numbers, x + iy."""
@@ -156,11 +154,11 @@ class FaceFlow:
         """Return the part of the image in gray, and small."""
         (left, top), (width, height) = self._left_top, self._shown
         part = image.pixels[top : top + height * self._pixel, left : left + width * self._pixel]
-        gray = cv2.cvtColor(part, _TO_GRAY[image.order])
+        gray = image.gray_of(part)
         if self._pixel > 1:
             # By an integer factor: OpenCV takes four times as long for any other.
-            gray = cv2.resize(gray, self._shown, interpolation=cv2.INTER_AREA)
-        return np.asarray(gray, np.uint8)
+            return np.asarray(cv2.resize(gray, self._shown, interpolation=cv2.INTER_AREA), np.uint8)
+        return gray
 
 
 def _reach(center: float, reach: float, end: int) -> tuple[int, int]:

@@ -264,7 +264,7 @@ class Thumbnail:
         # 16 pixels are averaged in each, spread over what it covers: a camera's noise is a quarter
         # then, at little cost.
         rough = cv2.resize(image.pixels, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-        gray = cv2.cvtColor(rough, cv2.COLOR_RGB2GRAY)
+        gray = image.gray_of(np.asarray(rough, np.uint8))
         small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
         gain = (128 + DARKEST) / (cv2.mean(small)[0] + DARKEST)
         pixels = cv2.addWeighted(small, gain, small, 0.0, gain * DARKEST, dtype=cv2.CV_32F)
