@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.image import ImageError, Levels, Pixels
+from maix_facemesh_ros.messages import decoder_warnings
 from maix_facemesh_ros.messages.levels import levels_of, to_8_bits
 
 #: `format` of the CompressedImages of this package, as compressed_image_transport writes it, and
@@ -227,7 +228,8 @@ def _decoded(pixels: npt.NDArray[Any] | None) -> DecodedImage:
 
 def _opencv_decode(data: bytes | memoryview, flags: int) -> npt.NDArray[Any] | None:
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        with decoder_warnings.limited():
+            return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise ImageError(f"OpenCV cannot decode it: {error.err}") from error
 

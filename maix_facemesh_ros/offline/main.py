@@ -16,6 +16,7 @@ from tqdm import tqdm
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.bags.storage import MIB, BagError, UnpackLimits
 from maix_facemesh_ros.bags.writer import STORAGES
+from maix_facemesh_ros.messages import decoder_warnings
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.offline.job import Job, Report
 from maix_facemesh_ros.offline.options import JobOptions
@@ -41,6 +42,7 @@ FAILED, NO_IMAGES, INTERRUPTED = 1, 3, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the job of the command line; returns the exit code."""
     parsed = _parser().parse_args(arguments)
+    decoder_warnings.limit()
     try:
         options = _options(parsed)
         with Job(options) as job:
@@ -63,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("facemesh_bag: interrupted; the same command resumes", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        decoder_warnings.release()
     _tell(report, options, quiet=parsed.quiet)
     return 0
 

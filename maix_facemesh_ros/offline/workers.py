@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
 from maix_facemesh_ros.bags.storage import BagError
+from maix_facemesh_ros.messages import decoder_warnings
 
 Result = TypeVar("Result")
 
@@ -163,11 +164,15 @@ class ClusterWorkers(Workers):
 def _start(count: int) -> ProcessPoolExecutor:
     # spawn: a fork would copy locks that threads of this process hold.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, context, initializer=_end_with_parent)
+    return ProcessPoolExecutor(count, context, initializer=_set_up)
 
 
-def _end_with_parent() -> None:
-    """End this process when the one that has started it is killed: it would wait endlessly."""
+def _set_up() -> None:
+    """Set up a worker process.
+
+    It ends when the process that has started it is killed: it would wait endlessly.
+    """
+    decoder_warnings.limit()
     # Ctrl-C in a terminal reaches all its processes: the first one handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

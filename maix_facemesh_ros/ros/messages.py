@@ -7,14 +7,28 @@ from array import array
 import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import Point, Pose, Quaternion
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face, FloatArray, Gaze
 from maix_facemesh_ros.image import ImageError, Pixels
-from maix_facemesh_ros.messages.faces import quaternion_of
+from maix_facemesh_ros.messages.faces import check_faces, quaternion_of
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
+
+
+def read_faces(message: bytes) -> FaceArray:
+    """Deserialize a FaceArray, of which anybody on the network may be the publisher.
+
+    Raises:
+        ImageError: it is cut short or damaged.
+    """
+    check_faces(message)
+    try:
+        return deserialize_message(message, FaceArray)
+    except Exception as error:  # rclpy names no narrower one
+        raise ImageError(f"the middleware cannot read it: {error}") from error
 
 
 def faces_of(message: FaceArray) -> list[Face]:

@@ -28,6 +28,7 @@ from rclpy.signals import (
 )
 
 from maix_facemesh_ros.errors import FaceMeshError
+from maix_facemesh_ros.messages import decoder_warnings
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 
 #: Seconds between two messages about callbacks that fail.
@@ -99,6 +100,7 @@ def run_node(
     one_line_errors: tuple[type[Exception], ...] = (StartError, *start_errors)
     try:
         start_bound.begin()
+        decoder_warnings.limit()
         _set_up_heap()  # Before there are threads of the node.
         stop_request = start_ros(arguments, profile)
         # Made first: a source may have ended, and the context with it, before the node spins.
@@ -119,6 +121,7 @@ def run_node(
             raise
     finally:
         start_bound.end()
+        decoder_warnings.release()  # A stop that hangs in a decoder writes its stack trace.
         _end_signal_handling()
         if node is not None:
             node.stop()

@@ -16,6 +16,7 @@ import numpy as np
 
 from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.image import ImageError, Levels, Pixels
+from maix_facemesh_ros.messages import decoder_warnings
 from maix_facemesh_ros.messages.compressed_image import (
     LARGEST_COMPRESSED,
     DecodedImage,
@@ -294,11 +295,7 @@ def _read(path: Path) -> DecodedImage:
 
 def next_frame(video: cv2.VideoCapture) -> Pixels | None:
     """Read the next frame of a camera or stream; None where there is none."""
-    try:
-        there, image = video.read()
-    except cv2.error:  # such as no memory for an image of a size that a broken stream claims
-        return None
-    return np.asarray(image, np.uint8) if there else None
+    return _retrieved(video) if _grab(video) else None
 
 
 def _check_frame_size(video: cv2.VideoCapture) -> None:
@@ -328,8 +325,9 @@ def _grab(video: cv2.VideoCapture) -> bool:
 
 def _retrieved(video: cv2.VideoCapture) -> Pixels | None:
     try:
-        there, image = video.retrieve()
-    except cv2.error:
+        with decoder_warnings.limited():
+            there, image = video.retrieve()
+    except cv2.error:  # such as no memory for an image of a size that a broken stream claims
         return None
     return np.asarray(image, np.uint8) if there else None
 

@@ -20,10 +20,8 @@ from maix_facemesh_ros.browser.frame_packet import pack_frame
 from maix_facemesh_ros.camera.calibration import camera_of, check_camera_info
 from maix_facemesh_ros.camera.model import CalibrationError
 from maix_facemesh_ros.image import ImageError, Pixels, Stamp
-from maix_facemesh_ros.messages.faces import check_faces
 from maix_facemesh_ros.messages.image import read_compressed_image, read_image
-from maix_facemesh_ros.msg import FaceArray
-from maix_facemesh_ros.ros.messages import faces_of
+from maix_facemesh_ros.ros.messages import faces_of, read_faces
 from mutated_messages import honest, mutated
 
 COUNT = 50_000
@@ -53,8 +51,7 @@ def _camera_info(message: bytes) -> None:
 
 
 def _faces(message: bytes) -> None:
-    check_faces(message)
-    array = _deserialized(message, FaceArray)
+    array = read_faces(message)
     pack_frame(
         stamp=Stamp(array.header.stamp.sec, array.header.stamp.nanosec),
         delay=None,

@@ -19,7 +19,6 @@ from types import FrameType
 
 import rclpy.utilities
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 from tqdm import tqdm
 
 from maix_facemesh_ros.backends.registry import FACE_SOURCES
@@ -27,13 +26,14 @@ from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.bags.message_types import FACE_ARRAY
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagError, BagMessage, BagTopic
-from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.image import ImageError
 from maix_facemesh_ros.offline.output_topics import FACES_TOPIC, face_topics
 from maix_facemesh_ros.offline.recorded_bag import RecordedBag
 from maix_facemesh_ros.offline.recordings import Camera, NoImagesError
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.parameters.files import given_parameters
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
+from maix_facemesh_ros.ros.messages import read_faces
 from maix_facemesh_ros.ros.node_process import StartError, end_node, initialize_ros
 from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, Tolerances
 from maix_facemesh_ros.ros.replay.nodes import (
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NoImagesError as error:
         print(f"facemesh_replay: {error}", file=sys.stderr)
         return NO_IMAGES
-    except (BagError, ParameterError, ReplayError, StartError) as error:
+    except (BagError, ImageError, ParameterError, ReplayError, StartError) as error:
         print(f"facemesh_replay: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -314,7 +314,7 @@ def _play_once(
             if record and image.answer:
                 record.write(image.faces, image.log_time, image.answer)
             if check := checks.get(image.faces):
-                answer = image.answer and deserialize_message(image.answer, FaceArray)
+                answer = image.answer and read_faces(image.answer)
                 check.image(image.stamp, answer, image.text)
             bar.update()
     return results

@@ -22,6 +22,8 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from maix_facemesh_ros.bags.storage import BagMessage, BagTopic
+from maix_facemesh_ros.image import ImageError
+from maix_facemesh_ros.messages.faces import check_faces
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.diagnostic_keys import (
     CALIBRATION_PUBLISHERS,
@@ -172,6 +174,10 @@ class PlayedCamera:
             yield self._played.popleft()
 
     def _on_faces(self, answer: bytes) -> None:
+        try:
+            check_faces(answer)
+        except ImageError:  # of another publisher: the node's are whole
+            return
         stamp = stamp_of(answer)
         if not any(asked.stamp == stamp for asked in self._asked):
             return

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
@@ -25,7 +24,6 @@ from maix_facemesh_ros.browser.server import FrameServer, ServerError
 from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
 from maix_facemesh_ros.event_rate import SILENCE
 from maix_facemesh_ros.image import Image, ImageError, Stamp
-from maix_facemesh_ros.messages.faces import check_faces
 from maix_facemesh_ros.messages.image import read_compressed_image, read_encoded_image, read_stamp
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
@@ -33,7 +31,7 @@ from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.dds_profile import NODE_PROFILE, advice_on_lost_images
 from maix_facemesh_ros.ros.image_topics import compressed_topic
-from maix_facemesh_ros.ros.messages import faces_of
+from maix_facemesh_ros.ros.messages import faces_of, read_faces
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import end_node, run_node
 from maix_facemesh_ros.ros.view.topics import WatchedTopic, trouble_with
@@ -219,9 +217,7 @@ class FaceMeshView(ParameterNode):
     def _pack(self, match: Match, source: ImageTopic) -> bytes:
         """Return a frame's bytes, on the server's thread; empty if its image is damaged."""
         try:
-            if match.faces:
-                check_faces(match.faces)
-            faces = deserialize_message(match.faces, FaceArray) if match.faces else None
+            faces = read_faces(match.faces) if match.faces else None
             jpeg, size = self._jpeg_of(match.image, source) if match.image else (b"", (0, 0))
             packed = pack_frame(
                 stamp=match.stamp,
