@@ -24,10 +24,9 @@ from maix_facemesh_ros.bags.storage import BagRecord, BagTopic, Damage, disk_err
 from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.offline.checkpoint import PartialOutput
-from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.offline.output_topics import FaceTopics, draw_in_segment, face_topics
-from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording
+from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording, open_recording
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
 from maix_facemesh_ros.offline.segment_queue import Place, SegmentQueue
 from maix_facemesh_ros.offline.tables import FaceTable

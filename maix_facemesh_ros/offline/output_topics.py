@@ -25,8 +25,7 @@ from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, JPEG_QUALITY
 from maix_facemesh_ros.messages.faces import serialized_faces
-from maix_facemesh_ros.offline.open_recording import open_recording
-from maix_facemesh_ros.offline.recordings import Camera
+from maix_facemesh_ros.offline.recordings import Camera, open_recording
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
 from maix_facemesh_ros.offline.segments import SegmentTask, images_of
 

@@ -183,7 +183,7 @@ def test_pixels_are_needed_by_the_workers_only(
 
     monkeypatch.setattr(SegmentTracker, "process", no_pixels)
     readers = dict.fromkeys(camera_topics.READERS, no_pixels)
-    monkeypatch.setattr("maix_facemesh_ros.offline.recorded_bag.READERS", readers)
+    monkeypatch.setattr("maix_facemesh_ros.offline.recordings.READERS", readers)
     report = run(bag, tmp_path / "together", workers=2, **options)
     assert report.repeated_segments == 0
     assert content_of(tmp_path / "together") == content_of(tmp_path / "alone")

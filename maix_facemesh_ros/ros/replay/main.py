@@ -28,8 +28,7 @@ from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagError, BagMessage, BagTopic
 from maix_facemesh_ros.image import ImageError
 from maix_facemesh_ros.offline.output_topics import FACES_TOPIC, face_topics
-from maix_facemesh_ros.offline.recorded_bag import RecordedBag
-from maix_facemesh_ros.offline.recordings import Camera, NoImagesError
+from maix_facemesh_ros.offline.recordings import Camera, NoImagesError, RecordedBag
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.parameters.files import given_parameters
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
