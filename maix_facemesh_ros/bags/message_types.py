@@ -11,7 +11,6 @@ import numpy as np
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from maix_facemesh_ros.bags.foxglove_definitions import FOXGLOVE_DEFINITIONS
 from maix_facemesh_ros.bags.storage import BagError, BagTopic
 from maix_facemesh_ros.model_files import PACKAGE, find_share_file
 
@@ -22,6 +21,54 @@ CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
 #: A bag that does not know the hash of a type.
 _NO_HASH = "RIHS01_" + "0" * 64
+
+#: The definitions of foxglove_msgs/ImageAnnotations, as in foxglove_msgs 3.2.5 and later. A bag has
+#: them in itself, so the package need not be installed.
+_FOXGLOVE_DEFINITIONS = {
+    "foxglove_msgs/msg/Color": "float64 r\nfloat64 g\nfloat64 b\nfloat64 a\n",
+    "foxglove_msgs/msg/Point2": "float64 x\nfloat64 y\n",
+    "foxglove_msgs/msg/KeyValuePair": "string key\nstring value\n",
+    "foxglove_msgs/msg/CircleAnnotation": """\
+builtin_interfaces/Time timestamp
+foxglove_msgs/Point2 position
+float64 diameter
+float64 thickness
+foxglove_msgs/Color fill_color
+foxglove_msgs/Color outline_color
+foxglove_msgs/KeyValuePair[] metadata
+""",
+    "foxglove_msgs/msg/PointsAnnotation": """\
+builtin_interfaces/Time timestamp
+uint8 UNKNOWN=0
+uint8 POINTS=1
+uint8 LINE_LOOP=2
+uint8 LINE_STRIP=3
+uint8 LINE_LIST=4
+uint8 type
+foxglove_msgs/Point2[] points
+foxglove_msgs/Color outline_color
+foxglove_msgs/Color[] outline_colors
+foxglove_msgs/Color fill_color
+float64 thickness
+foxglove_msgs/KeyValuePair[] metadata
+""",
+    "foxglove_msgs/msg/TextAnnotation": """\
+builtin_interfaces/Time timestamp
+foxglove_msgs/Point2 position
+string text
+float64 font_size
+foxglove_msgs/Color text_color
+foxglove_msgs/Color background_color
+foxglove_msgs/KeyValuePair[] metadata
+""",
+    "foxglove_msgs/msg/ImageAnnotations": """\
+builtin_interfaces/Time timestamp
+foxglove_msgs/CircleAnnotation[] circles
+foxglove_msgs/PointsAnnotation[] points
+foxglove_msgs/TextAnnotation[] texts
+foxglove_msgs/KeyValuePair[] metadata
+""",
+}
 
 
 class _Package:
@@ -37,7 +84,7 @@ class _Package:
 @cache
 def _store() -> Any:
     store = get_typestore(Stores.ROS2_JAZZY)
-    definitions = dict(FOXGLOVE_DEFINITIONS)
+    definitions = dict(_FOXGLOVE_DEFINITIONS)
     for name in ("BoundingBox", "Face", "FaceArray"):
         path = find_share_file("msg", f"{name}.msg")
         if path is None:
