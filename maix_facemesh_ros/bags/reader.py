@@ -15,15 +15,16 @@ import numpy.typing as npt
 import zstandard
 from rosbags.rosbag2.metadata import parse_qos
 
-from maix_facemesh_ros.bags.file_kinds import (
+from maix_facemesh_ros.bags.files import (
     COMPRESSED_FILE,
     ZSTD_MAGIC,
+    BagMetadata,
     Storage,
     kind_of,
+    read_metadata,
     storage_by_name,
 )
 from maix_facemesh_ros.bags.mcap import McapFile
-from maix_facemesh_ros.bags.metadata import BagMetadata, read_metadata
 from maix_facemesh_ros.bags.sqlite import SqliteFile, journals_of, merge_journals
 from maix_facemesh_ros.bags.storage import (
     Attachment,

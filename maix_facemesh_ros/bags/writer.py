@@ -17,9 +17,9 @@ import mcap.writer
 import yaml
 from rosbags.rosbag2.metadata import dump_qos_v8
 
+from maix_facemesh_ros.bags.files import METADATA
 from maix_facemesh_ros.bags.mcap import LAST_TIME, QOS, TYPE_HASH
 from maix_facemesh_ros.bags.message_types import described
-from maix_facemesh_ros.bags.metadata import METADATA
 from maix_facemesh_ros.bags.storage import (
     Attachment,
     BagError,

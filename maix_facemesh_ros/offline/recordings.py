@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.bags.camera_topics import COMPRESSED, READERS, find_camera_topics
-from maix_facemesh_ros.bags.file_kinds import Storage, kind_of, storage_by_name
+from maix_facemesh_ros.bags.files import METADATA, Storage, kind_of, storage_by_name
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO
-from maix_facemesh_ros.bags.metadata import METADATA
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import (
     Attachment,
