@@ -32,11 +32,13 @@ from maix_facemesh_ros.bags.storage import (
     Damage,
     MetadataRecord,
     RecordedSchema,
+    TooLargeError,
     UnpackLimits,
     check_message_count,
     qos_of,
+    unpack_lz4,
+    unpack_zstd,
 )
-from maix_facemesh_ros.bags.unpacking import TooLargeError, unpack_lz4, unpack_zstd
 
 MAGIC = b"\x89MCAP0\r\n"
 

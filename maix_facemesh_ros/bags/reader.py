@@ -33,14 +33,12 @@ from maix_facemesh_ros.bags.storage import (
     BagMessage,
     BagRecord,
     BagTopic,
+    CutShortError,
     Damage,
     MetadataRecord,
+    TooLargeError,
     UnpackLimits,
     qos_of,
-)
-from maix_facemesh_ros.bags.unpacking import (
-    CutShortError,
-    TooLargeError,
     unpack_file,
     unpack_zstd,
 )
