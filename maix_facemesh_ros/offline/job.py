@@ -25,11 +25,10 @@ from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.offline.checkpoint import PartialOutput
 from maix_facemesh_ros.offline.options import JobOptions
-from maix_facemesh_ros.offline.output_topics import FaceTopics, draw_in_segment, face_topics
+from maix_facemesh_ros.offline.outputs import FaceTable, FaceTopics, draw_in_segment, face_topics
 from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording, open_recording
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
 from maix_facemesh_ros.offline.segment_queue import Place, SegmentQueue
-from maix_facemesh_ros.offline.tables import FaceTable
 from maix_facemesh_ros.offline.tracking import (
     CameraCount,
     RecordedCamera,

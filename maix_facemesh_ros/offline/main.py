@@ -20,7 +20,7 @@ from maix_facemesh_ros.messages import decoder_warnings
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.offline.job import Job, Report
 from maix_facemesh_ros.offline.options import JobOptions
-from maix_facemesh_ros.offline.output_topics import FACES_TOPIC
+from maix_facemesh_ros.offline.outputs import FACES_TOPIC
 from maix_facemesh_ros.offline.recordings import NoImagesError
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.parameters.files import given_parameters

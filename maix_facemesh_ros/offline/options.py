@@ -9,8 +9,7 @@ from typing import Any
 
 from maix_facemesh_ros.bags.output_folder import MADE_BY
 from maix_facemesh_ros.bags.storage import BagError, UnpackLimits
-from maix_facemesh_ros.offline.output_topics import FACES_TOPIC
-from maix_facemesh_ros.offline.tables import TABLES
+from maix_facemesh_ros.offline.outputs import FACES_TOPIC, TABLES
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 #: Of the results that are kept of an earlier run; those of another format are not resumed.

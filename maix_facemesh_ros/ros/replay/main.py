@@ -27,7 +27,7 @@ from maix_facemesh_ros.bags.message_types import FACE_ARRAY
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagError, BagMessage, BagTopic
 from maix_facemesh_ros.image import ImageError
-from maix_facemesh_ros.offline.output_topics import FACES_TOPIC, face_topics
+from maix_facemesh_ros.offline.outputs import FACES_TOPIC, face_topics
 from maix_facemesh_ros.offline.recordings import Camera, NoImagesError, RecordedBag
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.parameters.files import given_parameters
