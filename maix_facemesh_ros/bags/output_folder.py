@@ -3,6 +3,10 @@
 A folder of this name belongs to a job only if it holds the job's file. Anything else of this name
 is refused before anything is written: a folder of the user's, a link, an input, or a folder that
 has an input in it or lies in one. Of a folder of a job only what the job has made is removed.
+
+An output is moved to its place when it is complete, so there is never half of one under its own
+name. `PartialOutput` has the folders of `facemesh_bag`, with the faces of each segment as a
+checkpoint: after a crash the same command resumes from them. `FacesBag` is one bag, without.
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from maix_facemesh_ros.bags.message_types import FACE_ARRAY, topic_of_type
 from maix_facemesh_ros.bags.storage import BagError
+from maix_facemesh_ros.bags.writer import BagWriter
 
 JOB = "job.json"
 LOCK = "lock"
@@ -225,3 +231,162 @@ def _is_in(path: Path, other: Path) -> bool:
 def _missing_parents(path: Path) -> list[Path]:
     """Return the parents that do not exist, the innermost first."""
     return [parent for parent in path.absolute().parents if not parent.exists()]
+
+
+class PartialOutput:
+    """The folders of one job: one next to each output."""
+
+    def __init__(
+        self, outputs: Sequence[Path], inputs: Sequence[Path], job: dict[str, Any], *, restart: bool
+    ) -> None:
+        """Make the folders, or resume in those of the same job.
+
+        Args:
+            outputs: paths to be made.
+            inputs: paths that are only read.
+            job: everything that the outputs depend on: inputs, outputs, options, format.
+            restart: remove the checkpoint of an earlier run.
+
+        Raises:
+            BagError: an output exists or is an input, or a folder is not this job's, or in use.
+        """
+        self.outputs = [path.absolute() for path in outputs]
+        for output in self.outputs:
+            refuse_input_as_output(output, inputs)
+            if not self._may_be_complete():
+                refuse_existing_output(output)
+        self._folders: list[JobFolder] = []
+        self.is_complete = False
+        try:
+            for output in self.outputs:
+                self._folders.append(JobFolder(output, inputs, job, restart=restart))
+            self.is_complete = (self.folder / COMPLETE).exists()
+            for output, folder in zip(self.outputs, self._folders, strict=True):
+                if not self.is_complete:
+                    refuse_existing_output(output)
+                    folder.clear("outputs")
+                folder.make_folders()
+        except BaseException:
+            self._leave()
+            raise
+
+    @property
+    def folder(self) -> Path:
+        """The folder next to the first output."""
+        return self._folders[0].path
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the results of an earlier run are used."""
+        return self._folders[0].is_resumed
+
+    def unpacked(self, recording: int) -> Path:
+        """Return the folder for the contents of a recording's compressed files."""
+        folder = self.folder / "unpacked" / str(recording)
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def segment(self, recording: int, camera: int, number: int) -> Path:
+        """Return the file of the faces of a segment."""
+        return self.folder / "segments" / f"{recording}-{camera}-{number}.npz"
+
+    def place_of(self, output: Path) -> Path:
+        """Return where an output is made."""
+        folder = self._folders[self.outputs.index(output.absolute())]
+        return folder.path / "outputs" / output.name
+
+    def discard(self) -> None:
+        """Remove the faces of all segments: there is nothing to resume."""
+        for folder in self._folders:
+            folder.clear("segments")
+
+    def publish(self) -> None:
+        """Move the complete outputs to their places, and remove the folders."""
+        (self.folder / COMPLETE).touch()
+        for output in self.outputs:
+            made = self.place_of(output)
+            # It is missing after a crash between the moves.
+            if made.exists():
+                try:
+                    refuse_existing_output(output)
+                except BagError as error:
+                    raise BagError(f"{error}. The result is in {made}") from error
+                made.replace(output)
+        # The first one, with the mark, last: until then the same command resumes.
+        for folder in reversed(self._folders):
+            folder.remove()
+
+    def __enter__(self) -> PartialOutput:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._leave()
+
+    def _may_be_complete(self) -> bool:
+        first = self.outputs[0]
+        return (first.with_name(f"{first.name}.partial") / COMPLETE).exists()
+
+    def _leave(self) -> None:
+        """Unlock the folders; if nothing has come of the job, nothing is left."""
+        for folder in reversed(self._folders):
+            if folder.path.is_dir() and not self._has_results():
+                folder.remove()
+        for folder in self._folders:
+            folder.release()
+
+    def _has_results(self) -> bool:
+        """Return whether a later run can use something."""
+        return any(self.folder.glob("segments/*")) or (self.folder / COMPLETE).exists()
+
+
+class FacesBag:
+    """Writes serialized FaceArrays to a bag; after an error there is no bag."""
+
+    def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
+        """Start in a folder next to the final one.
+
+        Args:
+            path: folder of the new bag.
+            inputs: paths that are only read: the bag is not made in, around or instead of one.
+
+        Raises:
+            BagError: there is something by this name, or it cannot be written.
+        """
+        refuse_input_as_output(path, inputs)
+        refuse_existing_output(path)
+        self._path = path
+        self._partial = JobFolder(path, inputs, {MADE_BY: "FacesBag"})
+        try:
+            self._partial.clear("outputs")
+            self._partial.make_folders()
+            # In a separate folder: the bag's file is named after its folder.
+            self._made = self._partial.path / "outputs" / path.name
+            self._writer = BagWriter(self._made)
+        except BaseException:
+            self._end()
+            raise
+
+    def write(self, topic: str, log_time: int, faces: bytes) -> None:
+        """Write a serialized FaceArray, with its time in nanoseconds."""
+        self._writer.add_topic(topic_of_type(topic, FACE_ARRAY))
+        self._writer.write(topic, log_time, faces)
+
+    def __enter__(self) -> FacesBag:
+        return self
+
+    def __exit__(self, error_type: type[BaseException] | None, *rest: object) -> None:
+        try:
+            self._writer.__exit__(error_type, *rest)
+            if error_type is None:
+                refuse_existing_output(self._path)
+                self._made.rename(self._path)
+        except OSError as error:
+            raise BagError(f"{self._path} cannot be written: {error.strerror}") from error
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self._partial.remove()
+        finally:
+            self._partial.release()

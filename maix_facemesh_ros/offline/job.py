@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maix_facemesh_ros.backends.onnx.tracker import open_networks
+from maix_facemesh_ros.bags.output_folder import PartialOutput
 from maix_facemesh_ros.bags.storage import BagRecord, BagTopic, Damage, disk_errors
 from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.offline.checkpoint import PartialOutput
 from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.offline.outputs import FaceTable, FaceTopics, draw_in_segment, face_topics
 from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording, open_recording

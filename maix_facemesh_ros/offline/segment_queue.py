@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maix_facemesh_ros.backends.onnx.tracker import FaceProvider
+from maix_facemesh_ros.bags.output_folder import PartialOutput
 from maix_facemesh_ros.bags.storage import BagError, UnpackLimits
-from maix_facemesh_ros.offline.checkpoint import PartialOutput
 from maix_facemesh_ros.offline.segment_faces import SegmentFaces, StreamState
 from maix_facemesh_ros.offline.segments import SegmentTask, find_faces, find_in_segment
 from maix_facemesh_ros.offline.tracking import RecordedCamera

@@ -25,7 +25,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from maix_facemesh_ros.bags.faces_bag import FacesBag
+from maix_facemesh_ros.bags.output_folder import FacesBag
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.image import ImageError, Pixels
 from maix_facemesh_ros.msg import FaceArray

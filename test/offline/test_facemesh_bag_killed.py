@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from maix_facemesh_ros.bags.output_folder import COMPLETE
+from maix_facemesh_ros.bags.output_folder import COMPLETE, PartialOutput
 from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.offline import workers
-from maix_facemesh_ros.offline.checkpoint import PartialOutput
 from maix_facemesh_ros.offline.job import Job, Report
 from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters

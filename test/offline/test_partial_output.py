@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 
-from maix_facemesh_ros.bags.faces_bag import FacesBag
-from maix_facemesh_ros.bags.output_folder import COMPLETE, JOB, MADE_BY, JobFolder
+from maix_facemesh_ros.bags.output_folder import (
+    COMPLETE,
+    JOB,
+    MADE_BY,
+    FacesBag,
+    JobFolder,
+    PartialOutput,
+)
 from maix_facemesh_ros.bags.storage import BagError
-from maix_facemesh_ros.offline.checkpoint import PartialOutput
 from maix_facemesh_ros.offline.main import main
 from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.parameters import NodeParameters

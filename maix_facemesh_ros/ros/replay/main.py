@@ -22,8 +22,8 @@ from rclpy.node import Node
 from tqdm import tqdm
 
 from maix_facemesh_ros.backends.registry import FACE_SOURCES
-from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.bags.message_types import FACE_ARRAY
+from maix_facemesh_ros.bags.output_folder import FacesBag
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagError, BagMessage, BagTopic
 from maix_facemesh_ros.image import ImageError
