@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros import FaceMesh
-from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
+from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
 from maix_facemesh_ros.backends.onnx.search import (
     AVERAGE_PIXELS,
     MOST_PIXELS,
@@ -281,13 +281,14 @@ def test_face_that_appears_is_found_in_time(
             assert answers[-1][0].box[2] == pytest.approx(face, rel=0.25)
 
 
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("a part was searched")
+
+
 def test_detect_interval_1_searches_everything_in_every_image(
     room: Pixels, astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(*_: object, **__: object) -> None:
-        raise AssertionError("a part was searched")
-
-    monkeypatch.setattr(FullRangeDetector, "search", search)
+    monkeypatch.setattr(FullRangeDetector, "search", refuse)
     pixels = room.copy()
     paste_head(pixels, astronaut, (300, 200), 0.05 * room.shape[1])
     with FaceMesh(tracking=True, detect_interval=1) as mesh:
@@ -298,12 +299,22 @@ def test_detect_interval_1_searches_everything_in_every_image(
 def test_photos_are_searched_whole(
     room: Pixels, astronaut: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(FullRangeDetector, "search")
+    monkeypatch.setattr(FullRangeDetector, "search", refuse)
     pixels = room.copy()
     paste_head(pixels, astronaut, (300, 200), 0.05 * room.shape[1])
     with FaceMesh() as mesh:
         for _ in range(3):
             assert len(mesh.process(pixels)) == 1
+
+
+def test_a_detector_without_areas_searches_whole_images(astronaut: Pixels) -> None:
+    with FaceMesh(tracking=True, detector="short_range", detect_interval=2) as mesh:
+        assert mesh.process(np.zeros_like(astronaut)) == []
+        assert len(mesh.process(astronaut)) == 1
+    detector = ShortRangeDetector()
+    assert list(detector.areas((640, 480), 0.03)) == []
+    image = Image(astronaut, "rgb", Stamp(0, 0))
+    assert detector.search(image, [], score_threshold=0.5, overlap_threshold=0.45) == []
 
 
 def test_channel_order_does_not_change_the_thumbnail(room: Pixels) -> None:

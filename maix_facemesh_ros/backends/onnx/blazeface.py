@@ -18,7 +18,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid, suppress_weighted
+from maix_facemesh_ros.backends.onnx.detection import (
+    BoxDetector,
+    Detection,
+    logit,
+    sigmoid,
+    suppress_weighted,
+)
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_bytes
 from maix_facemesh_ros.backends.onnx.roi import OPENCV_WARPS_IN_STEPS, Roi, RoiRule, crop
 from maix_facemesh_ros.backends.onnx.search import SearchArea
@@ -43,7 +49,7 @@ STEPS_IN_A_PIXEL = 32
 MOST_BOXES = 500
 
 
-class ShortRangeDetector:
+class ShortRangeDetector(BoxDetector):
     """BlazeFace short range: 128x128, to about 2 m. The detector of MediaPipe's FaceLandmarker."""
 
     roi_rule = RoiRule()
@@ -86,7 +92,7 @@ class ShortRangeDetector:
         )
 
 
-class FullRangeDetector:
+class FullRangeDetector(BoxDetector):
     """BlazeFace full range (sparse), its input sized for the image and the smallest face."""
 
     roi_rule = RoiRule()
@@ -161,12 +167,7 @@ class FullRangeDetector:
         return sorted(found, key=lambda face: -face.score)
 
     def areas(self, size: tuple[int, int], min_face_size: float) -> tuple[SearchArea, ...]:
-        """Return the parts in which an image can be searched, the coarsest level first.
-
-        Args:
-            size: width and height of the image in pixels.
-            min_face_size: smallest face to find, as a fraction of the image's width.
-        """
+        """See `detection.BoxDetector`."""
         if (size, min_face_size) != self._areas_of:
             self._areas_of = size, min_face_size
             self._areas = tuple(self._make_areas(*size, min_face_size))
@@ -227,7 +228,7 @@ class FullRangeDetector:
         score_threshold: float,
         overlap_threshold: float,
     ) -> list[Detection]:
-        """Return the faces in some areas of an image, most confident first."""
+        """See `detection.BoxDetector`."""
         found: list[Detection] = []
         for area in sorted(areas, key=lambda area: -area.level):
             network, anchors = self._sized_network(*area.size)

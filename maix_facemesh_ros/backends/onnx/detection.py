@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
+from maix_facemesh_ros.backends.onnx.search import SearchArea
 from maix_facemesh_ros.face import Box, FloatArray
 from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.image_rotation import turn_box_back, turn_keypoints_back
@@ -33,7 +35,10 @@ class Detection:
 
 
 class BoxDetector(Protocol):
-    """A network that finds face boxes, with the rule that turns its boxes into ROIs."""
+    """A network that finds face boxes, with the rule that turns its boxes into ROIs.
+
+    A detector that derives from it without `areas` and `search` searches whole images only.
+    """
 
     roi_rule: RoiRule
 
@@ -55,6 +60,34 @@ class BoxDetector(Protocol):
                 with a fixed input does not use it.
         """
         ...
+
+    def areas(
+        self,
+        size: tuple[int, int],  # noqa: ARG002
+        min_face_size: float,  # noqa: ARG002
+    ) -> Sequence[SearchArea]:
+        """Return the parts in which an image can be searched, the coarsest level first.
+
+        Args:
+            size: width and height of the image in pixels.
+            min_face_size: smallest face to find, as a fraction of the image's width.
+
+        Returns:
+            The areas; an empty sequence from a detector that searches whole images only.
+        """
+        return ()
+
+    def search(
+        self,
+        image: Image,  # noqa: ARG002
+        areas: Sequence[SearchArea],
+        *,
+        score_threshold: float,  # noqa: ARG002
+        overlap_threshold: float,  # noqa: ARG002
+    ) -> list[Detection]:
+        """Return the faces in some of the `areas`, most confident first; arguments as `detect`."""
+        assert not areas, "a detector that has areas searches them"
+        return []
 
 
 def turn_detection_back(detection: Detection, quarters: int, size: tuple[int, int]) -> Detection:

@@ -137,9 +137,7 @@ class Networks:
 
     def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:
         """See `FaceProvider`."""
-        if isinstance(self._detector, FullRangeDetector):
-            return self._detector.areas(image.size, parameters.min_face_size)
-        return ()
+        return self._detector.areas(image.size, parameters.min_face_size)
 
     def thumbnail(self, image: Image, parameters: FaceMeshParameters) -> Thumbnail:
         """See `FaceProvider`."""
@@ -149,7 +147,6 @@ class Networks:
         self, image: Image, areas: Sequence[SearchArea], parameters: FaceMeshParameters
     ) -> list[Detection]:
         """See `FaceProvider`."""
-        assert isinstance(self._detector, FullRangeDetector)
         return self._detector.search(
             image,
             areas,

@@ -30,7 +30,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.detection import Detection, logit, sigmoid, suppress_greedy
+from maix_facemesh_ros.backends.onnx.detection import (
+    BoxDetector,
+    Detection,
+    logit,
+    sigmoid,
+    suppress_greedy,
+)
 from maix_facemesh_ros.backends.onnx.letterbox import ImageInput, letterbox, run_once
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_planes
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
@@ -50,7 +56,7 @@ KEYPOINT_THRESHOLD = 0.5
 NOT_SEEN = -1.0
 
 
-class YoloV8FaceDetector:
+class YoloV8FaceDetector(BoxDetector):
     """A YOLOv8-face network; safe to call from several threads at once.
 
     Key points are in MaixPy's order: the eye on the image's left, the other eye, nose, the corner

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.detection import Detection, suppress_greedy
+from maix_facemesh_ros.backends.onnx.detection import BoxDetector, Detection, suppress_greedy
 from maix_facemesh_ros.backends.onnx.letterbox import ImageInput, letterbox, run_once
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_planes
 from maix_facemesh_ros.backends.onnx.roi import RoiRule
@@ -27,7 +27,7 @@ STRIDES = (8, 16, 32)
 KEYPOINTS = 5
 
 
-class YuNetDetector:
+class YuNetDetector(BoxDetector):
     """A YuNet network; safe to call from several threads at once.
 
     Key points are in MaixPy's order: the eye on the image's left, the other eye, nose, the corner
