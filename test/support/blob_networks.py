@@ -22,9 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.backends.onnx.detection import BoxDetector, Detection
+from maix_facemesh_ros.image import Image, Pixels, Stamp
 
 STRIDES = (8, 16, 32)
 #: Left, top, right, bottom of the box: distances from the blob's center.
@@ -187,3 +189,41 @@ class BlobView:
             penalty = graph.node("Mul", graph.node("Relu", fault), 400.0)
             logit = graph.node("Sub", logit, penalty)
         return logit
+
+
+def detect(
+    detector: BoxDetector,
+    image: Pixels,
+    bgr: bool = False,
+    score_threshold: float = 0.5,
+    overlap_threshold: float = 0.45,
+    min_face_size: float = 0.05,
+) -> list[Detection]:
+    return detector.detect(
+        Image(image, "bgr" if bgr else "rgb", Stamp(0, 0)),
+        score_threshold=score_threshold,
+        overlap_threshold=overlap_threshold,
+        min_face_size=min_face_size,
+    )
+
+
+def black(width: int, height: int) -> Pixels:
+    return np.zeros((height, width, 3), np.uint8)
+
+
+def assert_face(
+    face: Detection,
+    center: tuple[float, float],
+    side: float,
+    brightness: float = 1.0,
+    nose_seen: bool = True,
+) -> None:
+    """The face is the blob's, to a tenth of the blob's side (scaling blurs the blob)."""
+    tolerance = 0.1 * side
+    np.testing.assert_allclose(face.box, face_box(center, side), rtol=0, atol=2 * tolerance)
+    expected = face_keypoints(center, side)
+    if not nose_seen:
+        expected[NOSE] = -1
+    np.testing.assert_allclose(face.keypoints, expected, rtol=0, atol=tolerance)
+    assert face.keypoints.dtype == np.float32
+    assert face.score == pytest.approx(face_score(brightness), abs=0.02)
