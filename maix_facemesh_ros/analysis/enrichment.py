@@ -139,7 +139,9 @@ def _find_head(face: Face, estimator: HeadPoseEstimator, *, with_gaze: bool) -> 
     if head is not None:
         face.pose, face.points_3d = head.pose, head.points_3d
         if with_gaze:
-            face.gaze = estimate_gaze(face.points, rays, head.pose, estimator.face_scale)
+            face.gaze = estimate_gaze(
+                face.points, rays, head.pose, estimator.face_scale, face.eye_contrast
+            )
 
 
 @lru_cache(maxsize=1)

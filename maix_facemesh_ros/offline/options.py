@@ -13,7 +13,7 @@ from maix_facemesh_ros.offline.outputs import FACES_TOPIC, TABLES
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 
 #: Of the results that are kept of an earlier run; those of another format are not resumed.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -71,7 +71,8 @@ class SegmentFaces:
                 _hex(each.camera_info),
                 each.detections,
                 [
-                    [face.id, face.score, face.box, face.landmarks_score, *_lengths(face)]
+                    [face.id, face.score, face.box, face.landmarks_score, face.eye_contrast]
+                    + [len(face.box_keypoints), len(face.points)]
                     for face in each.faces
                 ],
             ]
@@ -121,8 +122,9 @@ def _from_arrays(arrays: dict[str, npt.NDArray[Any]]) -> SegmentFaces:
                 points=points.next(landmarks, 2),
                 points_z=points_z.next(landmarks),
                 points_rel=points_rel.next(landmarks, 2),
+                eye_contrast=contrast and tuple(contrast),
             )
-            for number, score, box, presence, pairs, landmarks in faces
+            for number, score, box, presence, contrast, pairs, landmarks in faces
         ]
         stamp = Stamp(sec, nanosec)
         image = ImageFaces(
@@ -154,11 +156,6 @@ class _Parts:
             raise ValueError("numbers are missing")
         self._start = end
         return part.reshape(rows, columns) if columns > 1 else part
-
-
-def _lengths(face: Face) -> Iterator[int]:
-    yield len(face.box_keypoints)
-    yield len(face.points)
 
 
 def _joined(arrays: list[FloatArray]) -> FloatArray:
