@@ -64,6 +64,7 @@ VIEWS = {
     "image_annotated/compressed": (
         "facemesh/image_annotated/compressed sensor_msgs CompressedImage",
     ),
+    "image_blurred": ("facemesh/image_blurred sensor_msgs Image",),
     "vision_msgs": ("facemesh/detections vision_msgs Detection2DArray",),
     "foxglove_msgs": ("facemesh/image_annotations foxglove_msgs ImageAnnotations",),
     "hri_msgs": (

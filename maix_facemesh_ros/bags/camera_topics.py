@@ -36,7 +36,7 @@ COMPRESSED = "/compressed"
 
 #: Images that this package publishes, and those of REP-155's other publishers, by any transport.
 PUBLISHED_BY_US = re.compile(
-    r"/image_annotated(/\w+)?$|^(/.*)?/humans/faces/[^/]+/(cropped|aligned)(/\w+)?$"
+    r"/image_(annotated|blurred)(/\w+)?$|^(/.*)?/humans/faces/[^/]+/(cropped|aligned)(/\w+)?$"
 )
 
 #: Encodings of distances (REP-118): 16 bits are millimeters, floating point are meters.

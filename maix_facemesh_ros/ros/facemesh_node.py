@@ -38,11 +38,13 @@ from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import WORKER_TIMEOUT, end_node, run_node
 from maix_facemesh_ros.ros.publishers.annotated_image import AnnotatedImage
+from maix_facemesh_ros.ros.publishers.blurred_image import BlurredImage
 from maix_facemesh_ros.ros.publishers.cloud import FaceCloud
 from maix_facemesh_ros.ros.publishers.faces import FacePublisher
 from maix_facemesh_ros.ros.publishers.interop import open_other_packages
 from maix_facemesh_ros.ros.publishers.jpeg_image import JpegImages
 from maix_facemesh_ros.ros.publishers.markers import FaceMarkers
+from maix_facemesh_ros.ros.publishers.source_image import SourceImage
 from maix_facemesh_ros.ros.publishers.tf_broadcaster import FaceFrames
 from maix_facemesh_ros.ros.result import Result, ResultPublisher
 from maix_facemesh_ros.ros.result_notices import ResultNotices
@@ -80,7 +82,7 @@ class FaceMeshNode(ParameterNode):
             callback_group=self._topic_reader.callback_group,
         )
         self._faces = FacePublisher(self)
-        annotated = AnnotatedImage(self)
+        annotated, blurred = AnnotatedImage(self), BlurredImage(self)
         #: Publishers of each result, after `faces`.
         self._views: Sequence[ResultPublisher] = (
             self._calibration,
@@ -89,10 +91,12 @@ class FaceMeshNode(ParameterNode):
             FaceMarkers(self),
             *open_other_packages(self, parameters),
             annotated,
+            blurred,
+            *((SourceImage(self),) if parameters.source else ()),
         )
         #: Publishers of a MaixCAM's JPEGs, whose faces have been published before.
         self._jpeg_views: Sequence[ResultPublisher] = (
-            (JpegImages(self, annotated),) if parameters.backend in FACE_SOURCES else ()
+            (JpegImages(self, (annotated, blurred)),) if parameters.backend in FACE_SOURCES else ()
         )
         context = InputContext(
             self,
@@ -175,8 +179,7 @@ class FaceMeshNode(ParameterNode):
             except Exception:
                 if not self._is_stopping():
                     self.get_logger().error(
-                        "publishing markers, tf or annotated images failed: "
-                        f"{traceback.format_exc()}",
+                        f"publishing markers, tf or images failed: {traceback.format_exc()}",
                         throttle_duration_sec=WARNING_INTERVAL,
                     )
         self._diagnostics.took({step: time.perf_counter() - started})

@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import Face, FloatArray, Gaze
-from maix_facemesh_ros.image import ImageError, Pixels
+from maix_facemesh_ros.image import ChannelOrder, ImageError, Pixels
 from maix_facemesh_ros.messages.faces import check_faces, quaternion_of
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
@@ -47,14 +47,14 @@ def pose_message(pose: npt.NDArray[np.float64]) -> Pose:
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
-def rgb8_message(header: Header, pixels: Pixels) -> ImageMessage:
-    """Return uint8 (H, W, 3) pixels, red, green, blue, as sensor_msgs/Image."""
+def image_message(header: Header, pixels: Pixels, order: ChannelOrder = "rgb") -> ImageMessage:
+    """Return uint8 (H, W, 3) pixels as sensor_msgs/Image, rgb8 or bgr8."""
     height, width = pixels.shape[:2]
     return ImageMessage(
         header=header,
         height=height,
         width=width,
-        encoding="rgb8",
+        encoding=f"{order}8",
         step=3 * width,
         data=array("B", pixels.tobytes()),
     )

@@ -135,6 +135,7 @@ def test_a_camera_is_one_whatever_its_topic_is_called(message: Recorded, tmp_pat
         "/facemesh/image_annotated",
         "/left/facemesh/image_annotated/compressed",
         "/face_node/image_annotated/theora",
+        "/facemesh/image_blurred/compressed",
         "/humans/faces/abcde/cropped",
         "/robot/humans/faces/abcde/aligned/compressed",
     ],

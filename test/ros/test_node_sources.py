@@ -6,10 +6,13 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.sources.live import OPEN_TIMEOUT
@@ -19,6 +22,16 @@ from running_node import NodeProcess, Robot, StartNode
 pytest_plugins = ["running_node"]
 
 PASSWORD = "not-for-logs"
+
+CALIBRATION = """
+image_width: 256
+image_height: 256
+distortion_model: plumb_bob
+camera_matrix: {rows: 3, cols: 3, data: [250, 0, 128, 0, 250, 128, 0, 0, 1]}
+distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}
+rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
+projection_matrix: {rows: 3, cols: 4, data: [250, 0, 128, 0, 0, 250, 128, 0, 0, 0, 1, 0]}
+"""
 
 
 @pytest.fixture
@@ -149,6 +162,35 @@ def test_a_folder_in_a_loop_starts_again(
     assert {answer.image_width for answer in robot.answers} == {257, 258}
     assert node.stop() == 0
     assert "source ended" not in node.output()
+
+
+def test_the_images_of_a_source_are_published_as_a_driver_does(
+    start: StartNode, robot: Robot, face: Pixels, tmp_path: Path
+) -> None:
+    """With the stamps and the frame of their faces, and the calibration of the file."""
+    assert cv2.imwrite(str(tmp_path / "face.png"), face)
+    calibration = tmp_path / "camera.yaml"
+    calibration.write_text(CALIBRATION)
+    received: dict[str, list[Any]] = {"image_raw": [], "image_raw/compressed": []}
+    received["camera_info"] = []
+    for topic, kind in zip(received, (Image, CompressedImage, CameraInfo), strict=True):
+        robot.create_subscription(kind, topic, received[topic].append, QoSProfile(depth=50))
+    start(
+        f"source:={tmp_path}",
+        "source_loop:=true",
+        "frame_id:=door",
+        f"calibration_file:={calibration}",
+    )
+
+    def together() -> list[Any]:
+        headers = [{str(m.header) for m in messages} for messages in received.values()]
+        common = set.intersection(*headers, {str(answer.header) for answer in robot.answers})
+        return [m for messages in received.values() for m in messages if str(m.header) in common]
+
+    robot.wait_until(lambda: len(together()) >= 9, "images, calibrations and faces of one stamp")
+    raw = next(message for message in together() if isinstance(message, Image))
+    assert (raw.header.frame_id, raw.encoding) == ("door", "bgr8")
+    assert np.array_equal(np.frombuffer(raw.data, np.uint8).reshape(256, 256, 3), face)
 
 
 @pytest.mark.parametrize(

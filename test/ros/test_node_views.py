@@ -16,6 +16,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
 
+from maix_facemesh_ros.blur import FaceBlur
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
@@ -26,7 +27,7 @@ from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERE
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.inputs import FaceMeshInput, TopicImages
 from maix_facemesh_ros.ros.messages import faces_of
-from maix_facemesh_ros.ros.publishers import annotated_image as annotated_image
+from maix_facemesh_ros.ros.publishers import annotated_image, blurred_image
 from maix_facemesh_ros.ros.publishers import cloud as face_cloud
 from maix_facemesh_ros.ros.publishers import markers as face_markers
 from maix_facemesh_ros.ros.result import Result
@@ -47,6 +48,8 @@ TOPICS = {
     "points": PointCloud2,
     "image_annotated": Image,
     "image_annotated/compressed": CompressedImage,
+    "image_blurred": Image,
+    "image_blurred/compressed": CompressedImage,
 }
 
 
@@ -367,6 +370,25 @@ def _check_pixels(drawn: Any, sent: Any, face: Face) -> None:
     assert of_nearness > 15
 
 
+def test_the_blurred_image_shows_no_face(start: StartNode, robot: Robot, astronaut: Pixels) -> None:
+    start("tracking:=false")
+    viewer = Viewer(robot, "image_blurred", "image_blurred/compressed")
+    robot.wait_for_node()
+    bgr = np.ascontiguousarray(scene(astronaut, LEFT, RIGHT)[:, :, ::-1])
+    answer, found = viewer.show(image_message(bgr, "bgr8"))
+    faces = faces_of(answer)
+    assert len(faces) == 2
+    blurred = found["image_blurred"]
+    assert (blurred.width, blurred.height, blurred.encoding) == (640, 360, "bgr8")
+    expected = bgr.copy()
+    FaceBlur().apply(expected, faces, 0.0)
+    pixels = np.frombuffer(blurred.data, np.uint8).reshape(360, 640, 3)
+    assert np.array_equal(pixels, expected)
+    jpeg = cv2.imdecode(np.frombuffer(found["image_blurred/compressed"].data, np.uint8), 1)
+    assert jpeg is not None
+    assert np.abs(jpeg.astype(int) - expected).mean() < 4
+
+
 # ---- Only for who looks, and after the faces ----------------------------------------------------
 
 
@@ -416,7 +438,8 @@ def test_nothing_is_made_that_nobody_wants(
     spy_on(face_markers, "_markers_of", "markers")
     spy_on(face_cloud, "_points_of", "points")
     spy_on(annotated_image, "draw_face", "image_annotated")
-    spy_on(cv2, "imencode", "image_annotated/compressed")
+    spy_on(blurred_image.FaceBlur, "apply", "image_blurred")
+    spy_on(cv2, "imencode", "compressed")
     image = scene(astronaut, LEFT)
 
     answer_one(node, image, monkeypatch)
@@ -427,8 +450,8 @@ def test_nothing_is_made_that_nobody_wants(
         )
         _wait_for_subscriptions(node, topic, 1)
         answer_one(node, image, monkeypatch)
-        # A JPEG is of an image into which faces are drawn.
-        assert made == [part for part in TOPICS if part == topic or topic == f"{part}/compressed"]
+        # A JPEG is of an image into which faces are drawn, or in which they are blurred.
+        assert made == topic.split("/")
         robot.destroy_subscription(subscription)
         _wait_for_subscriptions(node, topic, 0)
         made.clear()

@@ -22,7 +22,7 @@ from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import DLIB_68, LEFT_IRIS, RIGHT_IRIS
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.parameters import NodeParameters
-from maix_facemesh_ros.ros.messages import pose_message, rgb8_message
+from maix_facemesh_ros.ros.messages import image_message, pose_message
 from maix_facemesh_ros.ros.result import Result, ResultPublisher
 
 QUEUED_MESSAGES = 10
@@ -118,7 +118,7 @@ class HumanFaces:
             if len(face.points) and landmarks.get_subscription_count():
                 landmarks.publish(self._landmarks(result, face))
             if result.image is not None and cropped.get_subscription_count():
-                cropped.publish(rgb8_message(result.header, _crop(face, result.image.rgb)))
+                cropped.publish(image_message(result.header, _crop(face, result.image.rgb)))
         if self._tracked.get_subscription_count():
             ids = [hri_id(face.id) for face in known]
             self._tracked.publish(self._msg.IdsList(header=result.header, ids=ids))
