@@ -72,6 +72,7 @@ VIEWS = {
         "/humans/faces/f1/roi hri_msgs NormalizedRegionOfInterest2D",
         "/humans/faces/f1/landmarks hri_msgs FacialLandmarks",
         "/humans/faces/f1/cropped sensor_msgs Image",
+        "/humans/faces/f1/aligned sensor_msgs Image",
     ),
 }
 EVERYTHING = tuple(topic for topics in VIEWS.values() for topic in topics)

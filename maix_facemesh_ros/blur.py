@@ -27,7 +27,7 @@ GROWTH = 0.5
 SQUARES = 8
 
 
-class Region(NamedTuple):
+class BlurRegion(NamedTuple):
     """A rectangle in pixels, its lower right corner outside of it."""
 
     left: float
@@ -36,7 +36,7 @@ class Region(NamedTuple):
     bottom: float
 
     @classmethod
-    def of(cls, face: Face) -> Region:
+    def of(cls, face: Face) -> BlurRegion:
         """Return the rectangle around a face's box and landmarks, with the margin."""
         x, y, width, height = face.box
         corners = np.array([[x, y], [x + width, y + height]])
@@ -44,13 +44,13 @@ class Region(NamedTuple):
         (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         return cls(left, top, right, bottom).grown(MARGIN * max(right - left, bottom - top))
 
-    def grown(self, pixels: float) -> Region:
+    def grown(self, pixels: float) -> BlurRegion:
         """Return it with some pixels more on each side."""
-        return Region(
+        return BlurRegion(
             self.left - pixels, self.top - pixels, self.right + pixels, self.bottom + pixels
         )
 
-    def has_center_of(self, other: Region) -> bool:
+    def has_center_of(self, other: BlurRegion) -> bool:
         """Tell whether the center of another region is inside."""
         x, y = (other.left + other.right) / 2, (other.top + other.bottom) / 2
         return self.left <= x < self.right and self.top <= y < self.bottom
@@ -58,7 +58,7 @@ class Region(NamedTuple):
 
 class _Held(NamedTuple):
     id: int
-    region: Region
+    region: BlurRegion
     seconds: float
 
 
@@ -68,14 +68,14 @@ class FaceBlur:
     def __init__(self) -> None:
         self._held: list[_Held] = []
 
-    def regions(self, faces: Sequence[Face], seconds: float) -> list[Region]:
+    def regions(self, faces: Sequence[Face], seconds: float) -> list[BlurRegion]:
         """Return the regions to blur in the next image of the stream.
 
         Args:
             faces: of this image.
             seconds: time of the image. Backwards or a long way forwards: the stream starts again.
         """
-        now = [_Held(face.id, Region.of(face), seconds) for face in faces]
+        now = [_Held(face.id, BlurRegion.of(face), seconds) for face in faces]
         ids = {held.id for held in now} - {0}
         self._held = now + [
             held
@@ -101,7 +101,7 @@ class FaceBlur:
             blur_region(pixels, region)
 
 
-def blur_region(pixels: Pixels, region: Region) -> None:
+def blur_region(pixels: Pixels, region: BlurRegion) -> None:
     """Replace a region by a smooth image of `SQUARES` colors across.
 
     Args:

@@ -1,11 +1,11 @@
-"""Blurred faces: nobody finds them, nothing else changes, lost ones stay blurred for a moment."""
+"""Blurred faces: no detector finds them, and lost ones stay blurred for a moment."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from maix_facemesh_ros.blur import HELD_SECONDS, FaceBlur, Region, blur_region
+from maix_facemesh_ros.blur import HELD_SECONDS, BlurRegion, FaceBlur, blur_region
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.face_mesh import FaceMesh
 from maix_facemesh_ros.image import Pixels
@@ -26,7 +26,7 @@ def test_no_detector_finds_a_blurred_face(astronaut: Pixels, size: float) -> Non
         FaceBlur().apply(blurred, faces, 0.0)
         assert mesh.process(blurred) == []
         assert near.process(blurred) == []
-    region = Region.of(face)
+    region = BlurRegion.of(face)
     outside = np.ones(image.shape[:2], bool)
     rows, columns = np.mgrid[:360, :640]
     outside[
@@ -71,9 +71,10 @@ def test_a_stream_that_starts_again_forgets() -> None:
 
 
 @pytest.mark.parametrize(
-    "region", [Region(-50, -50, -1, -1), Region(-20, -20, 30, 30), Region(90, 40, 400, 400)]
+    "region",
+    [BlurRegion(-50, -50, -1, -1), BlurRegion(-20, -20, 30, 30), BlurRegion(90, 40, 400, 400)],
 )
-def test_a_region_may_leave_the_image(region: Region) -> None:
+def test_a_region_may_leave_the_image(region: BlurRegion) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (60, 100, 3), np.uint8)
     before = pixels.copy()
     blur_region(pixels, region)

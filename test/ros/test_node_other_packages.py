@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,7 +19,8 @@ from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import DLIB_68
 from maix_facemesh_ros.ros.messages import faces_of
-from maix_facemesh_ros.ros.publishers.interop import OTHER_PACKAGES, _crop
+from maix_facemesh_ros.ros.publishers.human_faces import HRI_LANDMARKS, align, crop
+from maix_facemesh_ros.ros.publishers.interop import OTHER_PACKAGES
 from message_packages import build_message_package
 from node_results import result_of
 from running_node import Robot, StartNode, image_message
@@ -57,14 +59,17 @@ for topic in sys.argv[1:]:
 rclpy.spin(node)
 """
 
-PARTS = ("roi", "landmarks", "cropped")
+PARTS = ("roi", "landmarks", "facs", "expression", "cropped", "aligned")
 TOPICS = (
     "/facemesh/detections,vision_msgs,Detection2DArray",
     "/facemesh/image_annotations,foxglove_msgs,ImageAnnotations",
     "/humans/faces/tracked,hri_msgs,IdsList",
     "/humans/faces/f1/roi,hri_msgs,NormalizedRegionOfInterest2D",
     "/humans/faces/f1/landmarks,hri_msgs,FacialLandmarks",
+    "/humans/faces/f1/facs,hri_msgs,FacialActionUnits",
+    "/humans/faces/f1/expression,hri_msgs,Expression",
     "/humans/faces/f1/cropped,sensor_msgs,Image",
+    "/humans/faces/f1/aligned,sensor_msgs,Image",
     "/humans/faces/f2/landmarks,hri_msgs,FacialLandmarks",
 )
 
@@ -117,6 +122,7 @@ def test_faces_in_the_messages_of_other_packages(
     astronaut: Pixels,
 ) -> None:
     parameters = [*(f"{name}:=true" for name in PACKAGES), "assumed_field_of_view:=65.0"]
+    parameters.append("blendshapes:=true")
     start(*parameters, environment=with_packages)
     robot.wait_for_node()
     two = scene(astronaut, LEFT, RIGHT)
@@ -196,10 +202,18 @@ def test_faces_in_the_messages_of_other_packages(
     _check_the_70_landmarks(np.array(points))
     confidences = [point["c"] for point in landmarks["landmarks"]]
     assert confidences == pytest.approx([faces[2].landmarks_score] * 70)
-    cropped = messages["/humans/faces/f1/cropped"]
-    assert (cropped["width"], cropped["height"], cropped["step"]) == (128, 128, 3 * 128)
-    assert cropped["encoding"] == "rgb8"
-    assert cropped["data"] == 3 * 128 * 128
+    for part in ("cropped", "aligned"):
+        image = messages[f"/humans/faces/f1/{part}"]
+        assert (image["width"], image["height"], image["step"]) == (128, 128, 3 * 128)
+        assert image["encoding"] == "rgb8"
+        assert image["data"] == 3 * 128 * 128
+    units = messages["/humans/faces/f1/facs"]
+    assert len(units["intensity"]) == len(units["confidence"]) == 99
+    # She smiles (lip corner puller), and nothing is known of her tongue.
+    assert units["intensity"][12] > 0.5
+    assert units["confidence"][12] == pytest.approx(faces[1].landmarks_score)
+    assert (units["intensity"][19], units["confidence"][19]) == (0, 0)
+    assert messages["/humans/faces/f1/expression"]["expression"] == "happy"
     topics = dict(robot.get_topic_names_and_types())
     assert {f"/humans/faces/f{n}/{part}" for n in (1, 2) for part in PARTS} <= topics.keys()
 
@@ -293,7 +307,7 @@ def test_the_cropped_image_is_black_outside_the_image(
     columns, rows = np.meshgrid(np.arange(512), np.arange(512))
     # Where a pixel comes from is its color.
     image = np.dstack([columns // 2, rows // 2, np.full((512, 512), 255)]).astype(np.uint8)
-    pixels = _crop(Face(id=1, box=box), image)
+    pixels = crop(Face(id=1, box=box), image)
     assert pixels.shape == (128, 128, 3)
     edges = {
         "left": pixels[:, 0],
@@ -306,6 +320,31 @@ def test_the_cropped_image_is_black_outside_the_image(
     if x < 512:
         middle = pixels[64, 64, :2].astype(float) * 2
         assert middle == pytest.approx((x + width / 2, y + height / 2), abs=3)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, -70, 90, 180])
+def test_the_aligned_image_has_level_eyes(degrees: float) -> None:
+    """However the head is rolled: seen by a white dot on each pupil."""
+    turn = cv2.getRotationMatrix2D((256, 256), degrees, 1.0)
+    points = ASTRONAUT_POINTS[list(HRI_LANDMARKS)] @ turn[:, :2].T + turn[:, 2]
+    # The center of a pixel.
+    points[-2:] = np.floor(points[-2:]) + 0.5
+    image = np.zeros((512, 512, 3), np.uint8)
+    for x, y in points[-2:].astype(int).tolist():
+        image[y - 1 : y + 2, x - 1 : x + 2] = 255
+    aligned = align(image, points.astype(np.float32))
+    assert aligned.shape == (128, 128, 3)
+    _, _, _, dots = cv2.connectedComponentsWithStats((aligned[:, :, 0] > 99).astype(np.uint8))
+    (right, left) = sorted(dots[1:].tolist())
+    scale = 128 / np.ptp(points, axis=0).max()
+    distance = np.linalg.norm(points[-1] - points[-2]) * scale
+    assert left[1] == pytest.approx(right[1], abs=0.7)
+    assert left[0] - right[0] == pytest.approx(distance, abs=0.7)
+    # The center of the box stays in the center.
+    center = (points.min(axis=0) + points.max(axis=0)) / 2
+    middle = np.mean([right, left], axis=0) + 0.5 - 64
+    moved = np.linalg.norm(points[-2:].mean(axis=0) - center) * scale
+    assert np.linalg.norm(middle) == pytest.approx(moved, abs=0.7)
 
 
 def test_a_missing_package_is_one_line(start: StartNode, robot: Robot, astronaut: Pixels) -> None:

@@ -27,7 +27,7 @@ from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERE
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.inputs import FaceMeshInput, TopicImages
 from maix_facemesh_ros.ros.messages import faces_of
-from maix_facemesh_ros.ros.publishers import annotated_image, blurred_image
+from maix_facemesh_ros.ros.publishers import annotated_image
 from maix_facemesh_ros.ros.publishers import cloud as face_cloud
 from maix_facemesh_ros.ros.publishers import markers as face_markers
 from maix_facemesh_ros.ros.result import Result
@@ -438,7 +438,7 @@ def test_nothing_is_made_that_nobody_wants(
     spy_on(face_markers, "_markers_of", "markers")
     spy_on(face_cloud, "_points_of", "points")
     spy_on(annotated_image, "draw_face", "image_annotated")
-    spy_on(blurred_image.FaceBlur, "apply", "image_blurred")
+    spy_on(FaceBlur, "apply", "image_blurred")
     spy_on(cv2, "imencode", "compressed")
     image = scene(astronaut, LEFT)
 

@@ -40,6 +40,7 @@ PARAMETERS = (
 #: By topic: package and name of the messages that are drawn.
 TOPICS = {
     "facemesh/image_annotated/compressed": "sensor_msgs CompressedImage",
+    "facemesh/image_blurred/compressed": "sensor_msgs CompressedImage",
     "facemesh/image_annotations": "foxglove_msgs ImageAnnotations",
     "facemesh/detections": "vision_msgs Detection2DArray",
     "/humans/faces/f1/landmarks": "hri_msgs FacialLandmarks",
@@ -152,10 +153,11 @@ def write(path: Path, rgb: Pixels) -> None:
 
 
 def make_images(received: dict[str, Any], image: Pixels, folder: Path) -> None:
-    annotated: CompressedImage = received["facemesh/image_annotated/compressed"]
-    path = folder / "annotated_image.jpg"
-    path.write_bytes(bytes(annotated.data))
-    print(path, path.stat().st_size // 1000, "kB")
+    for name in ("annotated", "blurred"):
+        message: CompressedImage = received[f"facemesh/image_{name}/compressed"]
+        path = folder / f"{name}_image.jpg"
+        path.write_bytes(bytes(message.data))
+        print(path, path.stat().st_size // 1000, "kB")
 
     foxglove = draw_annotations(image, received["facemesh/image_annotations"])
     hri = draw_hri_face(

@@ -1,4 +1,4 @@
-"""Images with their faces blurred, for recordings and screens that may not show who it is."""
+"""Images with their faces blurred, for recordings and screens that may show no faces."""
 
 from __future__ import annotations
 

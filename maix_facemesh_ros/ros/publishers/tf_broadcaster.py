@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
 from maix_facemesh_ros.ros.messages import pose_message
-from maix_facemesh_ros.ros.publishers.interop import hri_id
+from maix_facemesh_ros.ros.publishers.human_faces import hri_id
 from maix_facemesh_ros.ros.result import Result
 
 try:
