@@ -1,7 +1,7 @@
 """Images turned by quarter turns, and what was found in them brought back.
 
-Positions are those of pixel centers, as in OpenCV: the first pixel of a row is at x = 0, the last
-one at x = width - 1.
+Positions are counted from the corner of the image, as everywhere in this package: the left edge of
+a row is at x = 0, its right edge at x = width, so a half turn brings x to width - x.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def turn_points_back(points: FloatArray, quarters: int, size: tuple[int, int]) -
     x, y = points[:, 0], points[:, 1]
     turned = {
         0: (x, y),
-        1: (y, height - 1 - x),
-        2: (width - 1 - x, height - 1 - y),
-        3: (width - 1 - y, x),
+        1: (y, height - x),
+        2: (width - x, height - y),
+        3: (width - y, x),
     }
     return np.stack(turned[quarters], axis=1).astype(np.float32)
 

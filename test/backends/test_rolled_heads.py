@@ -151,7 +151,22 @@ def test_rotation_equals_turning_the_image_beforehand(astronaut: Pixels, rotatio
     camera = CameraModel.from_calibration(
         width, height, [500, 0, cx, 0, 500, cy, 0, 0, 1], [0] * 5, "plumb_bob"
     )
-    with FaceMesh(blendshapes=True) as mesh:
+    # The same camera, turned with the image: its center, and directions turned back from its frame.
+    # A calibration counts from the center of the first pixel.
+    turned_center, back = {
+        90: ((height - 1 - cy, cx), [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
+        180: ((width - 1 - cx, height - 1 - cy), [[-1, 0, 0], [0, -1, 0], [0, 0, 1]]),
+        270: ((cy, width - 1 - cx), [[0, -1, 0], [1, 0, 0], [0, 0, 1]]),
+    }[rotation]
+    turned_camera = CameraModel.from_calibration(
+        scene_image.shape[1],
+        scene_image.shape[0],
+        [500, 0, turned_center[0], 0, 500, turned_center[1], 0, 0, 1],
+        [0] * 5,
+        "plumb_bob",
+    )
+    with FaceMesh(blendshapes=True, pose=True) as mesh:
+        mesh.camera = turned_camera
         expected = mesh.process(scene_image)
     with FaceMesh(rotation=rotation, pose=True, blendshapes=True) as mesh:
         mesh.camera = camera
@@ -162,9 +177,9 @@ def test_rotation_equals_turning_the_image_beforehand(astronaut: Pixels, rotatio
     for face, other in zip(faces, expected, strict=True):
         x, y = other.points.T
         points = {
-            90: np.stack([y, height - 1 - x], axis=1),
-            180: np.stack([width - 1 - x, height - 1 - y], axis=1),
-            270: np.stack([width - 1 - y, x], axis=1),
+            90: np.stack([y, height - x], axis=1),
+            180: np.stack([width - x, height - y], axis=1),
+            270: np.stack([width - y, x], axis=1),
         }[rotation]
         eyes = float(np.linalg.norm(other.points[33] - other.points[263]))
         assert np.linalg.norm(face.points - points, axis=1).max() < 1e-4 * eyes
@@ -175,6 +190,9 @@ def test_rotation_equals_turning_the_image_beforehand(astronaut: Pixels, rotatio
         assert head is not None
         assert face.pose is not None
         np.testing.assert_allclose(face.pose, head.pose, atol=1e-6)
+        assert other.pose is not None
+        turned_back = np.array(back) @ other.pose[:3]
+        np.testing.assert_allclose(face.pose[:3], turned_back, atol=1e-4)
         left, top, box_width, box_height = face.box
         inside = (face.points[1] - (left, top)) / (box_width, box_height)
         assert ((inside > 0) & (inside < 1)).all()
