@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
 from maix_facemesh_ros.image import Image, Stamp
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
@@ -140,31 +141,6 @@ def _filled(ring: IndexArray) -> IndexArray:
     return np.concatenate(
         [np.column_stack([lower, upper[:, 1]]), np.column_stack([lower[:, 0], upper[:, ::-1]])]
     )
-
-
-def head_angles(pose: DoubleArray) -> tuple[float, float, float]:
-    """Return yaw, pitch and roll of a head, as the camera sees it, in degrees.
-
-    Args:
-        pose: (4, 4), x out of the face, y to the person's left, z up.
-
-    Returns:
-        yaw: the face turns to the right of the image; pitch: it looks up; roll: its top leans to
-        the right of the image. All are 0 for a face that looks along the camera's axis into it.
-    """
-    out, left = pose[:3, 0], pose[:3, 1]
-    yaw, pitch = direction_angles(out)
-    return yaw, pitch, math.degrees(math.atan2(left[1], left[0]))
-
-
-def direction_angles(direction: DoubleArray) -> tuple[float, float]:
-    """Return the angles of a direction to the right of the image, and up, in degrees.
-
-    Args:
-        direction: (3,) in the camera's optical frame; (0, 0, -1) points into the camera.
-    """
-    x, y, z = direction.tolist()
-    return math.degrees(math.atan2(x, -z)), math.degrees(math.atan2(-y, math.hypot(x, z)))
 
 
 def _description(face: Face) -> dict[str, Any]:

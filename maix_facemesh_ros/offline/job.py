@@ -150,6 +150,20 @@ class Job:
         return sum(len(camera.log_times) for camera in chain(*self._cameras))
 
     @property
+    def _has_camera_model(self) -> bool:
+        """Whether some images have a calibration or an assumed one, as poses need it."""
+        return self._options.parameters.assumed_field_of_view > 0 or any(
+            camera.may_have_a_model for camera in chain(*self._cameras)
+        )
+
+    @property
+    def _rows_without_faces(self) -> bool:
+        """Whether an image without faces has a row: unless told, those of files, not of bags."""
+        if self._options.rows_without_faces is not None:
+            return self._options.rows_without_faces
+        return all(not recording.topics for recording in self._recordings)
+
+    @property
     def is_resumed(self) -> bool:
         """Whether the results of an earlier run are used."""
         return self._partial.is_resumed
@@ -165,7 +179,12 @@ class Job:
             with disk_errors(self._partial.folder), ExitStack() as stack:
                 tables = [
                     stack.enter_context(
-                        FaceTable(self._partial.place_of(path), self._options.parameters)
+                        FaceTable(
+                            self._partial.place_of(path),
+                            self._options.parameters,
+                            has_poses=self._has_camera_model,
+                            rows_without_faces=self._rows_without_faces,
+                        )
                     )
                     for path in self._options.tables
                 ]
@@ -203,7 +222,9 @@ class Job:
         """Return the parameters of a recording: image files are not the frames of a video."""
         parameters = self._options.parameters
         is_stream = recording.is_stream or self._options.stream
-        return parameters if is_stream else parameters_for_stills(parameters)
+        if is_stream:
+            return parameters
+        return parameters_for_stills(parameters, all_faces=self._options.all_faces_of_stills)
 
     def _check_for_images(self) -> None:
         """Make no output of nothing.
@@ -300,13 +321,13 @@ class Job:
     ) -> Iterator[_Output]:
         """Yield the messages of a camera, and write its rows to the tables."""
         recorded = self._cameras[camera[0]][camera[1]]
-        for image, faces, jpeg in self._images_of(camera):
+        for number, (image, faces, jpeg) in enumerate(self._images_of(camera)):
             progress(1)
             if image.error:
                 continue
             for table in tables:
                 path = recorded.recording.path_of(image.log_time)
-                table.write(path, recorded.camera.topic, image, faces)
+                table.write(path, recorded.camera.topic, number, image, faces)
             for topic, data in topics.messages(image, faces, jpeg):
                 yield _Output(image.log_time, topic, data)
 
@@ -355,7 +376,11 @@ class Job:
             images=sum(count.images for count in counts),
             faces=sum(count.faces for count in counts),
             unusable=sum((count.unusable for count in counts), Counter()),
-            remarks=[*self._notes, *chain(*map(self._remarks, range(len(self._recordings))))],
+            remarks=[
+                *self._notes,
+                *self._notes_on_tables(),
+                *chain(*map(self._remarks, range(len(self._recordings)))),
+            ],
             stills=sum(stills.images for stills in self._counts_of_stills()),
             stills_with_more_faces=sum(
                 stills.with_more_faces for stills in self._counts_of_stills()
@@ -364,6 +389,16 @@ class Job:
             retried=self._workers.retried if self._workers else 0,
             repeated_segments=self._queue.repeated,
         )
+
+    def _notes_on_tables(self) -> Iterator[str]:
+        """Yield what the tables do not have."""
+        parameters = self._options.parameters
+        wanted = [name for name in ("pose", "gaze") if getattr(parameters, name)]
+        if self._options.tables and wanted and not self._has_camera_model:
+            yield (
+                f"no columns for {' and '.join(wanted)}, because the camera is not known: give "
+                "-p assumed_field_of_view:=65 (degrees) or -p calibration_file:=FILE"
+            )
 
     def _counts_of_stills(self) -> Iterator[CameraCount]:
         for recording, cameras in zip(self._recordings, self._cameras, strict=True):

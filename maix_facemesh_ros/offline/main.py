@@ -100,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         help="process image files as the frames of a 30 Hz video, with tracking, ids and "
         "smoothing; without it each file is processed alone",
     )
+    add(
+        "--rows-without-faces",
+        action=argparse.BooleanOptionalAction,
+        help="whether tables have a row for an image without faces (default: of videos and image "
+        "files, not of bags)",
+    )
     add("--topics", nargs="+", default=[], metavar="TOPIC", help="image topics (default: all)")
     add(
         "--faces-topic",
@@ -172,6 +178,8 @@ def _options(parsed: argparse.Namespace) -> JobOptions:
         outputs=tuple(parsed.output),
         parameters=NodeParameters.from_values(values),
         stream=parsed.stream,
+        all_faces_of_stills="max_face_num" not in values,
+        rows_without_faces=parsed.rows_without_faces,
         topics=tuple(parsed.topics),
         faces_topic=parsed.faces_topic,
         annotated=parsed.annotated,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import mimetypes
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from maix_facemesh_ros.bags.output_folder import MADE_BY
 from maix_facemesh_ros.bags.storage import BagError, UnpackLimits
 from maix_facemesh_ros.offline.outputs import FACES_TOPIC, TABLES
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
+
+#: Endings of files, which a bag's folder does not have; some that Python's own list does not have.
+KNOWN_FILES = mimetypes.MimeTypes()
+OTHER_FILES = (".feather", ".jsonl", ".npz", ".ods", ".xlsx", ".yaml", ".yml")
 
 #: Of the results that are kept of an earlier run; those of another format are not resumed.
 FORMAT = 4
@@ -34,6 +39,10 @@ class JobOptions:
     #: Of bags, the topics of the images; none: all that there are.
     topics: tuple[str, ...] = ()
     faces_topic: str = FACES_TOPIC
+    #: Of image files that are no stream: find all faces, whatever `max_face_num` is.
+    all_faces_of_stills: bool = False
+    #: Whether tables have a row for an image without faces; None: for files, not for bags.
+    rows_without_faces: bool | None = None
     #: Put the images with their faces into the bag, as JPEG.
     annotated: bool = False
     #: Put everything of the input into the bag.
@@ -70,6 +79,12 @@ class JobOptions:
             raise BagError("a limit of unpacked sizes is negative: give 0 or more")
         if len({output.name for output in self.outputs}) < len(self.outputs):
             raise BagError("two outputs have the same name: give them different ones")
+        for output in self.bags:
+            if output.suffix in OTHER_FILES or KNOWN_FILES.guess_type(output.name)[0]:
+                raise BagError(
+                    f"{output} cannot be written: an output is a table, which ends in "
+                    f"{' or '.join(TABLES)}, or the folder of a bag, without an ending"
+                )
         if not self.bags and (self.annotated or self.copy):
             raise BagError("images and messages of the input go into a bag: name one with --output")
 
@@ -104,6 +119,8 @@ class JobOptions:
             "parameters": {**parameters, "landmarks_indices": [*self.parameters.landmarks_indices]},
             "limits": dataclasses.asdict(self.limits),
             "stream": self.stream,
+            "all faces of stills": self.all_faces_of_stills,
+            "rows without faces": self.rows_without_faces,
             "segment length": self.segment_length,
             "format": FORMAT,
         }

@@ -8,12 +8,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
+from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
 from maix_facemesh_ros.bags.camera_topics import COMPRESSED
 from maix_facemesh_ros.bags.message_types import (
     COMPRESSED_IMAGE,
@@ -48,6 +50,21 @@ ROWS_AT_ONCE = 256
 
 #: Rows that are written to a Parquet file at once.
 ROWS_IN_A_GROUP = 2000
+
+#: Columns of a table and their types; docs/tables.md has the units.
+IMAGE_COLUMNS: dict[str, type] = {
+    **dict.fromkeys(("recording", "topic"), str),
+    **dict.fromkeys(("image", "log_time", "stamp", "image_width", "image_height"), int),
+}
+FACE_COLUMNS: dict[str, type] = {
+    "id": int,
+    **dict.fromkeys(("score", "x", "y", "width", "height", "landmarks_score"), float),
+}
+POSE_COLUMNS = (
+    *("yaw", "pitch", "roll", "distance"),
+    *(f"pose_{row}{column}" for row in range(3) for column in range(4)),
+)
+GAZE_COLUMNS = ("gaze_yaw", "gaze_pitch", "gaze_x", "gaze_y", "gaze_z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,61 +214,78 @@ class Table(Protocol):
 
 
 class FaceTable:
-    """A table with a row for each face of each image; an image without one has none."""
+    """A table with a row for each face of each image; columns: docs/tables.md."""
 
-    def __init__(self, path: Path, parameters: FaceMeshParameters) -> None:
+    def __init__(
+        self,
+        path: Path,
+        parameters: FaceMeshParameters,
+        *,
+        has_poses: bool = True,
+        rows_without_faces: bool = False,
+    ) -> None:
         """Begin the file.
 
         Args:
             path: ends in one of `TABLES`.
             parameters: select the landmarks.
+            has_poses: whether there is a camera model for poses and gaze; their columns are left
+                out without one.
+            rows_without_faces: write a row for an image without a face, with the image's columns.
 
         Raises:
             BagError: the library is not installed, or the file cannot be created.
         """
-        self._parameters = parameters
+        self._rows_without_faces = rows_without_faces
         wanted = parameters.landmark_indices
         self._landmarks = range(LANDMARKS) if wanted is None else wanted
+        groups = {
+            _pose_values: POSE_COLUMNS if parameters.pose and has_poses else (),
+            _gaze_values: GAZE_COLUMNS if parameters.gaze and has_poses else (),
+            _blendshape_values: BLENDSHAPE_NAMES if parameters.blendshapes else (),
+        }
+        #: The values of a face in addition to its landmarks, and the number of their columns.
+        self._optional = {values: len(names) for values, names in groups.items() if names}
+        columns: dict[str, type] = {
+            **IMAGE_COLUMNS,
+            **FACE_COLUMNS,
+            **{f"{axis}{index}": float for index in self._landmarks for axis in "xyz"},
+            **dict.fromkeys(chain(*groups.values()), float),
+        }
+        self._width = len(columns)
         try:
-            self._table = TABLES[path.suffix](path, self._columns())
+            self._table = TABLES[path.suffix](path, columns)
         except OSError as error:
             raise BagError(f"{path} cannot be written: {error.strerror or error}") from error
 
-    def write(self, recording: Path, topic: str, image: ImageFaces, faces: Sequence[Face]) -> None:
-        """Write the faces of an image."""
+    def write(
+        self, recording: Path, topic: str, number: int, image: ImageFaces, faces: Sequence[Face]
+    ) -> None:
+        """Write the faces of an image.
+
+        Args:
+            recording: the file of the image, or the bag.
+            topic: of the image.
+            number: of the image on its topic, from 0.
+            image: its times and size.
+            faces: in it, complete.
+        """
         stamp = image.stamp.nanoseconds
+        facts = [str(recording), topic, number, image.log_time, stamp, *image.size]
         for face in faces:
-            self._table.write(
-                [
-                    *(str(recording), topic, image.log_time, stamp, *image.size),
-                    *(face.id, face.score, *face.box, face.landmarks_score),
-                    *self._points(face),
-                    *self._optional(face),
-                ]
-            )
+            row = [*facts, face.id, face.score, *face.box, face.landmarks_score]
+            row += self._points(face)
+            for values, count in self._optional.items():
+                row += values(face) or [None] * count
+            self._table.write(row)
+        if not faces and self._rows_without_faces:
+            self._table.write([*facts, *[None] * (self._width - len(facts))])
 
     def __enter__(self) -> FaceTable:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._table.close()
-
-    def _columns(self) -> dict[str, type]:
-        """Return the name and type of each column."""
-        parameters = self._parameters
-        columns: dict[str, type] = {
-            **dict.fromkeys(("recording", "topic"), str),
-            **dict.fromkeys(("log_time", "stamp", "image_width", "image_height", "id"), int),
-            **dict.fromkeys(("score", "x", "y", "width", "height", "landmarks_score"), float),
-        }
-        names = [f"{axis}{index}" for index in self._landmarks for axis in "xyz"]
-        if parameters.pose:
-            names += [f"pose_{row}{column}" for row in range(3) for column in range(4)]
-        if parameters.gaze:
-            names += [f"gaze_{axis}" for axis in "xyz"]
-        if parameters.blendshapes:
-            names += list(BLENDSHAPE_NAMES)
-        return columns | dict.fromkeys(names, float)
 
     def _points(self, face: Face) -> list[float | None]:
         """Return x, y, z of each landmark: pixels of the image."""
@@ -263,18 +297,25 @@ class FaceTable:
             for value in (x, y, z)
         ]
 
-    def _optional(self, face: Face) -> list[float | None]:
-        values: list[float | None] = []
-        if self._parameters.pose:
-            pose = face.pose
-            values += [None] * 12 if pose is None else pose[:3].reshape(-1).tolist()
-        if self._parameters.gaze:
-            gaze = face.gaze
-            values += [None] * 3 if gaze is None else gaze.direction.tolist()
-        if self._parameters.blendshapes:
-            scores = face.blendshapes
-            values += [None] * len(BLENDSHAPE_NAMES) if scores is None else scores.tolist()
-        return values
+
+def _pose_values(face: Face) -> list[float]:
+    """Return the values of `POSE_COLUMNS`; none without a pose."""
+    if face.pose is None:
+        return []
+    distance = float(np.linalg.norm(face.pose[:3, 3]))
+    return [*head_angles(face.pose), distance, *face.pose[:3].reshape(-1).tolist()]
+
+
+def _gaze_values(face: Face) -> list[float]:
+    """Return the values of `GAZE_COLUMNS`; none without a gaze."""
+    if face.gaze is None:
+        return []
+    return [*direction_angles(face.gaze.direction), *face.gaze.direction.tolist()]
+
+
+def _blendshape_values(face: Face) -> list[float]:
+    """Return the 52 scores; none without them."""
+    return [] if face.blendshapes is None else face.blendshapes.tolist()
 
 
 class _CsvTable:

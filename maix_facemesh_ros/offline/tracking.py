@@ -95,6 +95,11 @@ class RecordedCamera:
         if first is not None:
             self._calibrate(first)
 
+    @property
+    def may_have_a_model(self) -> bool:
+        """Whether a calibration is there, from a file or on a recorded topic."""
+        return self._from_file or bool(self.camera.camera_info)
+
     def continues_with(self, found: SegmentFaces) -> bool:
         """Whether the next segment begins with the faces with which the last one has ended."""
         return self._same_tracks(found) is not None
@@ -181,9 +186,17 @@ def _overlap(track: Track, other: Track) -> float:
     return overlap(first, second)
 
 
-def parameters_for_stills(parameters: NodeParameters) -> NodeParameters:
-    """Return the parameters for independent images."""
-    return dataclasses.replace(parameters, tracking=False, ids=False, smoothing="off")
+def parameters_for_stills(parameters: NodeParameters, *, all_faces: bool) -> NodeParameters:
+    """Return the parameters for independent images.
+
+    Args:
+        parameters: as for a stream.
+        all_faces: find all faces, however many.
+    """
+    limit = 0 if all_faces else parameters.max_face_num
+    return dataclasses.replace(
+        parameters, tracking=False, ids=False, smoothing="off", max_face_num=limit
+    )
 
 
 def calibration_of_file(parameters: NodeParameters) -> CameraModel | None:

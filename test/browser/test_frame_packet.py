@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
 from maix_facemesh_ros.browser.frame_packet import (
-    direction_angles,
-    head_angles,
     mesh_facts,
     pack_frame,
 )

@@ -20,6 +20,7 @@ import yaml
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 
+from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.bags import camera_topics
@@ -29,6 +30,7 @@ from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.offline.job import Job, Report
 from maix_facemesh_ros.offline.main import main
 from maix_facemesh_ros.offline.options import JobOptions
+from maix_facemesh_ros.offline.outputs import IMAGE_COLUMNS
 from maix_facemesh_ros.offline.segments import SegmentTracker
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.messages import faces_of
@@ -388,13 +390,58 @@ def test_a_video_and_a_folder_become_tables(tmp_path: Path) -> None:
             np.testing.assert_array_equal(
                 np.array(read, np.float32), [*face.points[index], face.points_z[index]]
             )
-        assert row["pose_00"] == ""  # no calibration
+        assert "pose_00" not in row  # no calibration
 
     run(tmp_path / "film.avi", tmp_path / "film.csv", workers=2, segment_length=3)
     rows = read_csv(tmp_path / "film.csv")
     assert [int(row["stamp"]) for row in rows] == [n * SECOND // 25 for n in range(8)]
     for row, face in zip(rows, expected, strict=True):
         assert abs(float(row["x4"]) - face.points[4, 0]) < 1.5  # MJPG is lossy
+
+
+def test_a_table_has_angles_and_images_without_faces(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    faces = next(iter(scene(1)))
+    for name, image in (("a", np.zeros_like(faces)), ("b", faces)):
+        cv2.imwrite(str(folder / f"{name}.png"), image[:, :, ::-1])
+    parameters = NodeParameters(assumed_field_of_view=65.0, gaze=True)
+    report = run(folder, tmp_path / "all.csv", parameters=parameters)
+    assert not any("no columns" in remark for remark in report.remarks)
+    empty, row = read_csv(tmp_path / "all.csv")
+    assert [Path(each["recording"]).name for each in (empty, row)] == ["a.png", "b.png"]
+    assert [each["image"] for each in (empty, row)] == ["0", "1"]
+    assert (empty["image_width"], empty["image_height"]) == (str(WIDTH), str(HEIGHT))
+    assert {value for name, value in empty.items() if name not in IMAGE_COLUMNS} == {""}
+
+    pose = np.eye(4)
+    pose[:3] = [[float(row[f"pose_{r}{c}"]) for c in range(4)] for r in range(3)]
+    angles = [float(row[name]) for name in ("yaw", "pitch", "roll")]
+    assert angles == pytest.approx(head_angles(pose), abs=1e-4)
+    assert float(row["distance"]) == pytest.approx(np.linalg.norm(pose[:3, 3]), rel=1e-6)
+    gaze = np.array([float(row[f"gaze_{axis}"]) for axis in "xyz"])
+    seen = [float(row[name]) for name in ("gaze_yaw", "gaze_pitch")]
+    assert seen == pytest.approx(direction_angles(gaze), abs=1e-3)
+
+    run(folder, tmp_path / "faces.csv", rows_without_faces=False)
+    assert [row["image"] for row in read_csv(tmp_path / "faces.csv")] == ["1"]
+
+
+def test_a_table_without_a_camera_has_no_poses_and_says_so_once(tmp_path: Path) -> None:
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), next(iter(scene(1)))[:, :, ::-1])
+    report = run(tmp_path, tmp_path.parent / "t.csv", parameters=NodeParameters(gaze=True))
+    (remark,) = (remark for remark in report.remarks if "no columns" in remark)
+    assert remark.startswith("no columns for pose and gaze, because the camera is not known: give")
+
+
+def test_photos_give_all_faces_unless_told(tmp_path: Path) -> None:
+    both = np.hstack([next(iter(scene(1)))] * 2)
+    cv2.imwrite(str(tmp_path / "two.png"), both[:, :, ::-1])
+    for extra, count in (([], 2), (["-p", "max_face_num:=1"], 1)):
+        table = tmp_path.parent / f"{count}.csv"
+        assert main([str(tmp_path), "-o", str(table), *extra, "--quiet"]) == 0
+        assert len(read_csv(table)) == count
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -488,6 +535,9 @@ def test_errors_are_one_line_and_leave_nothing_behind(
         ([bag, "-o", output, "--topics", "/b"], "has no topic /b: it has"),
         ([bag, "-o", bag], "is the input"),
         ([bag, "-o", bag / "faces"], "is the input"),
+        ([bag, "-o", tmp_path / "out.json"], "out.json cannot be written: an output is a table"),
+        ([bag, "-o", tmp_path / "out.tsv"], "which ends in .csv or .parquet, or the folder of"),
+        ([bag, "-o", tmp_path / "out.xlsx"], "out.xlsx cannot be written"),
         ([bag, "-o", output, "-p", "max_faces:=4"], "did you mean 'max_face_num'?"),
         ([bag, "-o", output, "-p", "max_face_num=4"], "give NAME:=VALUE"),
         ([bag, "-o", output, "-p", "detect_conf_th:=7"], "give 0 to 1"),
