@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import inspect
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -112,6 +114,20 @@ def test_no_face(mesh: FaceMesh) -> None:
 
 def test_same_image_gives_the_same_answer(mesh: FaceMesh, three_faces: Pixels) -> None:
     assert same(mesh.process(three_faces), mesh.process(three_faces))
+
+
+def test_networks_are_freed_with_the_object(astronaut: Pixels) -> None:
+    """At once: the garbage collector comes late, because it does not see their 10 MB."""
+    gc.collect()
+    gc.disable()
+    try:
+        with FaceMesh() as mesh:
+            mesh.process(astronaut)
+        networks = weakref.ref(mesh._backend._provider)  # type: ignore[attr-defined]
+        del mesh
+        assert networks() is None
+    finally:
+        gc.enable()
 
 
 # Which faces.

@@ -16,7 +16,7 @@ the highest presence is taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -41,6 +41,7 @@ from maix_facemesh_ros.backends.onnx.same_face import (
     room_for,
     set_landmarks,
 )
+from maix_facemesh_ros.backends.onnx.side_by_side import SideBySide
 from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Image
@@ -108,10 +109,6 @@ class Candidate(NamedTuple):
     landmarks: FaceLandmarks
     #: Whether the mesh is confirmed: its presence is high, and another look changes nothing.
     is_certain: bool
-
-
-#: Calls a function with each of the arguments, in several threads.
-SideBySide = Callable[[Callable[[Sighting], Candidate], Sequence[Sighting]], list[Candidate]]
 
 
 class FaceSearch:

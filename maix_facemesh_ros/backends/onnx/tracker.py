@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import (
@@ -48,6 +46,7 @@ from maix_facemesh_ros.backends.onnx.search import (
     SearchSchedule,
     Thumbnail,
 )
+from maix_facemesh_ros.backends.onnx.side_by_side import SideBySide
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
 from maix_facemesh_ros.face import Face
@@ -215,10 +214,6 @@ class TrackerState(NamedTuple):
     has_untracked: bool = False
 
 
-_Face = TypeVar("_Face")
-_Found = TypeVar("_Found")
-
-
 class FaceTracker:
     """Finds faces and their landmarks on the host's processor, and tracks them."""
 
@@ -236,8 +231,9 @@ class FaceTracker:
             ModelError: a model file is missing, damaged, or of another network.
         """
         self._provider = provider or open_networks(parameters)
-        self._search = FaceSearch(self._provider, self._side_by_side)
         threads = parameters.threads or len(os.sched_getaffinity(0))
+        self._side_by_side = SideBySide(threads)
+        self._search = FaceSearch(self._provider, self._side_by_side)
         self.facts = {
             "detector": parameters.detector,
             "detector model": parameters.detector_model or "the package's own",
@@ -245,10 +241,6 @@ class FaceTracker:
             "execution provider": self._provider.provider,
             "threads": str(threads),
         }
-        # In addition to the calling thread, which does its part.
-        self._more_threads = threads - 1
-        self._made_pool: ThreadPoolExecutor | None = None
-        self._pool_process = 0
         self.state = TrackerState()
 
     @property
@@ -280,15 +272,7 @@ class FaceTracker:
 
     def close(self) -> None:
         """See `backends.FaceDetector`."""
-        if self._made_pool is not None and self._pool_process == os.getpid():
-            self._made_pool.shutdown()
-
-    def _pool(self) -> ThreadPoolExecutor:
-        """Return the threads of this process: a forked process has none of its parent's threads."""
-        if self._made_pool is None or self._pool_process != os.getpid():
-            self._made_pool = ThreadPoolExecutor(self._more_threads, "face_landmarks")
-            self._pool_process = os.getpid()
-        return self._made_pool
+        self._side_by_side.close()
 
     def detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
         """See `backends.FaceDetector`."""
@@ -438,38 +422,6 @@ class FaceTracker:
         landmarks = self._provider.landmarks(image, track.roi)
         self._flows[track.id] = FaceFlow(image, track.roi, landmarks)
         return landmarks
-
-    def _side_by_side(
-        self, find: Callable[[_Face], _Found], faces: Sequence[_Face]
-    ) -> list[_Found]:
-        """Find the landmarks of each face, in all threads: also in this one.
-
-        Were it to wait instead, the system would often wake the others on one processor.
-        """
-        found: dict[int, _Found] = {}
-        waiting = deque(enumerate(faces))
-
-        def find_the_next() -> None:
-            while waiting:
-                try:
-                    number, face = waiting.popleft()
-                except IndexError:  # Another thread was faster.
-                    return
-                found[number] = find(face)
-
-        others = []
-        helping = min(self._more_threads, len(faces) - 1)
-        if helping > 0:
-            pool = self._pool()
-            others = [pool.submit(find_the_next) for _ in range(helping)]
-        try:
-            find_the_next()
-        finally:
-            if others:
-                wait(others)
-        for other in others:
-            other.result()  # raises the thread's error
-        return [found[number] for number in range(len(faces))]
 
 
 def _is_full(tracked: list[Face], parameters: FaceMeshParameters) -> bool:
