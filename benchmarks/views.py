@@ -79,8 +79,8 @@ EVERYTHING = tuple(topic for topics in VIEWS.values() for topic in topics)
 
 #: A node that does not even check for subscribers.
 WITHOUT_VIEWS = """
-from maix_facemesh_ros.ros import facemesh_node
-facemesh_node.FaceMeshNode._publish_to = lambda *_: None
+from maix_facemesh_ros.ros import facemesh_node, outputs
+outputs.Outputs._publish_to = lambda *_: None
 facemesh_node.main()
 """
 

@@ -71,6 +71,7 @@ class FaceMesh:
         #: Camera model of the images, for `pose`; None: unknown. Used from the next image on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()
+        self._reset_requested = False
         self._closed = False
 
     @property
@@ -90,6 +91,13 @@ class FaceMesh:
             ParameterError: an unknown name, a bad value, or a parameter that is fixed at the start.
         """
         self._parameters = self._parameters.changed(**changes)
+
+    def reset(self) -> None:
+        """Start a new stream with the next image, from any thread.
+
+        Tracks and smoothing are reset, and the faces get new ids, which were not used before.
+        """
+        self._reset_requested = True
 
     def process(
         self, image: Pixels | Image, stamp: float | None = None, *, bgr: bool = False
@@ -123,7 +131,8 @@ class FaceMesh:
         if stamp is None:
             stamp = image.stamp.seconds if isinstance(image, Image) else self._clock.next_stamp
         time = self._clock.advance(stamp, parameters.id_timeout)
-        if time.is_new_stream:
+        if time.is_new_stream or self._reset_requested:
+            self._reset_requested = False
             self._backend.forget()
             self._enrichment.forget()
         if not isinstance(image, Image):

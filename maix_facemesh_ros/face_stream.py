@@ -55,6 +55,7 @@ class FaceStream:
         #: Camera model of the images, for `pose`; None: unknown. Used from the next image on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()
+        self._reset_requested = False
 
     @property
     def parameters(self) -> NodeParameters:
@@ -80,6 +81,10 @@ class FaceStream:
         self._parameters = self._parameters.changed(**changes)
         self._source.change(self._parameters)
 
+    def reset(self) -> None:
+        """Start a new stream with the next frame, from any thread; see `FaceMesh.reset`."""
+        self._reset_requested = True
+
     def frames(self) -> Iterator[FaceFrame | JpegFrame]:
         """Yield frames until the stream is closed, always the latest.
 
@@ -103,7 +108,8 @@ class FaceStream:
 
     def _enrich(self, frame: FaceFrame) -> None:
         time = self._clock.advance(frame.taken_at, self._parameters.id_timeout)
-        if time.is_new_stream:
+        if time.is_new_stream or self._reset_requested:
+            self._reset_requested = False
             self._enrichment.forget()
         size = (frame.width, frame.height)
         self._enrichment.enrich(frame.faces, time.seconds, size, self.camera, self._parameters)

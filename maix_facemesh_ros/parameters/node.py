@@ -93,6 +93,11 @@ class NodeParameters(FaceMeshParameters):
         "or PNG).",
         choices=("raw", "compressed"),
     )
+    autostart: bool = parameter(
+        True,
+        "true: the node is active from the start. false: it waits, unconfigured, until a lifecycle "
+        "manager or `ros2 lifecycle` configures and activates it, see docs/lifecycle.md.",
+    )
     always_process: bool = parameter(
         False,
         "Without a source. false: while no output has a subscriber, the node rests and receives "

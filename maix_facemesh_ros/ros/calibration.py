@@ -18,6 +18,7 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -89,6 +90,8 @@ class Calibration:
         self._problem = ""
         self._image_size: tuple[int, int] | None = None
         self._publisher: Publisher | None = None
+        self._subscription: Subscription | None = None
+        self._timer: Timer | None = None
         self._first_image_at: float | None = None
         self._kept: Subscription | None = None
         self._kept_came = False
@@ -101,7 +104,7 @@ class Calibration:
             if own_camera:
                 self._publisher = node.create_publisher(CameraInfo, topic, QoSProfile(depth=2))
             return
-        self.origin = node.create_subscription(
+        self._subscription = node.create_subscription(
             CameraInfo,
             topic,
             self._on_camera_info,
@@ -109,10 +112,19 @@ class Calibration:
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             callback_group=callback_group,
             raw=True,
-        ).topic_name
-        node.create_timer(
+        )
+        self.origin = self._subscription.topic_name
+        self._timer = node.create_timer(
             KEPT_INTERVAL, self._ask_for_kept, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
+
+    def close(self) -> None:
+        """Unsubscribe, on the executor's thread."""
+        for subscription in (self._subscription, self._kept):
+            if subscription is not None:
+                self._node.destroy_subscription(subscription)
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
 
     def publish(self, result: Result) -> None:
         """Compare the calibration with an image's size; publish one from a file with the image."""

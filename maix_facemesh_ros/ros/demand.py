@@ -47,11 +47,18 @@ class DemandWatch:
         self._publishes_tf = False
         self._stopping = threading.Event()
         self._guard = node.create_guard_condition(lambda: self._changed(self._is_needed))
-        threading.Thread(target=self._watch, name="demand watch", daemon=True).start()
+        self._thread = threading.Thread(target=self._watch, name="demand watch", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """Report nothing more."""
+        """Report nothing more, from any thread."""
         self._stopping.set()
+
+    def close(self) -> None:
+        """Stop, and free what wakes the executor; on its thread."""
+        self.stop()
+        self._thread.join()
+        self._node.destroy_guard_condition(self._guard)
 
     def _watch(self) -> None:
         for number in count():

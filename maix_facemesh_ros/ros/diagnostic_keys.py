@@ -8,6 +8,9 @@ from __future__ import annotations
 #: Ends the name of the status, after the full name of the node.
 STATUS = ": faces"
 
+#: State of the node's lifecycle, such as `active`.
+STATE = "lifecycle state"
+
 #: Topic or source of the images.
 IMAGES_FROM = "pictures from"
 CALIBRATION = "calibration"
@@ -37,6 +40,7 @@ REASON = "not answered: "
 REPLACED = "a newer image came before it was its turn"
 UNUSABLE = "an image that cannot be used"
 FAULT = "a fault of the node"
+DEACTIVATED = "the node was deactivated before it was its turn"
 
 #: Steps with an image; their median time is under the step with `MEDIAN` after it.
 MEDIAN = ", median"

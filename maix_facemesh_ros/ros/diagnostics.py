@@ -24,11 +24,15 @@ from maix_facemesh_ros.ros.diagnostic_keys import (
     RATE_OUT,
     REASON,
     REPLACED,
+    STATE,
     STATUS,
 )
 
 #: Seconds between two messages (REP-107).
 INTERVAL = 1.0
+
+#: The state in which images are processed.
+ACTIVE = "active"
 
 
 class Diagnostics:
@@ -91,6 +95,10 @@ class Diagnostics:
         self._trouble = text
         self._report()
 
+    def forget_trouble(self) -> None:
+        """Report no fault from the next message on: the source is closed."""
+        self._trouble = ""
+
     def total(self, key: str) -> int:
         """Return a count of images since the start, by its key: ARRIVED, ANSWERED and so on."""
         return self._total[key]
@@ -114,8 +122,9 @@ class Diagnostics:
             steps = {step: 1e3 * median(seconds) for step, seconds in self._seconds.items()}
             self._since_report.clear()
             self._seconds.clear()
+            facts = self._facts()
             values = {
-                **self._facts(),
+                **facts,
                 FACES: str(self._faces),
                 RATE_IN: f"{rates.get(ARRIVED, 0.0):.1f} Hz",
                 RATE_OUT: f"{rates.get(ANSWERED, 0.0):.1f} Hz",
@@ -123,7 +132,9 @@ class Diagnostics:
                 **{key: str(count) for key, count in self._total.items()},
                 **{f"{REASON}{reason}": str(n) for reason, n in self._reasons.items()},
             }
-        level, text = _judge(rates, self._trouble, rests=self.rests)
+        state = facts.get(STATE, ACTIVE)
+        idle = state if state != ACTIVE else "resting: no subscribers" if self.rests else ""
+        level, text = _judge(rates, self._trouble, idle)
         return DiagnosticStatus(
             level=level,
             name=f"{self._node.get_fully_qualified_name()}{STATUS}",
@@ -132,11 +143,12 @@ class Diagnostics:
         )
 
 
-def _judge(rates: dict[str, float], trouble: str, *, rests: bool) -> tuple[bytes, str]:
+def _judge(rates: dict[str, float], trouble: str, idle: str) -> tuple[bytes, str]:
+    """Return the level and its reason; `idle` says why no images are processed, if it is meant."""
     if trouble:
         return DiagnosticStatus.ERROR, trouble
-    if rests:
-        return DiagnosticStatus.OK, "resting: no subscribers"
+    if idle:
+        return DiagnosticStatus.OK, idle
     if rates.get(LOST_IN_TRANSPORT, 0.0) > 0.0:
         return DiagnosticStatus.WARN, "images are lost in transport"
     if rates.get(ARRIVED, 0.0) == 0.0:

@@ -6,48 +6,39 @@ One image's way from its topic to the messages:
    latest only.
 2. `FaceMeshNode._work`, the worker thread, takes it with `Input.items`.
 3. `Input.result` reads it and finds its faces: a `Result` (result.py).
-4. `FaceMeshNode._publish` sends `faces` first, with the image's stamp and frame, and then the other
-   topics that have subscribers, each by `publish(result)` (publishers/).
+4. `Outputs.publish` (outputs.py) sends `faces` first, with the image's stamp and frame, and then
+   the other topics that have subscribers, each by `publish(result)` (publishers/).
 
-Files, live sources and a MaixCAM are inputs too, so they differ in steps 1 and 3 only.
+Files, live sources and a MaixCAM are inputs too, so they differ in steps 1 and 3 only. The node is
+a lifecycle node (managed_node.py, docs/lifecycle.md).
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Sequence
+from collections import deque
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
 
 from maix_facemesh_ros.backends.base import BackendError
-from maix_facemesh_ros.backends.registry import FACE_SOURCES
+from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.image import ImageError
 from maix_facemesh_ros.model_files import ModelError
-from maix_facemesh_ros.parameters import NodeParameters, ParameterError, parameters_of
+from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.ros import diagnostic_keys as keys
-from maix_facemesh_ros.ros.calibration import open_calibration
 from maix_facemesh_ros.ros.dds_profile import NODE_PROFILE
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
-from maix_facemesh_ros.ros.inputs import Input, InputContext, image_topic, open_input
+from maix_facemesh_ros.ros.inputs import Input
+from maix_facemesh_ros.ros.managed_node import ManagedNode
 from maix_facemesh_ros.ros.message_reader import MessageReader
-from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import WORKER_TIMEOUT, end_node, run_node
-from maix_facemesh_ros.ros.publishers.annotated_image import AnnotatedImage
-from maix_facemesh_ros.ros.publishers.blurred_image import BlurredImage
-from maix_facemesh_ros.ros.publishers.cloud import FaceCloud
-from maix_facemesh_ros.ros.publishers.faces import FacePublisher
-from maix_facemesh_ros.ros.publishers.interop import open_other_packages
-from maix_facemesh_ros.ros.publishers.jpeg_image import JpegImages
-from maix_facemesh_ros.ros.publishers.markers import FaceMarkers
-from maix_facemesh_ros.ros.publishers.source_image import SourceImage
-from maix_facemesh_ros.ros.publishers.tf_broadcaster import FaceFrames
-from maix_facemesh_ros.ros.result import Result, ResultPublisher
-from maix_facemesh_ros.ros.result_notices import ResultNotices
+from maix_facemesh_ros.ros.outputs import Outputs
+from maix_facemesh_ros.ros.pipeline import Pipeline
 from maix_facemesh_ros.sources.base import SourceError
 
 #: Seconds between two warnings of the same kind.
@@ -56,74 +47,56 @@ WARNING_INTERVAL = 5.0
 #: Seconds for subscribers to receive the last faces of a file before the node exits.
 LAST_FACES_TIMEOUT = 1.0
 
+#: Seconds that a deactivation waits for the image in work.
+DEACTIVATE_TIMEOUT = 10.0
+
+#: Number of former inputs that are remembered: a read of theirs that blocks ends some time.
+FORMER_INPUTS = 16
+
 #: Errors at the start that are printed in one line, without a traceback.
 START_ERRORS = (ParameterError, BackendError, ModelError, SourceError)
 
 
-class FaceMeshNode(ParameterNode):
+class WorkerError(FaceMeshError, RuntimeError):
+    """The worker does not end: the process has to be started again."""
+
+
+class FaceMeshNode(ManagedNode):
     """Answers every image with one FaceArray or, when they come too fast, always the latest.
 
     One worker thread does the work, so that messages are taken off the middleware at once and the
     latest image is always the next.
     """
 
+    refusals = START_ERRORS
+
     def __init__(self) -> None:
         super().__init__("facemesh")
         self.failed = False
-        self._closing = threading.Event()
+        self._stopping = threading.Event()
         parameters = self.declare_table(NodeParameters)
+        self.fix_parameters(False)
         self._diagnostics = Diagnostics(self, self._facts)
         self._topic_reader = MessageReader(self)
-        # Read in turn with the images: a calibration is there before the image after it.
-        self._calibration = open_calibration(
-            self,
-            parameters,
-            images=self.resolve_topic_name(image_topic(self, parameters)),
-            callback_group=self._topic_reader.callback_group,
-        )
-        self._faces = FacePublisher(self)
-        annotated, blurred = AnnotatedImage(self), BlurredImage(self)
-        #: Publishers of each result, after `faces`.
-        self._views: Sequence[ResultPublisher] = (
-            self._calibration,
-            FaceFrames(self),
-            FaceCloud(self),
-            FaceMarkers(self),
-            *open_other_packages(self, parameters),
-            annotated,
-            blurred,
-            *((SourceImage(self),) if parameters.source else ()),
-        )
-        #: Publishers of a MaixCAM's JPEGs, whose faces have been published before.
-        self._jpeg_views: Sequence[ResultPublisher] = (
-            (JpegImages(self, (annotated, blurred)),) if parameters.backend in FACE_SOURCES else ()
-        )
-        context = InputContext(
-            self,
-            parameters,
-            self._calibration,
-            self._diagnostics,
-            self._topic_reader,
-            self._is_stopping,
-        )
-        self._input: Input[Any] = open_input(context)
-        self._notices = ResultNotices(self, self._calibration, self._input.name)
+        self._input_ended = self.create_guard_condition(self._on_input_ended)
+        #: None while unconfigured.
+        self._pipeline: Pipeline | None = None
+        self._worker: threading.Thread | None = None
+        #: The worker has not ended in time.
+        self._is_abandoned = False
+        #: One of them may still be reading its camera or URL.
+        self._former_inputs: deque[Input[Any]] = deque(maxlen=FORMER_INPUTS)
+        self.create_service(Trigger, "~/reset", self._on_reset)
         self.add_on_set_parameters_callback(self._on_parameters)
-        self._notices.say_what_is_assumed(parameters, None)
-        self.get_logger().info(
-            f"backend {self._input.facts['backend']}; images from {self._input.name}, "
-            f"faces on {self._faces.topic_name}"
-        )
-        self._worker = threading.Thread(target=self._work, name="facemesh worker")
-        self._worker.start()
-        self._topic_reader.start()
+        if parameters.autostart:
+            self.autostart()
 
-    def _work(self) -> None:
-        """Answer one item after the other until the input ends or the node stops."""
+    def _work(self, images: Input[Any], outputs: Outputs) -> None:
+        """Answer one item after the other until the input ends or is stopped."""
         try:
-            for item in self._input.items():
-                self._answer(item)
-            self._say_ended()
+            for item in images.items():
+                self._answer(images, item, outputs)
+            self._say_ended(outputs)
         except SourceError as error:
             self.failed = True
             self.get_logger().error(str(error))
@@ -131,17 +104,19 @@ class FaceMeshNode(ParameterNode):
             self.failed = True
             raise
         finally:
-            # A source has ended (or the node is shutting down): let the executor return.
-            self.context.try_shutdown()
+            if not self._is_stopping():
+                self._input_ended.trigger()
 
-    def _answer(self, item: Any) -> None:
+    def _answer(self, images: Input[Any], item: Any, outputs: Outputs) -> None:
         """Publish the result of one item; one that cannot be used is named and dropped."""
         try:
-            self._publish(self._input.result(item))
+            result = images.result(item)
+            if not self._is_abandoned:
+                outputs.publish(result)
         except ImageError as error:
             self._diagnostics.lost(keys.UNUSABLE)
             self.get_logger().warning(
-                f"image on {self._input.name} not used: {error}",
+                f"image on {images.name} not used: {error}",
                 throttle_duration_sec=WARNING_INTERVAL,
             )
         except Exception:
@@ -153,86 +128,114 @@ class FaceMeshNode(ParameterNode):
                     throttle_duration_sec=WARNING_INTERVAL,
                 )
 
-    def _publish(self, result: Result) -> None:
-        """Publish the faces of one image, then the other subscribed topics."""
-        if result.jpeg is not None:
-            self._publish_to(self._jpeg_views, result, keys.JPEG_VIEWS)
-            return
-        started = time.perf_counter()
-        self._faces.publish(result)
-        self._diagnostics.answered(len(result.faces))
-        self._diagnostics.took({keys.PUBLISH: time.perf_counter() - started})
-        self._notices.note(result)
-        self._publish_to(self._views, result, keys.VIEWS)
-
-    def _publish_to(self, publishers: Sequence[ResultPublisher], result: Result, step: str) -> None:
-        """Publish to each; the image has been answered, whatever is wrong here."""
-        started = time.perf_counter()
-        for publisher in publishers:
-            try:
-                publisher.publish(result)
-            except ImageError as error:
-                self.get_logger().warning(
-                    f"a JPEG of {self._input.name} cannot be used: {error}",
-                    throttle_duration_sec=WARNING_INTERVAL,
-                )
-            except Exception:
-                if not self._is_stopping():
-                    self.get_logger().error(
-                        f"publishing markers, tf or images failed: {traceback.format_exc()}",
-                        throttle_duration_sec=WARNING_INTERVAL,
-                    )
-        self._diagnostics.took({step: time.perf_counter() - started})
-
-    def _say_ended(self) -> None:
+    def _say_ended(self, outputs: Outputs) -> None:
         """Log that a file has ended, and let its last faces arrive before the node exits."""
         if self._is_stopping():
             return
         self.get_logger().info(f"source ended after {self._diagnostics.total(keys.ARRIVED)} images")
         try:
-            self._faces.wait_for_subscribers(LAST_FACES_TIMEOUT)
+            outputs.faces.wait_for_subscribers(LAST_FACES_TIMEOUT)
         except Exception:
             if not self._is_stopping():
                 raise
 
-    def _facts(self) -> dict[str, str]:
-        """Values for /diagnostics in addition to counts and times."""
-        return {
-            **self._input.facts,
-            keys.IMAGES_FROM: self._input.name,
-            **self._calibration.facts,
-            keys.POSE: self._notices.pose_state(self._input.parameters),
-            keys.FACES_SUBSCRIBERS: str(self.count_subscribers(self._faces.topic_name)),
-        }
+    def _on_input_ended(self) -> None:
+        """End the process; on the executor's thread, so not in the middle of a transition."""
+        if not self._is_stopping():
+            self.context.try_shutdown()
 
-    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        names = {parameter.name for parameter in parameters_of(NodeParameters)}
-        before = self._input.parameters
-        try:
-            self._input.change(**{p.name: p.value for p in parameters if p.name in names})
-        except ParameterError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self._notices.say_what_is_assumed(self._input.parameters, before)
-        return SetParametersResult(successful=True)
+    def configure(self) -> None:
+        """See `ManagedNode`; the topics are announced, and the networks are loaded."""
+        self._pipeline = Pipeline(
+            self,
+            self.read_table(NodeParameters),
+            self._diagnostics,
+            self._topic_reader,
+            self._is_stopping,
+        )
 
-    def _is_stopping(self) -> bool:
-        """Whether the node is shutting down; rclpy's signal handler ends the context at once."""
-        return self._closing.is_set() or not self.context.ok()
+    def activate(self) -> None:
+        """See `ManagedNode`; the topic is subscribed to, or the source opened."""
+        assert self._pipeline is not None, "configured before"
+        images, outputs = self._pipeline.input, self._pipeline.outputs
+        self._stopping.clear()
+        images.open()
+        self.get_logger().info(
+            f"backend {images.facts['backend']}; images from {images.name}, "
+            f"faces on {outputs.faces.topic_name}"
+        )
+        self._worker = threading.Thread(
+            target=self._work, args=(images, outputs), name="facemesh worker"
+        )
+        self._worker.start()
+        self._topic_reader.start()
+
+    def deactivate(self) -> None:
+        """See `ManagedNode`; the image in work is still answered, and later ones are not."""
+        if self._pipeline is None:
+            return
+        if not self._end_work(DEACTIVATE_TIMEOUT):
+            raise WorkerError(f"an image has been in work for {DEACTIVATE_TIMEOUT:.0f} s")
+        self._pipeline.input.close()
+        self._diagnostics.forget_trouble()
+
+    def clean_up(self) -> None:
+        """See `ManagedNode`."""
+        if self._pipeline is not None:
+            self._pipeline.close()
+            if self._pipeline.input.is_blocked:
+                self._former_inputs.append(self._pipeline.input)
+            self._pipeline = None
+
+    def _end_work(self, timeout: float) -> bool:
+        """Let the worker finish the current image; returns whether it did so in time."""
+        self._stopping.set()
+        self._topic_reader.stop()
+        if self._pipeline is not None:
+            self._pipeline.input.stop()
+        if self._worker is not None and not self._is_abandoned:
+            self._worker.join(timeout)
+            self._is_abandoned = self._worker.is_alive()
+        return not self._is_abandoned
 
     def stop(self) -> None:
-        """Finish the current image, unless it takes long, and free the backend and the source."""
-        self._closing.set()
-        self._topic_reader.stop()
-        self._input.stop()
-        self._worker.join(WORKER_TIMEOUT)
-        if not self._worker.is_alive():
-            self._input.close()
+        """Finish the current image, unless it takes long, and free everything."""
+        if self._end_work(WORKER_TIMEOUT) and self._pipeline is not None:
+            self._pipeline.input.close()
+            self.clean_up()
+        self._topic_reader.close()
         end_node(self)
 
     @property
     def source_blocks(self) -> bool:
         """Whether, after `stop`, an image is still being decoded, or a camera or URL read."""
-        return self._worker.is_alive() or self._input.is_blocked
+        return self._is_abandoned or any(each.is_blocked for each in self._former_inputs)
+
+    def _is_stopping(self) -> bool:
+        """Whether no more images are processed; rclpy's signal handler ends the context at once."""
+        return self._stopping.is_set() or not self.context.ok()
+
+    def _facts(self) -> dict[str, str]:
+        """Values for /diagnostics in addition to counts and times."""
+        pipeline = self._pipeline
+        return {keys.STATE: self.state, **({} if pipeline is None else pipeline.facts)}
+
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Change the parameters of a configured node."""
+        try:
+            if self._pipeline is not None:
+                self._pipeline.change(parameters)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Start a new stream with the next image."""
+        if self._pipeline is not None:
+            self._pipeline.input.reset()
+        response.success = True
+        response.message = "tracks, ids and smoothing start again with the next image"
+        return response
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,6 +3,9 @@
 An `Input` gives items in order and makes a `Result` of each. Images, whatever brings them, go
 through `FaceMeshInput`: `Images.items` → `Images.read` → `FaceMesh.process` → `Result`. A MaixCAM
 has found the faces itself: `FaceStreamInput` makes a `Result` of what it sends.
+
+An input is made when the node is configured, and has its networks then. It is opened when the node
+is activated, stopped and closed when it is deactivated, and may be opened again.
 """
 
 from __future__ import annotations
@@ -31,7 +34,14 @@ from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.dds_profile import advice_on_receive_buffer
 from maix_facemesh_ros.ros.demand import DemandWatch
-from maix_facemesh_ros.ros.diagnostic_keys import ARRIVED, FIND, IMAGE_PUBLISHERS, LEVELS, READ
+from maix_facemesh_ros.ros.diagnostic_keys import (
+    ARRIVED,
+    DEACTIVATED,
+    FIND,
+    IMAGE_PUBLISHERS,
+    LEVELS,
+    READ,
+)
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 from maix_facemesh_ros.ros.message_reader import MessageReader
@@ -41,6 +51,7 @@ from maix_facemesh_ros.ros.result import Result
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
 from maix_facemesh_ros.sources.base import ImageSource, SourceNotice
 from maix_facemesh_ros.sources.latest import LatestSlot
+from maix_facemesh_ros.sources.names import public_name
 
 #: Maximum seconds for a camera or URL to end its last read when the node stops.
 READER_TIMEOUT = 0.5
@@ -64,10 +75,18 @@ class Input(Protocol[Item]):
         """Values for /diagnostics, by key."""
         ...
 
+    def open(self) -> None:
+        """Subscribe to the topic or open the source; a new stream of images begins.
+
+        Raises:
+            SourceError: there is no such source, or nothing in it that can be read.
+        """
+        ...
+
     def items(self) -> Iterator[Item]:
         """Yield the items to process, until the input ends or is stopped.
 
-        All of a file; the latest of anything live. To be iterated once, in one thread.
+        All of a file; the latest of anything live. To be iterated once after `open`, in one thread.
 
         Raises:
             SourceError: the source has ended, or is unreadable.
@@ -90,17 +109,25 @@ class Input(Protocol[Item]):
         """
         ...
 
+    def reset(self) -> None:
+        """Start a new stream with the next item, from any thread."""
+        ...
+
     def stop(self) -> None:
         """End the iteration, from any thread."""
         ...
 
     def close(self) -> None:
-        """Free everything, when the last item has been answered."""
+        """Unsubscribe or close the source, when the last item has been answered."""
+        ...
+
+    def free(self) -> None:
+        """Free the networks of a closed input; it cannot be opened any more."""
         ...
 
     @property
     def is_blocked(self) -> bool:
-        """Whether, after `stop`, a camera or URL is still being read."""
+        """Whether, after `close`, a camera or URL is still being read."""
         ...
 
 
@@ -132,7 +159,7 @@ class Images(Protocol):
         ...
 
     def close(self) -> None:
-        """Wait a moment for a read that has begun."""
+        """Unsubscribe, or wait a moment for a read that has begun."""
         return
 
 
@@ -169,13 +196,13 @@ def image_topic(node: Node, parameters: NodeParameters) -> str:
     return "image_raw"
 
 
-def open_input(context: InputContext) -> Input[Any]:
-    """Open the input that the parameters name.
+def make_input(context: InputContext) -> Input[Any]:
+    """Make the input that the parameters name, with its networks loaded.
 
     Raises:
         BackendError: the backend cannot run here.
         ModelError: a model file is missing, damaged, or not the network it should be.
-        SourceError: there is no such source, or nothing in it that can be read.
+        SourceError: a MaixCAM's address or file that cannot be right.
     """
     if context.parameters.backend in FACE_SOURCES:
         return FaceStreamInput(context)
@@ -183,7 +210,15 @@ def open_input(context: InputContext) -> Input[Any]:
         start_bound.give(COMPILE_TIMEOUT)
     mesh = FaceMesh(context.parameters)
     start_bound.give(START_TIMEOUT)
-    return FaceMeshInput(context, mesh, _open_images(context))
+    return FaceMeshInput(context, mesh)
+
+
+def name_of_images(context: InputContext) -> str:
+    """Return the full name of the topic, or the source as it may be shown."""
+    parameters = context.parameters
+    if parameters.source:
+        return public_name(parameters.source)
+    return context.node.resolve_topic_name(image_topic(context.node, parameters))
 
 
 def _open_images(context: InputContext) -> Images:
@@ -196,11 +231,15 @@ def _open_images(context: InputContext) -> Images:
 class FaceMeshInput:
     """Finds the faces of images with `FaceMesh`."""
 
-    def __init__(self, context: InputContext, mesh: FaceMesh, images: Images) -> None:
-        self.name = images.name
+    def __init__(self, context: InputContext, mesh: FaceMesh) -> None:
+        self.name = name_of_images(context)
         self.parameters = context.parameters
+        self._context = context
         self._mesh = mesh
-        self._images = images
+        #: None until `open`.
+        self._images: Images | None = None
+        #: Closed images whose camera or URL was still being read.
+        self._blocked: list[Images] = []
         self._calibration = context.calibration
         self._diagnostics = context.diagnostics
         self._logger = context.node.get_logger()
@@ -211,14 +250,22 @@ class FaceMeshInput:
     def facts(self) -> dict[str, str]:
         """See `Input`."""
         levels = {} if self._levels is None else {LEVELS: str(self._levels)}
-        return {**self._mesh.facts, **levels, **self._images.facts}
+        of_images = {} if self._images is None else self._images.facts
+        return {**self._mesh.facts, **levels, **of_images}
+
+    def open(self) -> None:
+        """See `Input`."""
+        self._images = _open_images(self._context)
+        self.reset()
 
     def items(self) -> Iterator[Any]:
         """See `Input`."""
+        assert self._images is not None, "opened before"
         return self._images.items()
 
     def result(self, item: Any) -> Result:
         """See `Input`."""
+        assert self._images is not None, "opened before"
         started = time.perf_counter()
         image = self._images.read(item)
         read = time.perf_counter()
@@ -240,19 +287,30 @@ class FaceMeshInput:
         self._mesh.change(**changes)
         self.parameters = self.parameters.changed(**changes)
 
+    def reset(self) -> None:
+        """See `Input`."""
+        self._mesh.reset()
+
     def stop(self) -> None:
         """See `Input`."""
-        self._images.stop()
+        if self._images is not None:
+            self._images.stop()
 
     def close(self) -> None:
         """See `Input`."""
-        self._images.close()
+        if self._images is not None:
+            self._images.close()
+            self._blocked = [each for each in (*self._blocked, self._images) if each.is_blocked]
+            self._images = None
+
+    def free(self) -> None:
+        """See `Input`."""
         self._mesh.close()
 
     @property
     def is_blocked(self) -> bool:
         """See `Input`."""
-        return self._images.is_blocked
+        return any(images.is_blocked for images in self._blocked)
 
 
 class Transport(NamedTuple):
@@ -334,10 +392,20 @@ class TopicImages(Images):
         return self._transport.read(item)
 
     def stop(self) -> None:
-        """See `Input`."""
+        """See `Images`."""
         if self._demand is not None:
             self._demand.stop()
-        self._slot.close()
+        if self._slot.close():
+            self._diagnostics.lost(DEACTIVATED)
+
+    def close(self) -> None:
+        """See `Images`."""
+        if self._demand is not None:
+            self._demand.close()
+        self._watch.close()
+        if not self._subscription.rests:
+            self._subscription.rest()
+        self._diagnostics.rests = False
 
 
 class FileImages(Images):
@@ -371,6 +439,7 @@ class LiveImages(Images):
         self._context = context
         self._source = source
         self._slot: LatestSlot[Image] = LatestSlot()
+        self._is_stopped = False
         self._reader = threading.Thread(target=self._read_source, name="source reader", daemon=True)
 
     def items(self) -> Iterator[Image]:
@@ -383,9 +452,11 @@ class LiveImages(Images):
         return item
 
     def stop(self) -> None:
-        """See `Input`."""
+        """See `Images`."""
         self._source.close()
-        self._slot.close()
+        self._is_stopped = True
+        if self._slot.close():
+            self._context.diagnostics.lost(DEACTIVATED)
 
     def close(self) -> None:
         """See `Images`."""
@@ -399,6 +470,8 @@ class LiveImages(Images):
 
     def _read_source(self) -> None:
         for image in _stamped(self._source, self._context):
+            if self._is_stopped:  # While the image was being read.
+                return
             self._context.diagnostics.arrived(replaced_another=self._slot.put(image))
 
 
@@ -424,7 +497,9 @@ class FaceStreamInput:
             SourceError: an address or file that cannot be right.
         """
         self.parameters = context.parameters
+        self._report = context.report
         self._stream = FaceStream(context.parameters, context.report)
+        self._is_used = False
         self.name = self._stream.name
         self._calibration = context.calibration
         self._diagnostics = context.diagnostics
@@ -437,6 +512,13 @@ class FaceStreamInput:
     def facts(self) -> dict[str, str]:
         """See `Input`."""
         return self._stream.facts
+
+    def open(self) -> None:
+        """See `Input`; a stream that has ended is made again, with the parameters of now."""
+        if self._is_used:
+            self._stream = FaceStream(self.parameters, self._report)
+        self._is_used = True
+        self._recent.clear()
 
     def items(self) -> Iterator[FaceFrame | JpegFrame]:
         """See `Input`."""
@@ -452,12 +534,20 @@ class FaceStreamInput:
         self._stream.change(**changes)
         self.parameters = self.parameters.changed(**changes)
 
+    def reset(self) -> None:
+        """See `Input`."""
+        self._stream.reset()
+
     def stop(self) -> None:
         """See `Input`."""
         self._stream.close()
 
     def close(self) -> None:
         """See `Input`."""
+
+    def free(self) -> None:
+        """See `Input`."""
+        self._stream.close()
 
     def _result_of_faces(self, frame: Any) -> Result:
         self._diagnostics.arrived(replaced_another=False)

@@ -52,7 +52,8 @@ class MessageReader:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to read, where there are subscriptions."""
+        """Begin to read, where there are subscriptions; also again after `stop`."""
+        self._stopping.clear()
         self.update()
         if self._subscriptions:
             self._thread = threading.Thread(target=self._read, name="message reader")
@@ -74,6 +75,10 @@ class MessageReader:
         self._wake.trigger()
         if self._thread is not None:
             self._thread.join()
+            self._thread = None
+
+    def close(self) -> None:
+        """Free what wakes the thread, after `stop`."""
         self._wake.destroy()
 
     def _read(self) -> None:

@@ -41,6 +41,9 @@ Table = TypeVar("Table", bound=ParameterTable)
 class ParameterNode(Node):
     """A node with the parameters of a table."""
 
+    #: What to do about a parameter that is fixed at the start.
+    advice_on_fixed = "set it there and restart"
+
     #: By name; empty until `declare_table`.
     _table: Mapping[str, Parameter] = {}
 
@@ -68,6 +71,21 @@ class ParameterNode(Node):
             self.set_descriptor(name, _descriptor(parameter))
         return parameters
 
+    def read_table(self, table: type[Table]) -> Table:
+        """Return the current values of the declared table, checked together.
+
+        Raises:
+            ParameterError: values that contradict each other.
+        """
+        return table.from_values({name: self.get_parameter(name).value for name in self._table})
+
+    def fix_parameters(self, fixed: bool) -> None:
+        """Fix the parameters that do not change at run time, or let them change."""
+        for name, parameter in self._table.items():
+            if not parameter.changeable:
+                # `set_descriptor` refuses to change the descriptor of a read-only parameter.
+                self.describe_parameter(name).read_only = fixed
+
     def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
         """Set the parameters of a request to the parameter services: all, or none of them.
 
@@ -82,7 +100,8 @@ class ParameterNode(Node):
             except ParameterError as error:
                 wrong.append(str(error))
                 continue
-            if not self._is_fixed_and_unchanged(parameter):
+            # A fixed one has its current value here, and rclpy would refuse to set it.
+            if not self._is_fixed(parameter.name):
                 accepted.append(parameter)
         if wrong:
             return SetParametersResult(successful=False, reason="; ".join(wrong))
@@ -106,13 +125,12 @@ class ParameterNode(Node):
         if parameter is None:
             return given
         value = parameter.check(given.value)
-        if not parameter.changeable and value != self.get_parameter(name).value:
-            raise ParameterError(f"{name} is fixed at the start: set it there and restart")
+        if self._is_fixed(name) and value != self.get_parameter(name).value:
+            raise ParameterError(f"{name} is fixed at the start: {self.advice_on_fixed}")
         return _ros_parameter(parameter, value)
 
-    def _is_fixed_and_unchanged(self, parameter: RosParameter) -> bool:
-        declared = self._table.get(parameter.name)
-        return declared is not None and not declared.changeable
+    def _is_fixed(self, name: str) -> bool:
+        return name in self._table and self.describe_parameter(name).read_only
 
 
 def _ros_type(parameter: Parameter) -> RosParameter.Type:

@@ -64,6 +64,10 @@ class TopicWatch:
             INTERVAL, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
+    def close(self) -> None:
+        """Check nothing any more."""
+        self._node.destroy_timer(self._timer)
+
     def rest(self) -> None:
         """Check nothing while the topic is not subscribed to."""
         self._timer.cancel()

@@ -37,8 +37,13 @@ class LatestSlot(Generic[Item]):
         while (item := self.take()) is not None:
             yield item
 
-    def close(self) -> None:
-        """Wake all waiting threads; the item in the slot is dropped."""
+    def close(self) -> bool:
+        """Wake all waiting threads, and drop the item in the slot; returns whether there was one.
+
+        Items that come later are not taken.
+        """
         with self._condition:
+            dropped, self._item = self._item is not None, None
             self._closed = True
             self._condition.notify_all()
+            return dropped

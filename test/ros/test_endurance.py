@@ -201,10 +201,11 @@ def _time_images(
     """Return the seconds of 150 images at camera rate: on their whole way, and in `process`."""
     inference: list[float] = []
     published = threading.Event()
-    assert isinstance(node._input, FaceMeshInput)
-    mesh, images = node._input._mesh, node._input._images
+    assert node._pipeline is not None
+    assert isinstance(node._pipeline.input, FaceMeshInput)
+    mesh, images = node._pipeline.input._mesh, node._pipeline.input._images
     assert isinstance(images, TopicImages)
-    process, publish = mesh.process, node._faces.publish
+    process, publish = mesh.process, node._pipeline.outputs.faces.publish
 
     def timed_process(*arguments: Any, **keywords: Any) -> list[Face]:
         start = time.perf_counter()
@@ -217,7 +218,7 @@ def _time_images(
         published.set()
 
     monkeypatch.setattr(mesh, "process", timed_process)
-    monkeypatch.setattr(node._faces, "publish", publish_and_say)
+    monkeypatch.setattr(node._pipeline.outputs.faces, "publish", publish_and_say)
     whole = []
     for _ in range(150):
         published.clear()

@@ -80,6 +80,7 @@ def results(
     anything: Any = heard
     context = InputContext(anything, parameters, calibration, anything, anything, lambda: False)
     source = FaceStreamInput(context)
+    source.open()
     source._stream.coming = frames  # type: ignore[attr-defined]
     return [source.result(item) for item in source.items()]
 

@@ -401,22 +401,24 @@ def node(own_network: None, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: AR
 
 def put_image(node: FaceMeshNode, message: bytes) -> None:
     """Give the node a serialized image, as if it had come on the topic."""
-    assert isinstance(node._input, FaceMeshInput)
-    assert isinstance(node._input._images, TopicImages)
-    node._input._images.on_message(message)
+    assert node._pipeline is not None
+    assert isinstance(node._pipeline.input, FaceMeshInput)
+    assert isinstance(node._pipeline.input._images, TopicImages)
+    node._pipeline.input._images.on_message(message)
 
 
 def answer_one(node: FaceMeshNode, image: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the node's worker answer one image, and wait until all is made of it."""
     done = threading.Event()
-    publish = node._publish
+    assert node._pipeline is not None
+    publish = node._pipeline.outputs.publish
 
     def publish_and_say(result: Result) -> None:
         publish(result)
         done.set()
 
     with monkeypatch.context() as patch:
-        patch.setattr(node, "_publish", publish_and_say)
+        patch.setattr(node._pipeline.outputs, "publish", publish_and_say)
         put_image(node, bytes(serialize_message(image_message(image))))
         assert done.wait(TIMEOUT)
 
@@ -478,7 +480,8 @@ def test_a_view_that_fails_costs_no_faces(
 ) -> None:
     """They are out before, the image counts as answered, and other views are published."""
     happened: list[str] = []
-    publish = node._faces.publish
+    assert node._pipeline is not None
+    publish = node._pipeline.outputs.faces.publish
 
     def publish_and_say(result: Result) -> None:
         publish(result)
@@ -488,7 +491,7 @@ def test_a_view_that_fails_costs_no_faces(
         happened.append("a fault")
         raise RuntimeError("of the test")
 
-    monkeypatch.setattr(node._faces, "publish", publish_and_say)
+    monkeypatch.setattr(node._pipeline.outputs.faces, "publish", publish_and_say)
     monkeypatch.setattr(face_cloud.FaceCloud, "publish", fail)
     monkeypatch.setattr(
         face_markers.FaceMarkers, "publish", lambda *_: happened.append("markers after it")

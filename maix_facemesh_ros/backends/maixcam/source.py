@@ -74,6 +74,8 @@ class MaixCamFaceSource:
         self._loop = asyncio.new_event_loop()
         self._task = self._loop.create_task(self._serve())
         self._thread = threading.Thread(target=self._run, name="maixcam link", daemon=True)
+        self._starting = threading.Lock()
+        self._closed = False
 
     @property
     def facts(self) -> dict[str, str]:
@@ -91,7 +93,10 @@ class MaixCamFaceSource:
 
     def frames(self) -> Iterator[FaceFrame | JpegFrame]:
         """See `backends.FaceSource`."""
-        self._thread.start()
+        with self._starting:
+            if self._closed:
+                return
+            self._thread.start()
         while (frame := self._frames.take()) is not None:
             yield frame
 
@@ -103,6 +108,11 @@ class MaixCamFaceSource:
     def close(self) -> None:
         """See `backends.FaceSource`."""
         self._frames.close()
+        with self._starting:
+            was_closed, self._closed = self._closed, True
+        if not was_closed and self._thread.ident is None:
+            self._task.cancel()
+            self._run()  # Nothing but the cancellation.
         last = time.monotonic() + CLOSE_TIMEOUT
         while self._thread.is_alive() and time.monotonic() < last:
             # More than once: before Python 3.12 asyncio.wait_for loses a cancellation that arrives
@@ -119,6 +129,8 @@ class MaixCamFaceSource:
         except asyncio.CancelledError:
             pass
         finally:
+            self._connection = None
+            self._trouble = "closed"
             self._loop.close()
 
     async def _serve(self) -> None:

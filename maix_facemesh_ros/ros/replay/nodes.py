@@ -275,7 +275,7 @@ def command_for(
         "camera_info": camera_info,
         "faces": faces,
     }
-    own = [f"image_transport:={'compressed' if is_compressed else 'raw'}"] + [
+    own = [f"image_transport:={'compressed' if is_compressed else 'raw'}", "autostart:=true"] + [
         f"qos_overrides.{topic}.subscription.reliability:=reliable"
         for topic in (images, camera_info)
     ]

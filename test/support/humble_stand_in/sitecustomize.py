@@ -5,6 +5,7 @@ Humble has the events of quality of service in `rclpy.qos_event`, and no `rclpy.
 
 import sys
 
+import rclpy.lifecycle
 import rclpy.node
 
 sys.modules["rclpy.qos_event"] = rclpy.event_handler

@@ -1,0 +1,276 @@
+"""The node's lifecycle: every transition in every state, parameters, and transitions under load.
+
+FACEMESH_TRANSITIONS sets the number of random transitions, such as 1000 for a check by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+
+from maix_facemesh_ros.image import Pixels
+from running_node import NodeProcess, Robot, StartNode, boolean, image_message, integer
+
+pytest_plugins = ["running_node"]
+
+TRANSITIONS = int(os.environ.get("FACEMESH_TRANSITIONS", "100"))
+
+#: State: the states that its transitions lead to. All others are refused.
+GRAPH = {
+    "unconfigured": {"configure": "inactive", "shutdown": "finalized"},
+    "inactive": {"activate": "active", "cleanup": "unconfigured", "shutdown": "finalized"},
+    "active": {"deactivate": "inactive", "shutdown": "finalized"},
+    "finalized": {},
+}
+WAYS = {
+    "unconfigured": (),
+    "inactive": ("configure",),
+    "active": ("configure", "activate"),
+}
+LABELS = ("configure", "activate", "deactivate", "cleanup", "shutdown")
+
+#: Bytes that the node's memory may grow by in all transitions after the first ones. A network that
+#: stays would be 7 MB each time.
+MEMORY_MARGIN = 12e6
+
+
+def state_of(robot: Robot) -> str:
+    return str(robot.call("get_state", GetState, GetState.Request()).current_state.label)
+
+
+def change(robot: Robot, label: str) -> bool:
+    request = ChangeState.Request(transition=Transition(label=label))
+    return bool(robot.call("change_state", ChangeState, request).success)
+
+
+def set_one(robot: Robot, name: str, value: ParameterValue) -> tuple[bool, str]:
+    request = SetParameters.Request(parameters=[Parameter(name=name, value=value)])
+    (result,) = robot.call("set_parameters", SetParameters, request).results
+    return result.successful, result.reason
+
+
+def text(value: str) -> ParameterValue:
+    return ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
+
+
+def test_every_transition_in_every_state_but_shutdown(start: StartNode, robot: Robot) -> None:
+    start("autostart:=false")
+    for state, way in WAYS.items():
+        for label in LABELS[:-1]:
+            for step in way:
+                assert change(robot, step), (state, step)
+            assert state_of(robot) == state
+            goal = GRAPH[state].get(label)
+            assert change(robot, label) is (goal is not None), (state, label)
+            assert state_of(robot) == (goal or state), (state, label)
+            for back in ("deactivate", "cleanup"):
+                change(robot, back)
+
+
+@pytest.mark.parametrize("state", WAYS)
+def test_a_shut_down_node_is_finalized_for_good(start: StartNode, robot: Robot, state: str) -> None:
+    start("autostart:=false")
+    for step in (*WAYS[state], "shutdown"):
+        assert change(robot, step)
+    for label in LABELS:
+        assert not change(robot, label)
+    assert state_of(robot) == "finalized"
+    assert robot.next_diagnostics()["lifecycle state"] == "finalized"
+    assert robot.status == "finalized"
+
+
+def test_a_node_that_starts_itself_is_active_and_can_be_driven(
+    start: StartNode, robot: Robot, astronaut: Pixels
+) -> None:
+    node = start()
+    robot.wait_for_node()
+    assert state_of(robot) == "active"
+    assert robot.next_diagnostics()["lifecycle state"] == "active"
+    assert "lifecycle state" not in node.output()
+    (first,) = robot.ask(image_message(astronaut, stamp=(10, 0))).faces
+
+    assert change(robot, "deactivate")
+    robot.wait_until(lambda: robot.count_subscribers("/image_raw") == 0, "end of the subscription")
+    robot.wait_until(lambda: robot.status == "inactive", "report of the state")
+    robot.answers.clear()
+    robot.images.publish(image_message(astronaut, stamp=(11, 0)))
+    robot.spin_for(0.3)
+    assert robot.answers == []
+    assert robot.count_publishers("/faces") == 1
+
+    assert change(robot, "activate")
+    wait_until_it_answers(robot)
+    (again,) = robot.ask(image_message(astronaut, stamp=(10, int(1e8)))).faces
+    assert again.id > first.id, "activating starts new tracks"
+
+    assert change(robot, "deactivate")
+    assert change(robot, "cleanup")
+    robot.wait_until(lambda: robot.count_publishers("/faces") == 0, "end of the topics")
+
+
+def wait_until_it_answers(robot: Robot) -> None:
+    robot.answers.clear()
+    robot.wait_until(lambda: robot.count_subscribers("/image_raw") == 1, "subscription")
+    robot.wait_for_node()
+
+
+def test_reset_forgets_who_is_there(start: StartNode, robot: Robot, astronaut: Pixels) -> None:
+    start()
+    robot.wait_for_node()
+
+    def face_id(nanoseconds: int) -> int:
+        message = image_message(astronaut, stamp=(10, nanoseconds))
+        return int(robot.ask(message).faces[0].id)
+
+    ids = [face_id(0), face_id(30_000_000)]
+    answer = robot.call("reset", Trigger, Trigger.Request())
+    assert (answer.success, "ids" in answer.message) == (True, True)
+    ids += [face_id(60_000_000), face_id(90_000_000)]
+    assert ids == [ids[0]] * 2 + [ids[0] + 1] * 2
+
+    for label in ("deactivate", "cleanup"):
+        assert change(robot, label)
+    assert robot.call("reset", Trigger, Trigger.Request()).success
+
+
+def read_only(robot: Robot, name: str) -> bool:
+    request = DescribeParameters.Request(names=[name])
+    (descriptor,) = robot.call("describe_parameters", DescribeParameters, request).descriptors
+    return bool(descriptor.read_only)
+
+
+def test_fixed_parameters_change_while_unconfigured(
+    start: StartNode, robot: Robot, astronaut: Pixels, tmp_path: Path
+) -> None:
+    node = start("autostart:=false")
+    assert not read_only(robot, "detector")
+    assert set_one(robot, "detector", text("short_range")) == (True, "")
+    assert set_one(robot, "max_face_num", integer(1)) == (True, "")
+    refused, reason = set_one(robot, "detector", text("best"))
+    assert (refused, "give one of" in reason) == (False, True)
+
+    # Values that contradict each other are refused by configure, and by nothing before.
+    assert set_one(robot, "backend", text("maixcam")) == (True, "")
+    assert not change(robot, "configure")
+    assert "stays unconfigured: backend 'maixcam' needs maixcam_address" in node.output()
+    assert set_one(robot, "backend", text("onnx")) == (True, "")
+
+    missing = str(tmp_path / "missing.onnx")
+    assert set_one(robot, "detector", text("yunet")) == (True, "")
+    assert set_one(robot, "detector_model", text(missing)) == (True, "")
+    assert not change(robot, "configure")
+    assert state_of(robot) == "unconfigured"
+    assert f"file {missing}: check the path in 'detector_model'" in node.output()
+    assert robot.count_publishers("/faces") == 0
+    assert set_one(robot, "detector", text("short_range")) == (True, "")
+    assert set_one(robot, "detector_model", text("")) == (True, "")
+
+    assert change(robot, "configure")
+    assert read_only(robot, "detector")
+    successful, reason = set_one(robot, "detector", text("full_range"))
+    assert (successful, "while the node is unconfigured" in reason) == (False, True)
+    assert set_one(robot, "landmarks_rel", boolean(True)) == (True, "")
+    assert change(robot, "activate")
+    robot.wait_for_node()
+    (face,) = robot.ask(image_message(astronaut)).faces
+    assert (len(face.points), len(face.points_rel)) == (956, 956)
+    assert "Traceback" not in node.output()
+
+
+def test_a_source_that_is_missing_is_refused_by_activate(
+    start: StartNode, robot: Robot, astronaut: Pixels, tmp_path: Path
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    file = tmp_path / "face.png"
+    node = start("autostart:=false", f"source:={file}", "source_loop:=true")
+    assert change(robot, "configure")
+    assert not change(robot, "activate")
+    assert state_of(robot) == "inactive"
+    assert f"stays inactive: source '{file}'" in node.output()
+    assert cv2.imwrite(str(file), astronaut[:, :, ::-1])
+    for _ in range(2):
+        assert change(robot, "activate")
+        robot.answers.clear()
+        robot.wait_until(lambda: bool(robot.answers), "faces of the file")
+        assert change(robot, "deactivate")
+
+
+@contextmanager
+def sending(publisher: Publisher, message: Image, interval: float) -> Iterator[None]:
+    """Send images from a thread, each with the next stamp."""
+    stopping = threading.Event()
+
+    def send() -> None:
+        while not stopping.wait(interval):
+            stamp = message.header.stamp
+            stamp.nanosec += 20_000_000
+            stamp.sec, stamp.nanosec = stamp.sec + stamp.nanosec // 10**9, stamp.nanosec % 10**9
+            publisher.publish(message)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def test_random_transitions_under_a_camera(
+    start: StartNode, robot: Robot, astronaut: Pixels
+) -> None:
+    """Each activation is followed by faces, each deactivation by silence."""
+    node = start("autostart:=false")
+    choices = random.Random(20)
+    state, activations, memory = "unconfigured", 0, 0.0
+    with sending(robot.images, image_message(astronaut), 0.02):
+        for number in range(TRANSITIONS):
+            possible = [label for label in GRAPH[state] if label != "shutdown"]
+            label = choices.choice(LABELS[:-1] if choices.random() < 0.2 else possible)
+            goal = GRAPH[state].get(label)
+            assert change(robot, label) is (goal is not None), (number, state, label)
+            if goal == "active":
+                activations += 1
+                robot.answers.clear()
+                robot.wait_until(lambda: bool(robot.answers), f"faces after {number}")
+            elif state == "active" and goal == "inactive":
+                robot.spin_for(0.05)  # What has been sent before arrives.
+                robot.answers.clear()
+                robot.spin_for(0.05)
+                assert robot.answers == [], number
+            state = goal or state
+            if number == TRANSITIONS // 5:
+                memory = node.memory()
+    print(f"{activations} activations, {1e-6 * (node.memory() - memory):.1f} MB more memory")
+    assert state_of(robot) == state
+    assert activations > TRANSITIONS / 10
+    assert node.memory() - memory < MEMORY_MARGIN
+    for back in ("deactivate", "cleanup"):
+        change(robot, back)
+    assert robot.count_subscribers("/image_raw") == 0
+    counts = {key: int(value) for key, value in robot.next_diagnostics().items() if "pict" in key}
+    answered, lost = counts["pictures answered"], counts.get("pictures not answered", 0)
+    assert counts["pictures arrived"] == answered + lost
+    threads = Path(f"/proc/{node.process.pid}/task")
+    print(f"{len(list(threads.iterdir()))} threads, {counts}")
+    assert_no_fault(node)
+
+
+def assert_no_fault(node: NodeProcess) -> None:
+    """Check the log: refused transitions are named, and nothing else is wrong."""
+    for line in node.output().splitlines():
+        if "[ERROR]" in line:
+            assert "Unable to start transition" in line or "No transition matching" in line, line
