@@ -105,7 +105,7 @@ def blur_region(pixels: Pixels, region: BlurRegion) -> None:
     """Replace a region by a smooth image of `SQUARES` colors across.
 
     Args:
-        pixels: uint8 (H, W, 3), changed in place.
+        pixels: uint8 (H, W, C), changed in place.
         region: the part outside of the image is ignored.
     """
     height, width = pixels.shape[:2]
@@ -117,6 +117,5 @@ def blur_region(pixels: Pixels, region: BlurRegion) -> None:
     squares = (max(1, int((right - left) / side)), max(1, int((bottom - top) / side)))
     part = np.ascontiguousarray(pixels[top:bottom, left:right])
     means = cv2.resize(part, squares, interpolation=cv2.INTER_AREA)
-    pixels[top:bottom, left:right] = cv2.resize(
-        means, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR
-    )
+    smooth = cv2.resize(means, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    pixels[top:bottom, left:right] = smooth.reshape(part.shape)

@@ -11,19 +11,20 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, tee
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maix_facemesh_ros.backends.onnx.tracker import open_networks
 from maix_facemesh_ros.bags.output_folder import PartialOutput
-from maix_facemesh_ros.bags.storage import BagRecord, BagTopic, Damage, disk_errors
+from maix_facemesh_ros.bags.storage import BagError, BagRecord, BagTopic, Damage, disk_errors
 from maix_facemesh_ros.bags.writer import BagWriter
 from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.offline.blurred_images import IMAGE_TYPES, BlurredImages
 from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.offline.outputs import FaceTable, FaceTopics, draw_in_segment, face_topics
 from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording, open_recording
@@ -246,40 +247,30 @@ class Job:
             path, self._options.topics, self._partial.unpacked(number), self._options.limits
         )
         stack.callback(recording.close)
+        if self._options.blur and not recording.topics:
+            raise BagError(f"{path} is not a bag, and --blur copies bags")
         return recording
 
     def _write(self, number: int, tables: Sequence[FaceTable], progress: Progress) -> None:
         """Find the faces of one recording and write them."""
         topics = self._topics[number]
+        found = [self._images_of((number, index)) for index in range(len(topics))]
+        blurred: dict[str, BlurredImages] = {}
+        if self._options.blur:
+            for index, camera in enumerate(self._recordings[number].cameras):
+                found[index], again = tee(found[index])
+                blurred[camera.topic] = BlurredImages((image, faces) for image, faces, _ in again)
         streams = [
-            self._messages_of((number, index), each, tables, progress)
-            for index, each in enumerate(topics)
+            self._messages_of((number, index), each, images, tables, progress)
+            for index, (each, images) in enumerate(zip(topics, found, strict=True))
         ]
         own = {topic.name for topic in chain(*(each.all() for each in topics))}
         recorded = [topic for topic in self._recorded_topics(number) if topic.name not in own]
         if recorded:
-            names = {topic.name for topic in recorded}
-            records = self._recordings[number].records()
             # First, so that with equal log times an image precedes its faces.
-            streams.insert(
-                0,
-                (
-                    _Output(record.log_time, record.topic.name, record.data, record)
-                    for record in records
-                    if record.topic.name in names
-                ),
-            )
+            streams.insert(0, self._records_of(number, recorded, blurred))
         with ExitStack() as stack:
-            writers = [
-                stack.enter_context(BagWriter(folder, self._options.storage))
-                for folder in self._bag_folders(number)
-            ]
-            for writer in writers:
-                for topic in recorded:
-                    writer.add_topic(topic, recorded=True)
-                for topic in chain(*(each.all() for each in topics)):
-                    writer.add_topic(topic)
-                self._copy_what_is_no_message(number, writer)
+            writers = self._open_bags(stack, number, recorded)
             for log_time, name, data, record in heapq.merge(*streams, key=attrgetter("log_time")):
                 for writer in writers:
                     if record is None:
@@ -288,17 +279,65 @@ class Job:
                         writer.write_record(record)
             for writer in writers[:1]:
                 self._not_held[number] = writer.not_held
+        self._notes += [
+            f"{self._recordings[number].path}: {images.left_out} images of {name} cannot be "
+            "decoded, so they cannot be blurred and were left out"
+            for name, images in blurred.items()
+            if images.left_out
+        ]
+
+    def _open_bags(
+        self, stack: ExitStack, number: int, recorded: Sequence[BagTopic]
+    ) -> list[BagWriter]:
+        """Begin the bags of a recording, with its own topics and those of the faces."""
+        writers = [
+            stack.enter_context(BagWriter(folder, self._options.storage))
+            for folder in self._bag_folders(number)
+        ]
+        for writer in writers:
+            for topic in recorded:
+                writer.add_topic(topic, recorded=True)
+            for topic in chain(*(each.all() for each in self._topics[number])):
+                writer.add_topic(topic)
+            self._copy_what_is_no_message(number, writer)
+        return writers
+
+    def _records_of(
+        self, number: int, topics: Sequence[BagTopic], blurred: Mapping[str, BlurredImages]
+    ) -> Iterator[_Output]:
+        """Yield the messages of the input on some topics, those of `blurred` topics blurred."""
+        names = {topic.name for topic in topics}
+        for record in self._recordings[number].records():
+            name = record.topic.name
+            if name not in names:
+                continue
+            copied = blurred[name].next(record) if name in blurred else record
+            if copied is not None:
+                yield _Output(record.log_time, name, copied.data, copied)
 
     def _copy_what_is_no_message(self, number: int, writer: BagWriter) -> None:
-        if self._options.copy:
+        if self._options.copies:
             for attachment in self._recordings[number].attachments():
-                writer.add_attachment(attachment)
+                shows = attachment.media_type.startswith(("image/", "video/"))
+                if not (self._options.blur and shows):
+                    writer.add_attachment(attachment)
             for record in self._recordings[number].metadata_records():
                 writer.add_metadata(record)
 
     def _recorded_topics(self, number: int) -> Sequence[BagTopic]:
         """Return the topics of the input that are wanted in the output too."""
-        return self._recordings[number].topics if self._options.copy else ()
+        if not self._options.copies:
+            return ()
+        left_out = {topic.name for topic in self._not_blurred(number)}
+        return [t for t in self._recordings[number].topics if t.name not in left_out]
+
+    def _not_blurred(self, number: int) -> list[BagTopic]:
+        """Return the topics that show people, and are not blurred when others are."""
+        if not self._options.blur:
+            return []
+        recording = self._recordings[number]
+        cameras = {camera.topic for camera in recording.cameras}
+        return [t for t in recording.topics if t.type in IMAGE_TYPES and t.name not in cameras]
 
     def _bag_folders(self, number: int) -> Iterator[Path]:
         """Yield the folders of a recording's bag: the outputs, or one in each per recording."""
@@ -316,12 +355,13 @@ class Job:
         self,
         camera: tuple[int, int],
         topics: FaceTopics,
+        images: Iterator[tuple[ImageFaces, list[Face], bytes | None]],
         tables: Sequence[FaceTable],
         progress: Progress,
     ) -> Iterator[_Output]:
         """Yield the messages of a camera, and write its rows to the tables."""
         recorded = self._cameras[camera[0]][camera[1]]
-        for number, (image, faces, jpeg) in enumerate(self._images_of(camera)):
+        for number, (image, faces, jpeg) in enumerate(images):
             progress(1)
             if image.error:
                 continue
@@ -415,6 +455,11 @@ class Job:
         replaced = [topic.name for topic in self._recorded_topics(number) if topic.name in own]
         if replaced:
             yield f"{recording.path}: not copied, because the job writes it: {', '.join(replaced)}"
+        if left_out := [topic.name for topic in self._not_blurred(number)]:
+            yield (
+                f"{recording.path}: not copied, because they show people and are not blurred: "
+                f"{', '.join(left_out)}"
+            )
         if self._not_held[number]:
             what = ", ".join(f"{count} {name}" for name, count in self._not_held[number].items())
             yield (

@@ -115,6 +115,12 @@ def _parser() -> argparse.ArgumentParser:
         "(default: %(default)s)",
     )
     add("--copy", action="store_true", help="also copy every message of the input to the bag")
+    add(
+        "--blur",
+        action="store_true",
+        help="like --copy, with the faces of all camera images blurred; other topics with images "
+        "are left out",
+    )
     add("--annotated", action="store_true", help="also write the annotated images as JPEG")
     add(
         "--image-annotations",
@@ -184,6 +190,7 @@ def _options(parsed: argparse.Namespace) -> JobOptions:
         faces_topic=parsed.faces_topic,
         annotated=parsed.annotated,
         copy=parsed.copy,
+        blur=parsed.blur,
         storage=parsed.storage,
         workers=parsed.workers,
         cluster=parsed.cluster,

@@ -47,6 +47,8 @@ class JobOptions:
     annotated: bool = False
     #: Put everything of the input into the bag.
     copy: bool = False
+    #: Put everything of the input into the bag, images with their faces blurred.
+    blur: bool = False
     #: mcap or sqlite3.
     storage: str = "mcap"
     #: Processes; 1: this one alone.
@@ -85,8 +87,13 @@ class JobOptions:
                     f"{output} cannot be written: an output is a table, which ends in "
                     f"{' or '.join(TABLES)}, or the folder of a bag, without an ending"
                 )
-        if not self.bags and (self.annotated or self.copy):
+        if not self.bags and (self.annotated or self.copies):
             raise BagError("images and messages of the input go into a bag: name one with --output")
+
+    @property
+    def copies(self) -> bool:
+        """Whether the bag has the messages of the input too."""
+        return self.copy or self.blur
 
     @property
     def bags(self) -> list[Path]:
@@ -115,6 +122,7 @@ class JobOptions:
             "faces topic": self.faces_topic,
             "annotated": self.annotated,
             "copy": self.copy,
+            "blur": self.blur,
             "storage": self.storage,
             "parameters": {**parameters, "landmarks_indices": [*self.parameters.landmarks_indices]},
             "limits": dataclasses.asdict(self.limits),
