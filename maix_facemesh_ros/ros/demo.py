@@ -1,7 +1,7 @@
 """Demo: runs `facemesh_node` in its own process on images of a real, moving face.
 
 This process is the camera and the robot: it publishes the images, subscribes to `faces`, prints a
-summary of the messages, and writes an annotated image and a bag.
+summary of the messages, and writes an annotated image, an annotated video and a bag.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
+from maix_facemesh_ros.analysis.action_units import expression_of
+from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
 from maix_facemesh_ros.bags.output_folder import FacesBag
 from maix_facemesh_ros.drawing import draw_face
+from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import ImageError, Pixels
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
@@ -36,6 +39,18 @@ from maix_facemesh_ros.ros.node_process import end_node
 WIDTH, HEIGHT = 640, 480
 RATE = 30  # images per second
 START_TIMEOUT = 20.0  # seconds
+
+#: Answers before those that count: the node loads some networks with its first images.
+WARM_UP = 15
+
+#: Parameters of the node: all that a face can have.
+PARAMETERS = ("assumed_field_of_view:=60.0", "gaze:=true", "blendshapes:=true")
+
+NEXT_STEPS = """
+Next:
+  .venv/bin/facemesh see 0                       your own camera in a browser
+  .venv/bin/facemesh find YOUR.mp4 -o faces.csv  a table of the faces in a video
+  README.md, "Install"                           the node on your robot"""
 
 
 @dataclass
@@ -103,13 +118,20 @@ class _Robot(Node):
         self._images.publish(message)
         self.scene.sent[now.nanoseconds] = image
 
+    def forget(self) -> None:
+        """Count from here: the answers to images that have been sent already do not count."""
+        self.scene.sent.clear()
+        self.answers.clear()
+
     def _on_faces(self, serialized: bytes) -> None:
         arrived = self.get_clock().now().nanoseconds
         try:
             message = read_faces(serialized)
         except ImageError:  # of another publisher
             return
-        self.answers.append(_Answer(serialized, message, arrived))
+        answer = _Answer(serialized, message, arrived)
+        if answer.stamp in self.scene.sent:
+            self.answers.append(answer)
 
 
 def main() -> int:
@@ -124,10 +146,15 @@ def main() -> int:
     rclpy.init()
     robot = _Robot(_Scene(photo))
     print("Starting facemesh_node in its own process ...", flush=True)
-    node = subprocess.Popen([sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node"])
+    parameters = [part for parameter in PARAMETERS for part in ("-p", parameter)]
+    node = subprocess.Popen(
+        [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node", "--ros-args", *parameters]
+    )
     try:
         _wait_for_node(robot, node)
         _show_face(robot, arguments.seconds)
+    except KeyboardInterrupt:
+        print("interrupted")
     finally:
         node.terminate()
         node.wait(timeout=10)
@@ -154,15 +181,17 @@ def _load_photo() -> Pixels:
 
 
 def _wait_for_node(robot: _Robot, node: subprocess.Popen[bytes]) -> None:
+    """Send images until faces come back: both ends have found each other, and all is loaded."""
     give_up = time.monotonic() + START_TIMEOUT
-    while not robot.camera_is_seen():
+    while len(robot.answers) < WARM_UP:
         if node.poll() is not None:
             raise SystemExit(f"facemesh_node ended with exit code {node.returncode}: see above")
         if time.monotonic() > give_up:
-            raise SystemExit(
-                f"facemesh_node did not subscribe to image_raw within {START_TIMEOUT:.0f} s"
-            )
-        rclpy.spin_once(robot, timeout_sec=0.05)
+            raise SystemExit(f"facemesh_node did not answer an image within {START_TIMEOUT:.0f} s")
+        if robot.camera_is_seen():
+            robot.take_image(0.0)
+        rclpy.spin_once(robot, timeout_sec=0.1)
+    robot.forget()
 
 
 def _show_face(robot: _Robot, seconds: float) -> None:
@@ -193,12 +222,22 @@ def _tell(robot: _Robot, told: int, sent: int) -> int:
 
 
 def _describe(message: FaceArray) -> str:
-    return f"{len(message.faces)} face" + "".join(
-        f": id {face.id}, score {face.score:.2f}, box {face.box.x:.0f},{face.box.y:.0f} "
-        f"{face.box.width:.0f}x{face.box.height:.0f}, {len(face.points_z)} landmarks, "
-        f"nose {face.points_z[4]:+.0f} px towards the camera"
-        for face in message.faces
-    )
+    faces = faces_of(message)
+    return f"{len(faces)} face" + "".join(map(_describe_face, faces))
+
+
+def _describe_face(face: Face) -> str:
+    text = f": id {face.id}, score {face.score:.2f}, {len(face.points)} landmarks"
+    if face.pose is not None:
+        yaw, pitch, roll = head_angles(face.pose)
+        distance = float(np.linalg.norm(face.pose[:3, 3]))
+        text += f", {distance:.2f} m away, yaw {yaw:+.0f} pitch {pitch:+.0f} roll {roll:+.0f} deg"
+    if face.gaze is not None:
+        yaw, pitch = direction_angles(face.gaze.direction)
+        text += f", gaze {yaw:+.0f} {pitch:+.0f} deg"
+    if face.blendshapes is not None:
+        text += f", {expression_of(face.blendshapes)[0]}"
+    return text
 
 
 def _report(robot: _Robot, output: Path) -> int:
@@ -211,18 +250,31 @@ def _report(robot: _Robot, output: Path) -> int:
         print("No faces received: see the node's messages above.")
         return 1
     output.mkdir(parents=True, exist_ok=True)
-    image, bag = output / "face.png", output / "faces_bag"
-    _save_image(robot.scene.sent[with_face[-1].stamp], with_face[-1].message, image)
+    image, video, bag = output / "face.png", output / "faces.mp4", output / "faces_bag"
+    cv2.imwrite(str(image), _annotated(robot, with_face[-1]))
+    _save_video(robot, video)
     _save_bag(robot.answers, bag)
-    print(f"Annotated image: {image.resolve()}\nMCAP bag of faces: {bag.resolve()}")
+    print(
+        f"Annotated image: {image.resolve()}\nAnnotated video: {video.resolve()}\n"
+        f"MCAP bag of faces: {bag.resolve()}\n{NEXT_STEPS}"
+    )
     return 0
 
 
-def _save_image(image: Pixels, message: FaceArray, path: Path) -> None:
-    annotated = image.copy()
-    for face in faces_of(message):
+def _annotated(robot: _Robot, answer: _Answer) -> Pixels:
+    """Return the image of an answer with its faces drawn into it, blue, green, red."""
+    annotated = robot.scene.sent[answer.stamp].copy()
+    for face in faces_of(answer.message):
         draw_face(annotated, face, mesh=True, box=True, label=True)
-    cv2.imwrite(str(path), annotated[:, :, ::-1])
+    return annotated[:, :, ::-1]
+
+
+def _save_video(robot: _Robot, path: Path) -> None:
+    codec = cv2.VideoWriter.fourcc(*"mp4v")
+    video = cv2.VideoWriter(str(path), codec, RATE, (WIDTH, HEIGHT))
+    for answer in robot.answers:
+        video.write(_annotated(robot, answer))
+    video.release()
 
 
 def _save_bag(answers: list[_Answer], folder: Path) -> None:
