@@ -2,10 +2,10 @@
 
 One image's way from its topic to the messages:
 
-1. `TopicImages.on_message` (inputs.py) puts the serialized message into a slot that holds the
+1. `TopicImages.on_message` (images.py) puts the serialized message into a slot that holds the
    latest only.
 2. `FaceMeshNode._work`, the worker thread, takes it with `Input.items`.
-3. `Input.result` reads it and finds its faces: a `Result` (result.py).
+3. `Input.result` (inputs.py) reads it and finds its faces: a `Result` (result.py).
 4. `Outputs.publish` (outputs.py) sends `faces` first, with the image's stamp and frame, and then
    the other topics that have subscribers, each by `publish(result)` (publishers/).
 

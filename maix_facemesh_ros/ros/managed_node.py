@@ -66,6 +66,14 @@ class ManagedNode(LifecycleNodeMixin, ParameterNode):
                 raise self._error
         self._is_autostarting = False
 
+    def destroy_node(self) -> None:
+        """Destroy the node with its lifecycle services.
+
+        rclpy leaves these, and the middleware's node with them, until this object is collected.
+        """
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def on_configure(self, _: LifecycleState) -> TransitionCallbackReturn:
         """See `ManagedNode`."""
         result = self._attempt(self.configure, self.clean_up, INACTIVE)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from maix_facemesh_ros.backends.registry import FACE_SOURCES
 from maix_facemesh_ros.image import ImageError
 from maix_facemesh_ros.ros import diagnostic_keys as keys
-from maix_facemesh_ros.ros.inputs import InputContext
+from maix_facemesh_ros.ros.images import InputContext
 from maix_facemesh_ros.ros.publishers.annotated_image import AnnotatedImage
 from maix_facemesh_ros.ros.publishers.blurred_image import BlurredImage
 from maix_facemesh_ros.ros.publishers.cloud import FaceCloud

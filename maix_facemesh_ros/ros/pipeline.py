@@ -12,13 +12,8 @@ from maix_facemesh_ros.parameters import NodeParameters, parameters_of
 from maix_facemesh_ros.ros import diagnostic_keys as keys
 from maix_facemesh_ros.ros.calibration import open_calibration
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
-from maix_facemesh_ros.ros.inputs import (
-    Input,
-    InputContext,
-    image_topic,
-    make_input,
-    name_of_images,
-)
+from maix_facemesh_ros.ros.images import InputContext, image_topic, name_of_images
+from maix_facemesh_ros.ros.inputs import Input, make_input
 from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.outputs import Outputs
 from maix_facemesh_ros.ros.result_notices import ResultNotices

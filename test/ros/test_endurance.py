@@ -30,7 +30,8 @@ from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
-from maix_facemesh_ros.ros.inputs import FaceMeshInput, TopicImages
+from maix_facemesh_ros.ros.images import TopicImages
+from maix_facemesh_ros.ros.inputs import FaceMeshInput
 from maix_facemesh_ros.ros.result import Result
 from node_in_this_process import node_in_this_process
 from running_node import HELLO, TIMEOUT, NodeProcess, Robot, StartNode, image_message, stamp_of

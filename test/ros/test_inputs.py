@@ -17,7 +17,8 @@ from maix_facemesh_ros.face import Face, FaceFrame, JpegFrame
 from maix_facemesh_ros.image import ImageError, Stamp
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros import inputs
-from maix_facemesh_ros.ros.inputs import FaceStreamInput, InputContext
+from maix_facemesh_ros.ros.images import InputContext
+from maix_facemesh_ros.ros.inputs import FaceStreamInput
 from maix_facemesh_ros.ros.publishers.jpeg_image import JpegImages
 from maix_facemesh_ros.ros.result import Result
 from node_results import result_of
@@ -112,7 +113,7 @@ def test_faces_are_drawn_into_their_own_jpeg_for_subscribers(
     heard: Any = Heard()
     heard.is_wanted = is_wanted
     plain = result_of([Face(id=1)], size=SIZE, stamp=Stamp(3, 4), jpeg=JPEG, has_faces=has_faces)
-    JpegImages(heard, heard).publish(plain)
+    JpegImages(heard, (heard,)).publish(plain)
 
     (message,) = heard.messages
     assert (message.header.stamp.sec, message.header.frame_id) == (3, "camera")
@@ -127,7 +128,7 @@ def test_faces_are_drawn_into_their_own_jpeg_for_subscribers(
 def test_a_jpeg_of_another_size_or_damaged_is_not_published(jpeg: bytes) -> None:
     heard: Any = Heard()
     with pytest.raises(ImageError):
-        JpegImages(heard, heard).publish(result_of(size=(640, 480), jpeg=jpeg))
+        JpegImages(heard, (heard,)).publish(result_of(size=(640, 480), jpeg=jpeg))
     assert heard.messages == []
 
 

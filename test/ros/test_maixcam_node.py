@@ -353,6 +353,28 @@ def test_a_device_that_goes_and_comes_back(
     robot.wait_until(lambda: node.output().count("is connected") == 3, "three connections")
 
 
+def test_a_node_that_is_inactive_leaves_the_device_to_others(
+    start: StartNode, robot: Robot, app: StartApp, film: Path, tmp_path: Path
+) -> None:
+    device = app(IMAGES=film)
+    node = start("autostart:=false", *parameters_for(device.port, tmp_path))
+    for _ in range(2):  # Without a connection.
+        assert robot.change_state("configure")
+        assert robot.change_state("cleanup")
+    assert robot.change_state("configure")
+    for number in (1, 2):
+        assert robot.change_state("activate")
+        robot.answers.clear()
+        robot.wait_until(lambda: len(robot.answers) > 5, "faces")
+        assert robot.change_state("deactivate")
+        robot.spin_for(0.1)
+        robot.answers.clear()
+        assert robot.next_diagnostics()["link"] == "closed"
+        assert robot.answers == []
+        assert node.output().count("is connected") == number
+    assert "Task was destroyed" not in node.output()
+
+
 def test_a_device_that_freezes_is_reported_and_taken_back(
     start: StartNode, robot: Robot, watcher: Watcher, app: StartApp, film: Path, tmp_path: Path
 ) -> None:

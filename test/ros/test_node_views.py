@@ -25,7 +25,8 @@ from maix_facemesh_ros.mesh.connections import FACEMESH_CONTOURS
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERED
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
-from maix_facemesh_ros.ros.inputs import FaceMeshInput, TopicImages
+from maix_facemesh_ros.ros.images import TopicImages
+from maix_facemesh_ros.ros.inputs import FaceMeshInput
 from maix_facemesh_ros.ros.messages import faces_of
 from maix_facemesh_ros.ros.publishers import annotated_image
 from maix_facemesh_ros.ros.publishers import cloud as face_cloud

@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParametersAtomically
 from rclpy.executors import SingleThreadedExecutor
@@ -130,7 +132,7 @@ class Robot(Node):
         )
         self.executor_of_test = SingleThreadedExecutor()
         self.executor_of_test.add_node(self)
-        self._parameter_clients: dict[str, Any] = {}
+        self._service_clients: dict[str, Any] = {}
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         (status,) = message.status
@@ -183,17 +185,29 @@ class Robot(Node):
         response = self.call("get_parameters", GetParameters, GetParameters.Request(names=[name]))
         return float(response.values[0].double_value)
 
+    def change_state(self, label: str) -> bool:
+        """Ask the node for a transition of its lifecycle; returns whether it was made."""
+        if "change_state" not in self._service_clients:
+            self._client("change_state", ChangeState)
+            # The node may know the client a moment later than the client the node: an answer that
+            # comes before is lost, and a transition cannot be asked for twice.
+            self.spin_for(0.3)
+        request = ChangeState.Request(transition=Transition(label=label))
+        return bool(self.call("change_state", ChangeState, request).success)
+
     def call(self, service: str, service_type: type, request: Any) -> Any:
-        """Call one of the node's parameter services and return its response."""
-        if service not in self._parameter_clients:
-            self._parameter_clients[service] = self.create_client(
-                service_type, f"facemesh/{service}"
-            )
-        client = self._parameter_clients[service]
-        self.wait_until(client.service_is_ready, "parameter service")
-        future = client.call_async(request)
-        self.wait_until(future.done, "answer of the parameter service")
+        """Call one of the node's services and return its response."""
+        future = self._client(service, service_type).call_async(request)
+        self.wait_until(future.done, "answer of the service")
         return future.result()
+
+    def _client(self, service: str, service_type: type) -> Any:
+        """Return the client of a service that is ready."""
+        if service not in self._service_clients:
+            self._service_clients[service] = self.create_client(service_type, f"facemesh/{service}")
+        client = self._service_clients[service]
+        self.wait_until(client.service_is_ready, "service")
+        return client
 
 
 @pytest.fixture(scope="module")
