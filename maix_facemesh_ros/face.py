@@ -72,7 +72,8 @@ class Face:
     #: (N, 3) landmarks in the camera's optical frame, meters.
     points_3d: FloatArray | None = None
     #: Contrast of the white of the person's right and left eye with the iris, -1 to 1, near 0 for
-    #: an eye that is not visible; None: unknown, as for landmarks from a MaixCAM.
+    #: an eye that is not visible; None: unknown (gaze is off, landmarks from a
+    #: MaixCAM).
     eye_contrast: tuple[float, float] | None = None
     #: Gaze; None if it is not computed, and while both eyes are closed or hidden.
     gaze: Gaze | None = None

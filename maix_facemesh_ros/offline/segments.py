@@ -25,6 +25,7 @@ from maix_facemesh_ros.backends.onnx.tracker import (
     open_networks,
 )
 from maix_facemesh_ros.bags.storage import UnpackLimits
+from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.face_mesh import check_image
 from maix_facemesh_ros.image import Image, ImageError
 from maix_facemesh_ros.messages.cdr import STAMP_END
@@ -199,6 +200,9 @@ class _Counted:
 
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         return self._provider.landmarks(image, roi)
+
+    def eye_contrast(self, image: Image, points: FloatArray) -> tuple[float, float]:
+        return self._provider.eye_contrast(image, points)
 
     def give_back_memory(self) -> None:
         """A worker's detector soon runs again, at the start of the next segment."""

@@ -16,6 +16,8 @@ from maix_facemesh_ros.backends.onnx.search import (
     MOST_PIXELS,
     MOST_SAVINGS,
     UNCHANGED,
+    UNCHANGED_WHILE_FULL,
+    LargerFaceSchedule,
     SearchArea,
     SearchSchedule,
     Thumbnail,
@@ -322,3 +324,25 @@ def test_channel_order_does_not_change_the_thumbnail(room: Pixels) -> None:
     bgr = Image(np.ascontiguousarray(room[:, :, ::-1]), "bgr", Stamp(0, 0))
     of_rgb, of_bgr = (Thumbnail.of(image, 0.03).pixels for image in (rgb, bgr))
     np.testing.assert_array_equal(of_rgb, of_bgr)
+
+
+def test_while_full_a_still_scene_is_searched_rarely_and_a_newcomer_at_once(
+    astronaut: Pixels, room: Pixels
+) -> None:
+    schedule, size, interval = LargerFaceSchedule(), (room.shape[1], room.shape[0]), 10
+
+    def is_due(number: int, left: int, *, newcomer: bool = False) -> bool:
+        pixels = room.copy()
+        center = (left + 30, size[1] // 2)
+        paste_head(pixels, astronaut, center, 60.0)
+        if newcomer:
+            paste_head(pixels, astronaut, (size[0] - 120, size[1] // 2), 90.0)
+        known = [(center[0] - 30.0, center[1] - 35.0, 60.0, 70.0)]
+        thumbnail = Thumbnail.of(Image(pixels, "rgb", Stamp(0, 0)), 0.05)
+        return schedule.is_due(thumbnail, number, interval, known, size)
+
+    # The tracked person moves by a fifth of a face from one run to the next.
+    due = [is_due(interval * run, 90 + 12 * run) for run in range(UNCHANGED_WHILE_FULL + 1)]
+    assert due == [True] + [False] * (UNCHANGED_WHILE_FULL - 1) + [True]
+    assert not is_due(interval * 7, 174)
+    assert is_due(interval * 8, 186, newcomer=True)

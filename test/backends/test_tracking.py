@@ -16,6 +16,7 @@ from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmar
 from maix_facemesh_ros.backends.onnx.roi import Roi, RoiRule, bounding_box, roi_from_landmarks
 from maix_facemesh_ros.backends.onnx.search import SearchArea, Thumbnail
 from maix_facemesh_ros.backends.onnx.tracker import FaceTracker, TrackerState, open_networks
+from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.image import Image, Pixels, Stamp
 from maix_facemesh_ros.parameters import FaceMeshParameters
 from scenes import distance, paste_head, plain, scene
@@ -479,7 +480,7 @@ class RecordedAnswers:
         return ()
 
     def thumbnail(self, _image: Image, _parameters: FaceMeshParameters) -> Thumbnail:
-        raise NotImplementedError
+        return Thumbnail(np.full((45, 80), 128, np.float32), 1.0)
 
     def detections_in(
         self, image: Image, _areas: Sequence[SearchArea], parameters: FaceMeshParameters
@@ -491,6 +492,9 @@ class RecordedAnswers:
         places = np.random.default_rng(0).uniform(100, 180, (478, 2)) + 2 * len(self.rois)
         points = places.astype(np.float32)
         return FaceLandmarks(0.9, points, np.zeros(478, np.float32), points)
+
+    def eye_contrast(self, _image: Image, _points: FloatArray) -> tuple[float, float]:
+        raise NotImplementedError
 
     def give_back_memory(self) -> None:
         pass

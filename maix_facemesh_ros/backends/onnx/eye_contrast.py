@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import cv2
 import numpy as np
 
 from maix_facemesh_ros.face import FloatArray
@@ -43,22 +44,24 @@ _WHITE: Final = 5
 _DARKEST: Final = 16.0
 
 
-def eye_contrast(face_crop: Pixels, points: FloatArray) -> tuple[float, float]:
+def eye_contrast(image: Pixels, points: FloatArray) -> tuple[float, float]:
     """Return the contrast of the white of each eye with its iris.
 
     Michelson's contrast of the green channel, (white - iris) / (white + iris): 0.15 to 0.65 for
     nine of ten photographed open eyes, near 0 for what is not an eye.
 
     Args:
-        face_crop: (N, N, 3) uint8: the landmark network's input, in either channel order.
-        points: (478, 2) landmarks in pixels of the crop.
+        image: (H, W, 3) uint8, in either channel order.
+        points: (478, 2) landmarks in pixels of the image.
 
     Returns:
         Of the person's right and left eye, -1 to 1.
     """
-    # fmax and fmin also take a value that is NaN into the image.
-    places = np.fmin(np.fmax(_PLACES @ points[_LANDMARKS], 0), len(face_crop) - 1).astype(np.intp)
-    right, left = face_crop[places[..., 1], places[..., 0], 1].tolist()
+    # OpenCV counts from the center of the first pixel.
+    places = _PLACES @ points[_LANDMARKS] - np.float32(0.5)
+    x, y = places[..., 0], places[..., 1]
+    colors = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    right, left = colors[..., 1].tolist()
     return _contrast(right), _contrast(left)
 
 

@@ -185,7 +185,11 @@ class FaceSearch:
         faces = [candidate.landmarks.points for candidate in certain]
         faces += [face.points for face in known if len(face.points)]
         boxes = [bounding_box(points) for points in faces]
-        smallest = min(parameters.min_face_size * TURNED_FACE_SIZE, 1.0)
+        smallest = parameters.min_face_size * TURNED_FACE_SIZE
+        if known and quarters % 2:
+            # Relative to the width of the turned image. Without a face the image is searched finer.
+            smallest *= image.size[0] / image.size[1]
+        smallest = min(max(smallest, parameters.min_face_size), 1.0)
         coarse = replace(parameters, min_face_size=smallest)
         new = [
             detection

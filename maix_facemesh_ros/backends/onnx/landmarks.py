@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from maix_facemesh_ros.backends.onnx.eye_contrast import eye_contrast
 from maix_facemesh_ros.backends.onnx.network import CPU, Network, image_bytes
 from maix_facemesh_ros.backends.onnx.roi import Roi, crop, project_landmarks
 from maix_facemesh_ros.backends.onnx.variants import model_file
@@ -28,8 +27,6 @@ class FaceLandmarks:
     points_z: FloatArray
     #: (478, 2) pixels of the network's input.
     points_rel: FloatArray
-    #: See `Face.eye_contrast`.
-    eye_contrast: tuple[float, float] | None = None
 
 
 class FaceLandmarksNetwork:
@@ -61,7 +58,6 @@ class FaceLandmarksNetwork:
             points=points,
             points_z=points_z,
             points_rel=landmarks[:, :2].copy(),
-            eye_contrast=eye_contrast(face_crop, landmarks[:, :2]),
         )
 
     def give_back_memory(self) -> None:

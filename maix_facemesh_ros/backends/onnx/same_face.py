@@ -113,7 +113,6 @@ def set_landmarks(face: Face, landmarks: FaceLandmarks) -> None:
     face.points = landmarks.points
     face.points_z = landmarks.points_z
     face.points_rel = landmarks.points_rel
-    face.eye_contrast = landmarks.eye_contrast
 
 
 def room_for(area: float, known: list[Face], found: list[Face], limit: int | None) -> int:

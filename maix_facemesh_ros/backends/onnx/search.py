@@ -36,6 +36,9 @@ from maix_facemesh_ros.image import Image
 #: Images from one search to the next, by level, the coarsest first; finer levels are as the last.
 CHANGED = (1, 3, 8)
 UNCHANGED = (3, 30, 60)
+#: While as many faces are tracked as may be given: regular runs of the detector from one search to
+#: the next where nothing changes but those faces.
+UNCHANGED_WHILE_FULL = 6
 #: A face that was lost may come out again from behind another one: for this many images it is
 #: searched in every n-th.
 IMAGES_AFTER_A_LOSS = 15
@@ -59,10 +62,16 @@ LIGHT = 0.8
 CHANGE = 7.0
 #: A tracked face and what is around it (hair, neck) move without being another face.
 AROUND_KNOWN = 0.6
+#: A person and its motion, in widths of the face on each side and heights of the face above it.
+AROUND_PERSON = (1.5, 0.9)
 #: Added to gray levels before they are made as bright as others, so that a black image has a light.
 DARKEST = 8.0
 #: A lost face is searched where it is at least this wide in the network's input.
 SMALLEST_LOST = 14.0
+
+
+#: Left, top, right, bottom in pixels of the image.
+Edges = tuple[float, float, float, float]
 
 
 class SearchArea(NamedTuple):
@@ -153,7 +162,9 @@ class SearchSchedule:
             return list(areas)
         if lost:
             self._last_loss, self._lost = number, list(lost)
-        changes = [self._changes(new, reference, known) for reference in self._references]
+        moving = [_around_face(box) for box in known]
+        whole = areas[0].part[2:]
+        changes = [new.changes(reference, moving, whole) for reference in self._references]
         late = [
             each
             for index in range(len(areas))
@@ -195,18 +206,7 @@ class SearchSchedule:
         self._searched = [self._number] * len(areas)
         #: Whether it was searched because it had changed.
         self._had_changed = [False] * len(areas)
-        self._places = [new.place(area.core, areas[0].part) for area in areas]
-
-    def _changes(
-        self, new: Thumbnail, reference: FloatArray, known: Sequence[Box]
-    ) -> FloatArray | None:
-        """Return by how much the image differs from what was searched last; None: not at all."""
-        change = new.differs_from(reference)
-        for x, y, width, height in known:
-            across, down = AROUND_KNOWN * width, AROUND_KNOWN * height
-            edges = (x - across, y - down, x + width + across, y + height + down)
-            change[new.place(edges, self._areas[0].part)] = 0.0
-        return change if change.any() else None
+        self._places = [new.place(area.core, areas[0].part[2:]) for area in areas]
 
     def _is_where_lost(self, area: SearchArea) -> bool:
         """Whether a face that was lost lately was in an area, or next to it, and of its size."""
@@ -240,6 +240,63 @@ class SearchSchedule:
             self._references[area.level][place] = new.pixels[place]
             searched.append(area)
         return searched
+
+
+def _around_face(box: Box) -> Edges:
+    x, y, width, height = box
+    across, down = AROUND_KNOWN * width, AROUND_KNOWN * height
+    return x - across, y - down, x + width + across, y + height + down
+
+
+def _person(box: Box) -> Edges:
+    """Return the edges of a part with the head of a face, the shoulders and all below."""
+    x, y, width, height = box
+    across, above = AROUND_PERSON[0] * width, AROUND_PERSON[1] * height
+    return x - across, y - above, x + width + across, math.inf
+
+
+class LargerFaceSchedule:
+    """Decides when an image is searched though as many faces are tracked as may be given.
+
+    A face that comes near is a change outside of the persons that are tracked.
+    """
+
+    def __init__(self) -> None:
+        """Start before the first image of a stream."""
+        self._reference: FloatArray | None = None
+        self._number = 0
+
+    def is_due(
+        self,
+        new: Thumbnail,
+        number: int,
+        interval: int,
+        known: Sequence[Box],
+        size: tuple[int, int],
+    ) -> bool:
+        """Return whether an image is searched, and note it.
+
+        Args:
+            new: the image.
+            number: how many images there were before.
+            interval: `detect_interval`: this is called in every n-th image.
+            known: the faces that are tracked in it.
+            size: width and height of the image.
+        """
+        reference, persons = self._reference, [_person(box) for box in known]
+        if (
+            reference is None
+            or reference.shape != new.pixels.shape
+            or number - self._number >= UNCHANGED_WHILE_FULL * interval
+            or new.changes(reference, persons, size) is not None
+        ):
+            self._reference, self._number = new.pixels.copy(), number
+            return True
+        # Where a person goes away from, nothing has come.
+        for edges in persons:
+            place = new.place(edges, size)
+            reference[place] = new.pixels[place]
+        return False
 
 
 class Thumbnail:
@@ -278,16 +335,29 @@ class Thumbnail:
         beyond = np.asarray(cv2.blur(difference, BLUR), np.float32) - np.float32(allowed)
         return np.asarray(np.maximum(beyond, 0.0), np.float32)
 
-    def place(
-        self, edges: tuple[float, float, float, float], whole: tuple[int, int, int, int]
-    ) -> tuple[slice, slice]:
+    def changes(
+        self, reference: FloatArray, moving: Sequence[Edges], size: tuple[int, int]
+    ) -> FloatArray | None:
+        """Return by how much this one differs, (h, w); None: not at all.
+
+        Args:
+            reference: what was searched last.
+            moving: parts in which it may differ, in pixels of the image.
+            size: width and height of the image.
+        """
+        change = self.differs_from(reference)
+        for edges in moving:
+            change[self.place(edges, size)] = 0.0
+        return change if change.any() else None
+
+    def place(self, edges: Edges, size: tuple[int, int]) -> tuple[slice, slice]:
         """Return the rows and columns that edges in pixels of the image enclose.
 
         Args:
-            edges: left, top, right, bottom.
-            whole: x, y, width, height of the image.
+            edges: of a part.
+            size: width and height of the image.
         """
         height, width = self.pixels.shape
-        left, right = (min(max(edge * width / whole[2], 0), width) for edge in edges[::2])
-        top, bottom = (min(max(edge * height / whole[3], 0), height) for edge in edges[1::2])
+        left, right = (min(max(edge * width / size[0], 0), width) for edge in edges[::2])
+        top, bottom = (min(max(edge * height / size[1], 0), height) for edge in edges[1::2])
         return slice(int(top), math.ceil(bottom)), slice(int(left), math.ceil(right))

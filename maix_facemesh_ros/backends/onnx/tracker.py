@@ -21,6 +21,7 @@ from maix_facemesh_ros.backends.onnx.detection import (
     Detection,
     turn_detection_back,
 )
+from maix_facemesh_ros.backends.onnx.eye_contrast import eye_contrast
 from maix_facemesh_ros.backends.onnx.face_search import TURNS, FaceSearch
 from maix_facemesh_ros.backends.onnx.flow import FaceFlow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
@@ -42,6 +43,7 @@ from maix_facemesh_ros.backends.onnx.same_face import (
 from maix_facemesh_ros.backends.onnx.search import (
     IMAGES_AFTER_A_LOSS,
     SEARCH_AFTER_A_LOSS,
+    LargerFaceSchedule,
     SearchArea,
     SearchSchedule,
     Thumbnail,
@@ -49,7 +51,7 @@ from maix_facemesh_ros.backends.onnx.search import (
 from maix_facemesh_ros.backends.onnx.side_by_side import SideBySide
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
-from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.face import Face, FloatArray
 from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.image_rotation import turn_face_back, turn_image
 from maix_facemesh_ros.parameters import FaceMeshParameters
@@ -105,6 +107,10 @@ class FaceProvider(Protocol):
         """Return the landmarks of the face in a ROI; called from several threads."""
         ...
 
+    def eye_contrast(self, image: Image, points: FloatArray) -> tuple[float, float]:
+        """Return `Face.eye_contrast` of (478, 2) landmarks."""
+        ...
+
     def give_back_memory(self) -> None:
         """Free the memory that the detector has kept for its next run."""
         ...
@@ -156,6 +162,10 @@ class Networks:
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         """See `FaceProvider`."""
         return self._landmarks.find(image, roi)
+
+    def eye_contrast(self, image: Image, points: FloatArray) -> tuple[float, float]:
+        """See `FaceProvider`."""
+        return eye_contrast(image.pixels, points)
 
     def give_back_memory(self) -> None:
         """See `FaceProvider`."""
@@ -265,6 +275,7 @@ class FaceTracker:
         self._has_untracked = state.has_untracked
         self._flows: dict[int, FaceFlow] = {}
         self._schedule = SearchSchedule()
+        self._larger = LargerFaceSchedule()
 
     def forget(self) -> None:
         """See `backends.FaceDetector`; ids are not used again."""
@@ -277,11 +288,13 @@ class FaceTracker:
     def detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
         """See `backends.FaceDetector`."""
         quarters = parameters.rotation // 90
-        if quarters == 0:
-            return self._detect(image, parameters)
-        faces = self._detect(turn_image(image, quarters), parameters)
+        turned = turn_image(image, quarters)
+        faces = self._detect(turned, parameters)
         for face in faces:
-            turn_face_back(face, quarters, image.size)
+            if parameters.gaze and len(face.points):
+                face.eye_contrast = self._provider.eye_contrast(turned, face.points)
+            if quarters:
+                turn_face_back(face, quarters, image.size)
         return faces
 
     def _detect(self, image: Image, parameters: FaceMeshParameters) -> list[Face]:
@@ -368,11 +381,7 @@ class FaceTracker:
     ) -> list[Detection] | None:
         """Search for faces where the schedule says, see `search`; None: nowhere."""
         if _is_full(tracked, parameters):
-            width = math.sqrt(LARGER * min(map(area_of, tracked))) * LARGER_FACE_MARGIN
-            # By octaves: the detector keeps a network for each size of its input.
-            octaves = math.log2(max(width / image.size[0] / parameters.min_face_size, 1.0))
-            smallest = min(parameters.min_face_size * 2 ** int(octaves), 1.0)
-            return self._provider.detections(image, replace(parameters, min_face_size=smallest))
+            return self._larger_detections(image, tracked, parameters)
         # Faces without landmarks are seen by the detector only, and only where it searches.
         in_parts = parameters.detect_interval > 1 and parameters.require_landmarks
         areas = self._provider.areas(image, parameters) if in_parts else ()
@@ -387,6 +396,22 @@ class FaceTracker:
             lost=[face_box(track.roi) for track in self._tracks if track.id not in ids],
         )
         return self._provider.detections_in(image, due, parameters) if due else None
+
+    def _larger_detections(
+        self, image: Image, tracked: list[Face], parameters: FaceMeshParameters
+    ) -> list[Detection] | None:
+        """Search for faces that can take the place of a tracked one; None: not in this image."""
+        interval = parameters.detect_interval
+        if interval > 1:
+            known = [bounding_box(face.points) for face in tracked]
+            thumbnail = self._provider.thumbnail(image, parameters)
+            if not self._larger.is_due(thumbnail, self._images, interval, known, image.size):
+                return None
+        width = math.sqrt(LARGER * min(map(area_of, tracked))) * LARGER_FACE_MARGIN
+        # By half octaves: the detector keeps a network for each size of its input.
+        octaves = math.log2(max(width / image.size[0] / parameters.min_face_size, 1.0))
+        smallest = min(parameters.min_face_size * 2 ** (int(2 * octaves) / 2), 1.0)
+        return self._provider.detections(image, replace(parameters, min_face_size=smallest))
 
     def _find_new(
         self,
