@@ -5,6 +5,7 @@
     facemesh node --ros-args ...         the ROS 2 node
     facemesh view --ros-args ...         the browser view of a running node
     facemesh replay bag --start-node     a bag through the node, with a check against golden faces
+    facemesh maixcam-check ADDRESS ...   whether a MaixCAM does what the node needs
     facemesh info                        versions, backends, models, and missing packages
 
 `facemesh VERB --help` explains a verb.
@@ -54,5 +55,15 @@ def _info(arguments: list[str]) -> int:
     return info.main(arguments)
 
 
+def _maixcam_check(arguments: list[str]) -> int:
+    from maix_facemesh_ros.programs import maixcam_check
+
+    return maixcam_check.main(arguments)
+
+
 #: Verbs of this program; their imports are deferred until they run.
-_OWN_VERBS: dict[str, Callable[[list[str]], int]] = {"see": _see, "info": _info}
+_OWN_VERBS: dict[str, Callable[[list[str]], int]] = {
+    "see": _see,
+    "info": _info,
+    "maixcam-check": _maixcam_check,
+}
