@@ -32,7 +32,9 @@ class Documented(NamedTuple):
 
 
 DOCUMENTED = (
-    Documented(NodeParameters, SOURCE / "config" / "facemesh.yaml", SOURCE / "README.md"),
+    Documented(
+        NodeParameters, SOURCE / "config" / "facemesh.yaml", SOURCE / "docs" / "parameters.md"
+    ),
     Documented(
         ViewParameters, SOURCE / "config" / "facemesh_view.yaml", SOURCE / "docs" / "browser.md"
     ),

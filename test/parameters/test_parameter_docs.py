@@ -1,4 +1,4 @@
-"""config/facemesh.yaml, the README and the documentation say what the tables say."""
+"""config/facemesh.yaml and the documentation say what the tables say."""
 
 from __future__ import annotations
 
