@@ -75,7 +75,7 @@ class _Answer:
 
 
 @dataclass
-class _Scene:
+class Scene:
     """A face that moves through the image, comes closer and tilts."""
 
     photo: Pixels
@@ -98,7 +98,7 @@ class _Scene:
 class _Robot(Node):
     """Publishes the scene as a camera does and collects the faces that come back."""
 
-    def __init__(self, scene: _Scene) -> None:
+    def __init__(self, scene: Scene) -> None:
         super().__init__("facemesh_demo")
         self.scene = scene
         self.answers: list[_Answer] = []
@@ -144,7 +144,7 @@ def main() -> int:
     _keep_to_this_machine()
     photo = _load_photo()
     rclpy.init()
-    robot = _Robot(_Scene(photo))
+    robot = _Robot(Scene(photo))
     print("Starting facemesh_node in its own process ...", flush=True)
     parameters = [part for parameter in PARAMETERS for part in ("-p", parameter)]
     node = subprocess.Popen(

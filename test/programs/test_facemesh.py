@@ -51,7 +51,9 @@ def test_without_a_verb_it_says_what_there_is() -> None:
 def test_an_unknown_verb_is_refused() -> None:
     said = facemesh("look")
     assert said.returncode == 2
-    assert said.stderr.startswith("facemesh has no verb 'look': it has see, info, maixcam-check, find")
+    assert said.stderr.startswith(
+        "facemesh has no verb 'look': it has see, info, maixcam-check, find"
+    )
 
 
 def test_info_names_what_is_there_and_what_is_missing() -> None:
