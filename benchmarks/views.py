@@ -65,6 +65,7 @@ VIEWS = {
         "facemesh/image_annotated/compressed sensor_msgs CompressedImage",
     ),
     "image_blurred": ("facemesh/image_blurred sensor_msgs Image",),
+    "attention": ("facemesh/attention maix_facemesh_ros FaceAttentionArray",),
     "vision_msgs": ("facemesh/detections vision_msgs Detection2DArray",),
     "foxglove_msgs": ("facemesh/image_annotations foxglove_msgs ImageAnnotations",),
     "hri_msgs": (

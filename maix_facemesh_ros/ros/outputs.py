@@ -11,6 +11,7 @@ from maix_facemesh_ros.image import ImageError
 from maix_facemesh_ros.ros import diagnostic_keys as keys
 from maix_facemesh_ros.ros.images import InputContext
 from maix_facemesh_ros.ros.publishers.annotated_image import AnnotatedImage
+from maix_facemesh_ros.ros.publishers.attention import AttentionPublisher
 from maix_facemesh_ros.ros.publishers.blurred_image import BlurredImage
 from maix_facemesh_ros.ros.publishers.cloud import FaceCloud
 from maix_facemesh_ros.ros.publishers.faces import FacePublisher
@@ -51,6 +52,7 @@ class Outputs:
             FaceFrames(node),
             FaceCloud(node),
             FaceMarkers(node),
+            AttentionPublisher(node),
             *open_other_packages(node, parameters),
             annotated,
             blurred,

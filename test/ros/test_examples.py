@@ -20,7 +20,7 @@ from std_msgs.msg import UInt32
 from maix_facemesh_ros import BLENDSHAPE_NAMES, Face
 from maix_facemesh_ros.image import Pixels, Stamp
 from maix_facemesh_ros.messages.faces import serialized_faces
-from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.msg import FaceArray, FaceAttentionArray
 from running_node import Robot, StartNode, image_message
 from scenes import close_eyes, paste_head, plain, scene
 
@@ -125,6 +125,21 @@ def test_turn_to_face(run: Callable[[str], None], world: World) -> None:
     turns(-0.9, -0.1, head(x=-0.5, z=3.0, number=1), head(x=0.5, z=1.0, number=2))
     # A face without pose.
     turns(0, 0, Face(id=1))
+
+
+def test_look_at_main_person(run: Callable[[str], None], world: World, robot: Robot) -> None:
+    run("look_at_main_person.py")
+    speeds = world.listen(Twist, "cmd_vel")
+    attention = robot.create_publisher(FaceAttentionArray, "facemesh/attention", 1)
+    world.wait_until_heard()
+    left, right = head(x=-0.5, z=1.0, number=1), head(x=0.5, z=1.0, number=2)
+    for main_id, least, most in ((1, 0.1, 0.9), (2, -0.9, -0.1), (0, 0, 0)):
+
+        def turns(main_id: int = main_id, least: float = least, most: float = most) -> bool:
+            attention.publish(FaceAttentionArray(main_id=main_id))
+            return bool(speeds) and least <= speeds[-1].angular.z <= most
+
+        world.show_until(turns, f"speed of {least} to {most}", left, right)
 
 
 def test_detect_nod(run: Callable[[str], None], world: World) -> None:

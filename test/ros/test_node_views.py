@@ -16,13 +16,14 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
 
+from maix_facemesh_ros.analysis.attention import AttentionEstimator
 from maix_facemesh_ros.blur import FaceBlur
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.mesh.connections import FACEMESH_CONTOURS
-from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.msg import FaceArray, FaceAttentionArray
 from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERED
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.images import TopicImages
@@ -51,6 +52,7 @@ TOPICS = {
     "image_annotated/compressed": CompressedImage,
     "image_blurred": Image,
     "image_blurred/compressed": CompressedImage,
+    "attention": FaceAttentionArray,
 }
 
 
@@ -390,6 +392,23 @@ def test_the_blurred_image_shows_no_face(start: StartNode, robot: Robot, astrona
     assert np.abs(jpeg.astype(int) - expected).mean() < 4
 
 
+def test_attention_is_of_the_faces_in_the_image(
+    start: StartNode, robot: Robot, astronaut: Pixels
+) -> None:
+    start("tracking:=false", ASSUMED, "gaze:=true")
+    viewer = Viewer(robot, "attention")
+    robot.wait_for_node()
+    answer, found = viewer.show(image_message(scene(astronaut, LEFT, RIGHT)))
+    attention = found["attention"]
+    larger, smaller = answer.faces
+    assert [each.id for each in attention.faces] == [larger.id, smaller.id]
+    assert attention.nearest_id == larger.id
+    assert attention.main_id in (larger.id, smaller.id)
+    for each in attention.faces:
+        assert 0.0 <= each.looking_at_camera <= 1.0
+        assert each.speaking == 0.0
+
+
 # ---- Only for who looks, and after the faces ----------------------------------------------------
 
 
@@ -442,6 +461,7 @@ def test_nothing_is_made_that_nobody_wants(
     spy_on(face_cloud, "_points_of", "points")
     spy_on(annotated_image, "draw_face", "image_annotated")
     spy_on(FaceBlur, "apply", "image_blurred")
+    spy_on(AttentionEstimator, "update", "attention")
     spy_on(cv2, "imencode", "compressed")
     image = scene(astronaut, LEFT)
 
