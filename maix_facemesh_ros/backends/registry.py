@@ -88,13 +88,13 @@ def _chosen(name: str, reason: str) -> str:
 
 
 def _choose() -> tuple[str, str]:
-    """Return the backend for this machine, and why.
+    """Return the backend for this machine, and why; no reason where there is no MaixPy at all.
 
     Raises:
         BackendError: called on another thread than the main thread.
     """
     if find_spec("maix") is None:
-        return "onnx", "this is not a MaixCAM: there is no module maix"
+        return "onnx", ""
     check_thread()
     try:
         device = str(import_maix().sys.device_name())

@@ -19,6 +19,9 @@ from contextlib import contextmanager
 #: Seconds between two lines.
 INTERVAL = 60.0
 
+#: Bytes after which the memory is used again from its start.
+MOST_MEMORY = 1 << 20
+
 #: The warnings of libjpeg (jerror.h: JWRN_*) and libpng (pngerror.c).
 _WARNING = re.compile(
     rb"(Corrupt JPEG data: |Premature end of JPEG file|Invalid SOS parameters for sequential JPEG|"
@@ -32,13 +35,19 @@ class _Diversion:
     """Standard error as memory while at least one thread decodes."""
 
     def __init__(self) -> None:
+        import fcntl  # not on Windows
+
         self._lock = threading.Lock()
         self._memory = os.memfd_create("decoder_warnings")
+        # Only so do two threads that write at once not overwrite each other.
+        fcntl.fcntl(self._memory, fcntl.F_SETFL, os.O_APPEND)
         self._terminal = os.dup(_STANDARD_ERROR)
         self._decoding = 0
         self._next_line = 0.0
         self._left_out = 0
         self._is_closed = False
+        #: Bytes of the memory that have been read.
+        self._read = 0
 
     def begin(self) -> None:
         """Divert, if no other thread has."""
@@ -57,19 +66,21 @@ class _Diversion:
     def close(self) -> None:
         """Restore for good; a thread may still be decoding."""
         with self._lock:
-            if self._decoding:
-                self._restore()
+            self._restore()
             self._is_closed = True
             os.close(self._memory)
             os.close(self._terminal)
 
     def _restore(self) -> None:
         os.dup2(self._terminal, _STANDARD_ERROR)
-        length = os.lseek(self._memory, 0, os.SEEK_CUR)
-        if length:
-            written = os.pread(self._memory, length, 0)
-            os.lseek(self._memory, 0, os.SEEK_SET)
+        end = os.fstat(self._memory).st_size
+        # What a thread is still writing there at this moment is read the next time.
+        written = os.pread(self._memory, end - self._read, self._read)
+        self._read = end
+        if end > MOST_MEMORY:
             os.ftruncate(self._memory, 0)
+            self._read = 0
+        if written:
             self._write(written)
 
     def _write(self, written: bytes) -> None:
