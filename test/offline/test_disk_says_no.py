@@ -175,7 +175,7 @@ def test_a_home_that_is_not_there_is_not_needed(tmp_path: Path) -> None:
     finished = subprocess.run(
         [
             *(sys.executable, "-m", "maix_facemesh_ros.programs.start", "facemesh_bag"),
-            *(folder, "-o", tmp_path / "out.csv", "--workers", "1"),
+            *(folder, "-o", tmp_path / "out.csv", "--workers", "1", "-p", "pose:=false"),
         ],
         env={
             **os.environ,
