@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 import threading
 import time
@@ -59,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             source = open_image_source(parameters, _report)
             with contextlib.closing(source), FaceMesh(parameters) as mesh:
+                watching = Watching(source, mesh, server)
+                signal.signal(signal.SIGINT, watching.on_interrupt)
                 _invite(server.port, source.name, open_browser=not given.no_browser)
-                Watching(source, mesh, server).run()
+                watching.run()
         finally:
             server.close()
     except START_ERRORS as error:
@@ -146,6 +149,16 @@ class Watching:
         self._slot: LatestSlot[Image] = LatestSlot()
         self._images_read = EventRate()
         self._images_processed = EventRate()
+        self._is_stopped = False
+
+    def on_interrupt(self, _number: int, _frame: object) -> None:
+        """End `run` with the next image; a second Ctrl-C raises KeyboardInterrupt.
+
+        Not with the first: where it comes up in a callback of a library, it is lost.
+        """
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._is_stopped = True
+        self._slot.close()
 
     def run(self) -> None:
         """Process the images until the source ends.
@@ -155,6 +168,8 @@ class Watching:
         """
         reported = 0.0
         for image in self._images():
+            if self._is_stopped:
+                return
             self._images_read.count()
             faces = self._mesh.process(image)
             self._images_processed.count()

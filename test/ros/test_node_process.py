@@ -48,14 +48,14 @@ print("went on")
 #: Runs a node of which each compressed image takes a minute to decode.
 SLOW_DECODER = """
 import sys, time
-from maix_facemesh_ros.ros import facemesh_node, inputs
+from maix_facemesh_ros.ros import facemesh_node, images
 
 def decode(message):
     print("decoding", flush=True)
     time.sleep(60)
 
-raw = inputs.TRANSPORTS["compressed"]
-inputs.TRANSPORTS["compressed"] = raw._replace(read=decode)
+raw = images.TRANSPORTS["compressed"]
+images.TRANSPORTS["compressed"] = raw._replace(read=decode)
 sys.exit(facemesh_node.main(["--ros-args", "-p", "image_transport:=compressed"]))
 """
 

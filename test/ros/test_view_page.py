@@ -275,7 +275,9 @@ def test_images_that_come_as_jpeg(
         camera.robot.destroy_publisher(camera.robot.images)
         (tmp_path / "face.jpg").write_bytes(jpeg)
         start(f"source:={tmp_path / 'face.jpg'}", "source_loop:=true")
-    _, address = start_view(start, remaps=remaps)
+    # By itself the view would take the images of the source, without faces in them.
+    chosen = ("pictures:=annotated",) if images == "annotated" else ()
+    _, address = start_view(start, *chosen, remaps=remaps)
     browser.open(address)
     topic = "/camera/image/compressed" if images == "compressed" else "/facemesh/image_annotated"
     # Which images there are, it hears little by little: those of the camera go before others.

@@ -439,9 +439,12 @@ def test_waits_get_longer_and_short_again_once_it_lasts(monkeypatch: pytest.Monk
         def set(self, _key: int, _value: float) -> bool:
             return False
 
-        def read(self) -> tuple[bool, Pixels | None]:
+        def grab(self) -> bool:
             time.sleep(0.01)
-            return (True, image()) if time.monotonic() < self.end else (False, None)
+            return time.monotonic() < self.end
+
+        def retrieve(self) -> tuple[bool, Pixels]:
+            return True, image()
 
         def release(self) -> None:
             ends.append(time.monotonic())
