@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,21 @@ class Face:
     eye_contrast: tuple[float, float] | None = None
     #: Gaze; None if it is not computed, and while both eyes are closed or hidden.
     gaze: Gaze | None = None
+
+    def points_at(self, landmarks: Sequence[int]) -> FloatArray | None:
+        """Return the (N, 2) pixels of some landmarks of the mesh; None if one of them is missing.
+
+        Args:
+            landmarks: N indices of the mesh.
+        """
+        if not len(self.points):
+            return None
+        if self.indices is None:
+            return self.points[list(landmarks)]
+        rows = {index: row for row, index in enumerate(self.indices.tolist())}
+        if not rows.keys() >= {*landmarks}:
+            return None
+        return self.points[[rows[index] for index in landmarks]]
 
     def __repr__(self) -> str:
         """Return one short line: id, score, box, number of points, and the other values' names."""

@@ -71,7 +71,6 @@ class FaceMesh:
         #: Camera model of the images, for `pose`; None: unknown. Used from the next image on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()
-        self._reset_requested = False
         self._closed = False
 
     @property
@@ -97,7 +96,7 @@ class FaceMesh:
 
         Tracks and smoothing are reset, and the faces get new ids, which were not used before.
         """
-        self._reset_requested = True
+        self._clock.restart()
 
     def process(
         self, image: Pixels | Image, stamp: float | None = None, *, bgr: bool = False
@@ -131,8 +130,7 @@ class FaceMesh:
         if stamp is None:
             stamp = image.stamp.seconds if isinstance(image, Image) else self._clock.next_stamp
         time = self._clock.advance(stamp, parameters.id_timeout)
-        if time.is_new_stream or self._reset_requested:
-            self._reset_requested = False
+        if time.is_new_stream:
             self._backend.forget()
             self._enrichment.forget()
         if not isinstance(image, Image):

@@ -55,7 +55,6 @@ class FaceStream:
         #: Camera model of the images, for `pose`; None: unknown. Used from the next image on.
         self.camera: CameraModel | None = None
         self._clock = StreamClock()
-        self._reset_requested = False
 
     @property
     def parameters(self) -> NodeParameters:
@@ -83,7 +82,7 @@ class FaceStream:
 
     def reset(self) -> None:
         """Start a new stream with the next frame, from any thread; see `FaceMesh.reset`."""
-        self._reset_requested = True
+        self._clock.restart()
 
     def frames(self) -> Iterator[FaceFrame | JpegFrame]:
         """Yield frames until the stream is closed, always the latest.
@@ -108,8 +107,7 @@ class FaceStream:
 
     def _enrich(self, frame: FaceFrame) -> None:
         time = self._clock.advance(frame.taken_at, self._parameters.id_timeout)
-        if time.is_new_stream or self._reset_requested:
-            self._reset_requested = False
+        if time.is_new_stream:
             self._enrichment.forget()
         size = (frame.width, frame.height)
         self._enrichment.enrich(frame.faces, time.seconds, size, self.camera, self._parameters)

@@ -160,15 +160,10 @@ def looking_at_camera(face: Face) -> float:
 
 def mouth_opening(face: Face) -> float | None:
     """Return the distance of the lips in eye distances; None without these landmarks."""
-    wanted: tuple[int, ...] = (*LIPS, *EYES)
-    if face.indices is not None:
-        rows = {index: row for row, index in enumerate(face.indices.tolist())}
-        if not rows.keys() >= {*wanted}:
-            return None
-        wanted = tuple(rows[index] for index in wanted)
-    elif not len(face.points):
+    points = face.points_at((*LIPS, *EYES))
+    if points is None:
         return None
-    upper, lower, right, left = face.points[list(wanted)].astype(float)
+    upper, lower, right, left = points.astype(float)
     eyes = float(np.linalg.norm(right - left))
     return float(np.linalg.norm(upper - lower)) / eyes if eyes > 0 else None
 

@@ -42,6 +42,11 @@ class StreamClock:
         self._stamp: float | None = None
         self._offset = 0.0
         self._interval = ASSUMED_INTERVAL
+        self._restarts = False
+
+    def restart(self) -> None:
+        """Start a new stream with the next image, from any thread."""
+        self._restarts = True
 
     @property
     def next_stamp(self) -> float:
@@ -63,7 +68,9 @@ class StreamClock:
             raise ArgumentError(f"stamp is {stamp}: give the image's time in seconds")
         step = 0.0 if self._stamp is None else stamp - self._stamp
         self._stamp = stamp
-        if not -id_timeout < step <= max(LONGEST_PAUSE, id_timeout) and step:
+        is_jump = step != 0.0 and not -id_timeout < step <= max(LONGEST_PAUSE, id_timeout)
+        if self._restarts or is_jump:
+            self._restarts = False
             self._offset, self._interval = 0.0, ASSUMED_INTERVAL
             return StreamTime(stamp, is_new_stream=True)
         if step > 0.0:

@@ -130,7 +130,7 @@ def open_image_source(parameters: NodeParameters, report: Report) -> ImageSource
     """Open the image source that the parameters name; `maix` is the camera of this MaixCAM.
 
     Raises:
-        SourceError: there is no such source, or nothing in it that can be read.
+        SourceError: the source does not exist, or contains no readable image.
     """
     if parameters.source == "maix":
         # Imported here, because a MaixCAM is the only machine that has this camera.

@@ -340,7 +340,7 @@ class PartialOutput:
 
 
 class FacesBag:
-    """Writes serialized FaceArrays to a bag; after an error there is no bag."""
+    """Writes serialized FaceArrays to a bag; an error leaves no bag."""
 
     def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
         """Start in a folder next to the final one.

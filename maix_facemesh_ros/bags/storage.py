@@ -313,7 +313,7 @@ def unpack_file(path: Path, target: Path, limit: int) -> None:
         limit: bytes that the content may have.
 
     Raises:
-        TooLargeError: the file declares or contains more; then there is no target.
+        TooLargeError: the file declares or contains more; the target is removed.
         CutShortError: the end of the file is missing.
         zstandard.ZstdError: the file is damaged.
         OSError: the file cannot be read, or the target cannot be written.

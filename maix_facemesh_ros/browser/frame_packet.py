@@ -41,6 +41,7 @@ from maix_facemesh_ros.mesh.connections import (
     IndexArray,
     each_line_once,
 )
+from maix_facemesh_ros.messages.compressed_image import encode_jpeg
 
 #: This number of last connections of the lips is the inner edge.
 INNER_LIPS = 20
@@ -98,8 +99,7 @@ def jpeg_of(image: Image, largest_width: int, quality: int) -> bytes:
     if width > largest_width:
         smaller = (largest_width, max(1, round(height * largest_width / width)))
         pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data.tobytes()
+    return encode_jpeg(pixels, quality)
 
 
 def mesh_facts() -> dict[str, Any]:

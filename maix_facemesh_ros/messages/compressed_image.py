@@ -190,6 +190,17 @@ def _pixels_of(file: CompressedFile, flags: int) -> npt.NDArray[Any] | None:
     return _opencv_decode(file.data, flags)
 
 
+def encode_jpeg(bgr: Pixels, quality: int = JPEG_QUALITY) -> bytes:
+    """Return uint8 (H, W, 3) pixels, blue, green, red, as JPEG.
+
+    Args:
+        bgr: only read.
+        quality: 1 to 100.
+    """
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
 def read_image_file(path: Path) -> DecodedImage:
     """Read an image file: JPEG and PNG as above, other formats as OpenCV reads them.
 

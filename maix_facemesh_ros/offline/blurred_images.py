@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 
 from maix_facemesh_ros.bags.camera_topics import READERS
@@ -15,6 +14,7 @@ from maix_facemesh_ros.bags.message_types import deserialize, package, serialize
 from maix_facemesh_ros.bags.storage import BagError, BagRecord
 from maix_facemesh_ros.blur import GROWTH, HELD_SECONDS, BlurRegion, FaceBlur, blur_region
 from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.messages.compressed_image import encode_jpeg
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
 
 #: Types of messages that show people. Those that are not blurred are not copied either.
@@ -131,8 +131,8 @@ def _blurred(record: BagRecord, regions: Sequence[BlurRegion]) -> bytes:
 
 
 def _compressed(message: Any, bgr: Any) -> Any:
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return replace(message, format="bgr8; jpeg compressed bgr8", data=data.reshape(-1))
+    data = np.frombuffer(encode_jpeg(bgr, JPEG_QUALITY), np.uint8)
+    return replace(message, format="bgr8; jpeg compressed bgr8", data=data)
 
 
 def _raw(message: Any, bgr: Any) -> Any:

@@ -32,7 +32,7 @@ from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
 from maix_facemesh_ros.messages.annotations import image_annotations
-from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, JPEG_QUALITY
+from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, encode_jpeg
 from maix_facemesh_ros.messages.faces import serialized_faces
 from maix_facemesh_ros.offline.recordings import Camera, open_recording
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
@@ -182,8 +182,7 @@ def _drawn(image: Image, faces: Iterable[Face]) -> bytes:
     for face in faces:
         draw_face(pixels, face, mesh=True, box=True, label=True)
     _swap_red_and_blue(pixels)
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return data.tobytes()
+    return encode_jpeg(pixels)
 
 
 def _swap_red_and_blue(image: Pixels) -> None:

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"NOT WELL: {problem}")
     if not problems:
         print("all is well")
-    return bool(problems)
+    return 1 if problems else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +73,7 @@ def _check(given: argparse.Namespace) -> Iterator[str]:
 
     Raises:
         ParameterError: the token file cannot be read.
-        SourceError: there is no device, or it refuses the token.
+        SourceError: no device answers, or it refuses the token.
     """
     parameters = NodeParameters(
         backend="maixcam",

@@ -27,12 +27,10 @@ from maix_facemesh_ros.ros.diagnostic_keys import (
     STATE,
     STATUS,
 )
+from maix_facemesh_ros.ros.managed_node import ACTIVE
 
 #: Seconds between two messages (REP-107).
 INTERVAL = 1.0
-
-#: The state in which images are processed.
-ACTIVE = "active"
 
 
 class Diagnostics:

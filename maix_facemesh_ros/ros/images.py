@@ -111,7 +111,7 @@ def open_images(context: InputContext) -> Images:
     """Subscribe to the topic or open the source that the parameters name.
 
     Raises:
-        SourceError: there is no such source, or nothing in it that can be read.
+        SourceError: the source does not exist, or contains no readable image.
     """
     if not context.parameters.source:
         return TopicImages(context)

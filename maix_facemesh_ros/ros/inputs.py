@@ -56,7 +56,7 @@ class Input(Protocol[Item]):
         """Subscribe to the topic or open the source; a new stream of images begins.
 
         Raises:
-            SourceError: there is no such source, or nothing in it that can be read.
+            SourceError: the source does not exist, or contains no readable image.
         """
         ...
 

@@ -37,7 +37,7 @@ def open_source(
             threads.
 
     Raises:
-        SourceError: there is no such source, or it has no readable image.
+        SourceError: the source does not exist, or contains no readable image.
     """
     if url := URL.match(source):
         _check_scheme(source, url.group(1).lower())

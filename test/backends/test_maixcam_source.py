@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from link_devices import FIRST_WIDTH, JPEG, TOKEN, DeviceEnd, DrivenDevice, SteadyDevice
-from link_peer import face_server, link, some_faces
+from link_peer import face_server, free_port, link, some_faces
 from maix_facemesh_ros.backends.maix_faces import face_of
 from maix_facemesh_ros.backends.maixcam import checks, connection
 from maix_facemesh_ros.backends.maixcam import source as source_module
@@ -860,13 +860,6 @@ def test_a_certificate_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for path in (wrong, tmp_path / "nowhere.pem"):
         with pytest.raises(SourceError, match="Give the device's certificate in PEM format"):
             Host(1, maixcam_certificate=str(path))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def threads_and_files() -> tuple[int, int]:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import pytest
 
+from link_peer import free_port
 from maix_facemesh_ros.face import FaceFrame
 from maix_facemesh_ros.programs.maixcam_check import _rate, main
 from maixcam_process import HEIGHT, TOKEN, WIDTH, MaixCamApp
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
+from link_peer import free_port
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import RoiRule, roi_from_detection
 from maix_facemesh_ros.drawing import draw_face
@@ -470,13 +471,6 @@ def test_without_reconnect_the_node_ends_with_an_error(
 
 def stamp(message: Any) -> tuple[int, int]:
     return message.header.stamp.sec, message.header.stamp.nanosec
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 CALIBRATION = f"""

@@ -21,10 +21,27 @@ import settings  # noqa: E402
 from maixcam_shared import link, maix_face  # noqa: E402
 
 #: The modules of the device come from here, because this module knows where they lie.
-__all__ = ["MAIXCAM_APP", "LinkPeer", "face_server", "link", "maix_face", "settings", "some_faces"]
+__all__ = [
+    "MAIXCAM_APP",
+    "LinkPeer",
+    "face_server",
+    "free_port",
+    "link",
+    "maix_face",
+    "settings",
+    "some_faces",
+]
 
 #: Seconds without a byte after which a test fails.
 PATIENCE = 20.0
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class LinkPeer:

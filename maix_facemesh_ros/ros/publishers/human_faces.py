@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -129,11 +129,10 @@ class HumanFaces:
         return image_message(result.header, crop(face, result.image.rgb))
 
     def _aligned(self, result: Result, face: Face) -> ImageMessage | None:
-        pupils = _places(face, (RIGHT_IRIS, LEFT_IRIS))
-        outline = _places(face, DLIB_68)
-        if result.image is None or pupils is None or outline is None:
+        landmarks = face.points_at(HRI_LANDMARKS)
+        if result.image is None or landmarks is None:
             return None
-        aligned = align(result.image.pixels, np.concatenate([outline, pupils]))
+        aligned = align(result.image.pixels, landmarks)
         return image_message(result.header, aligned, result.image.order)
 
 
@@ -190,11 +189,3 @@ def align(image: Pixels, landmarks: FloatArray) -> Pixels:
 
 def _indices(face: Face) -> Iterable[int]:
     return range(len(face.points)) if face.indices is None else face.indices.tolist()
-
-
-def _places(face: Face, indices: Sequence[int]) -> FloatArray | None:
-    """Return the (N, 2) pixels of some landmarks; None if the face does not have all of them."""
-    rows = {index: row for row, index in enumerate(_indices(face))} if len(face.points) else {}
-    if not rows.keys() >= {*indices}:
-        return None
-    return face.points[[rows[index] for index in indices]]

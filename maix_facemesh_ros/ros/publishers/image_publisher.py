@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 
 import cv2
+import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage
@@ -12,7 +13,7 @@ from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
 from maix_facemesh_ros.image import ChannelOrder, Pixels
-from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, JPEG_QUALITY
+from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, encode_jpeg
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 from maix_facemesh_ros.ros.messages import image_message
 
@@ -43,7 +44,5 @@ class ImagePublisher:
             self._raw.publish(image_message(header, pixels, order))
         if self._jpeg.get_subscription_count():
             bgr = pixels if order == "bgr" else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-            _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-            self._jpeg.publish(
-                CompressedImage(header=header, format=JPEG_FORMAT, data=array("B", data.tobytes()))
-            )
+            data = array("B", encode_jpeg(np.asarray(bgr, np.uint8)))
+            self._jpeg.publish(CompressedImage(header=header, format=JPEG_FORMAT, data=data))

@@ -14,10 +14,8 @@ from rclpy.node import Node
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.messages import pose_message
-from maix_facemesh_ros.ros.publishers.human_faces import HumanFaces
+from maix_facemesh_ros.ros.publishers.human_faces import QUEUED_MESSAGES, HumanFaces
 from maix_facemesh_ros.ros.result import Result, ResultPublisher
-
-QUEUED_MESSAGES = 10
 
 
 class OtherPackage(ResultPublisher, Protocol):
