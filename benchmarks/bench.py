@@ -48,6 +48,7 @@ SECTIONS = {
     "bags": "benchmarks.bags:measure",
     "stock_driver": "benchmarks.stock_driver:measure",
     "stock_driver_busy": "benchmarks.stock_driver:measure_busy",
+    "shared_memory": "benchmarks.stock_driver:measure_shared_memory",
 }
 
 

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from benchmarks.environments import OURS
+from benchmarks.environments import OURS, ROOT
 from benchmarks.measurement import Figure
 from benchmarks.node import ros_in_a_domain
 from benchmarks.options import Options
@@ -74,6 +74,93 @@ def measure_busy(options: Options) -> Section:
     return Section("stock_driver_busy", title, list(_rows(options, busy=True)))
 
 
+def measure_shared_memory(options: Options) -> Section:
+    """By default, and with this package's shared memory profile on both sides."""
+    title = "images of a reliable driver at 30 Hz: latency and computing by transport"
+    return Section("shared_memory", title, list(_shared_memory_rows(options)))
+
+
+def _shared_memory_rows(options: Options) -> Iterator[Row]:
+    images = QUICK_IMAGES if options.quick else IMAGES
+    profile = {
+        f"{name}_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_shared_memory.xml")
+        for name in ("FASTRTPS", "FASTDDS")
+    }
+    with ExitStack() as stack:
+        domain = stack.enter_context(ros_in_a_domain())
+        collector = stack.enter_context(_collector())
+        for size in SIZES[:1] if options.quick else SIZES:
+            transports = {"udp": Transported({}), "shared memory": Transported(profile)}
+            # One after the other, twice, so that other load affects both.
+            for transported in [*transports.values()] * 2:
+                with _facemesh_node(domain, **transported.variables) as node:
+                    transported.add(Setting("RELIABLE", size, 30), images, node, collector, domain)
+            yield _shared_memory_row(size, *transports.values())
+
+
+def _shared_memory_row(size: tuple[int, int], udp: Transported, shared: Transported) -> Row:
+    return Row(
+        "{}x{}".format(*size),
+        Figure.milliseconds(udp.latencies),
+        against="shared memory on both sides",
+        peer=Figure.milliseconds(shared.latencies),
+        cpu_ratio=udp.computed / shared.computed,
+        remark=f"CPU an image: driver {udp.of_driver:.1f} ms and {shared.of_driver:.1f} ms, "
+        f"node {udp.of_node:.1f} ms and {shared.of_node:.1f} ms; "
+        f"answered {len(udp.latencies)} and {len(shared.latencies)} of {udp.images}",
+    )
+
+
+@dataclass
+class Transported:
+    """Measurements of one transport."""
+
+    #: Variables of the environment of both processes.
+    variables: dict[str, str]
+    images: int = 0
+    #: Seconds from the image's stamp to the faces' arrival.
+    latencies: list[float] = field(default_factory=list)
+    #: Milliseconds of computing an image, one for each block of images.
+    driver: list[float] = field(default_factory=list)
+    node: list[float] = field(default_factory=list)
+
+    @property
+    def of_driver(self) -> float:
+        """Milliseconds of computing that an image cost the driver."""
+        return float(np.mean(self.driver))
+
+    @property
+    def of_node(self) -> float:
+        """Milliseconds of computing that an image cost the node."""
+        return float(np.mean(self.node))
+
+    @property
+    def computed(self) -> float:
+        """Milliseconds of computing that an image cost both."""
+        return self.of_driver + self.of_node
+
+    def add(
+        self,
+        setting: Setting,
+        images: int,
+        node: subprocess.Popen[bytes],
+        collector: Collector,
+        domain: int,
+    ) -> None:
+        """Measure a block of images."""
+        collector.answered.clear()
+        before = _computed(node)
+        driver = _drive(setting, images, domain, **self.variables)
+        computed = _computed(node) - before
+        answered = [stamp for stamp in driver.stamps if stamp in collector.answered]
+        if not answered:
+            raise NotMeasuredError(f"{setting.title}: no answers")
+        self.images += images
+        self.latencies += [(collector.answered[stamp] - stamp) / 1e9 for stamp in answered]
+        self.driver.append(driver.computing)
+        self.node.append(1e3 * computed / len(answered))
+
+
 def _rows(options: Options, *, busy: bool) -> Iterator[Row]:
     images = QUICK_IMAGES if options.quick else IMAGES
     sizes = SIZES[:1] if options.quick else SIZES
@@ -126,15 +213,17 @@ def _row(
     )
 
 
-def _drive(setting: Setting, images: int, domain: int) -> Driven:
+def _drive(setting: Setting, images: int, domain: int, **variables: str) -> Driven:
     """Publish the images of one setting to one subscriber."""
     return StockDriver(
         setting.size,
         images,
         reliability=setting.reliability,
         rate=setting.rate,
+        subscribers=1,
         more=[f"--first={FIRST_IMAGES}"],
         ROS_DOMAIN_ID=str(domain),
+        **variables,
     ).wait()
 
 
@@ -146,13 +235,13 @@ def _count_plainly(setting: Setting, images: int, domain: int) -> int:
 
 
 @contextmanager
-def _facemesh_node(domain: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the node as a user does, without a profile in its environment."""
+def _facemesh_node(domain: int, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the node as a user does, without a profile in its environment unless given."""
     import rclpy
 
     node = subprocess.Popen(
         [str(OURS / "bin" / "facemesh_node")],
-        env=clean_environment(ROS_DOMAIN_ID=str(domain)),
+        env=clean_environment(ROS_DOMAIN_ID=str(domain), **variables),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
