@@ -19,7 +19,7 @@ unexport RMW_IMPLEMENTATION ROS_DISTRO ROS_PYTHON_VERSION ROS_VERSION
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint jammy bench models lock clean
+.PHONY: help setup demo test lint docs jammy bench models lock clean
 
 help:  ## Show this list
 	@echo 'make TARGET [ROS=jazzy|kilted] [PYTHON=python3.12] [ARGS="..."]'
@@ -36,11 +36,15 @@ demo: setup  ## Run the node on a real face, print a summary, save an annotated 
 test: lint  ## Run ruff, mypy and all tests
 	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" $(VENV)/bin/pytest $(ARGS)
 
-lint: setup  ## Run ruff (rules and format), mypy and the word list
+lint: setup docs  ## Run ruff (rules and format), mypy and the word list, and build the documentation
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python tools/check_words.py
+
+docs:  ## Write the documentation as a site to build/site (in .venv-docs)
+	@$(PYTHON) tools/set_up.py docs --folder .venv-docs
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 jammy:  ## Run quick tests with the versions of Ubuntu 22.04, for Humble (in .venv-jammy)
 	@$(PYTHON) tools/set_up.py jammy --folder .venv-jammy

