@@ -15,6 +15,7 @@ from maix_facemesh_ros.analysis.enrichment import Enrichment
 from maix_facemesh_ros.backends.onnx.roi import bounding_box
 from maix_facemesh_ros.backends.registry import open_blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
+from maix_facemesh_ros.depth_image import DepthImage
 from maix_facemesh_ros.face import DoubleArray, FloatArray
 
 # The heads are put before the camera as those of the tests.
@@ -58,6 +59,7 @@ def measure(options: Options) -> Section:
     """Time of each of `PARTS` for one face, and the effect of smoothing."""
     faces = _video()
     contenders = {name: _contender(values, faces) for name, values in PARTS.items()}
+    contenders["pose, and size from depth"] = _contender({"pose": True}, faces, _depth())
     measured = measure_by_turns(contenders, options.rounds)
     rows = [Row(name, Figure.milliseconds(times.wall)) for name, times in measured.items()]
     rows += [*_jitter_rows(), *_lag_rows()]
@@ -104,14 +106,22 @@ def _video() -> list[Landmarks]:
     ]
 
 
-def _contender(values: dict[str, object], frames: list[Landmarks]) -> Contender:
+def _depth() -> DepthImage:
+    """Return a depth image of a wall, with its camera model: every landmark is measured."""
+    return DepthImage(np.full((SIZE[1], SIZE[0]), 700, np.uint16), camera=CAMERA)
+
+
+def _contender(
+    values: dict[str, object], frames: list[Landmarks], depth: DepthImage | None = None
+) -> Contender:
     parameters = FaceMeshParameters(**values)  # type: ignore[arg-type]
     enrichment = Enrichment(parameters, open_blendshapes)
 
     def step(number: int) -> None:
         points, points_z = frames[number % len(frames)]
         face = Face(points=points, points_z=points_z, box=bounding_box(points))
-        enrichment.enrich([face], number / RATE, SIZE, CAMERA, parameters)
+        find_depth = None if depth is None else lambda: depth
+        enrichment.enrich([face], number / RATE, SIZE, CAMERA, parameters, find_depth)
 
     return timed(step)
 

@@ -10,6 +10,7 @@ __path__ = extend_path(__path__, __name__)
 
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
+from maix_facemesh_ros.depth_image import DepthImage
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.errors import (
     ArgumentError,
@@ -30,11 +31,10 @@ from maix_facemesh_ros.sources.base import SourceError
 from maix_facemesh_ros.version import read_version
 
 __version__ = read_version()
-
 __all__ = [
     "BLENDSHAPE_NAMES", "SUB_5", "SUB_68", "SUB_146", "ArgumentError", "ArgumentTypeError",
-    "BackendError", "CalibrationError", "CameraModel", "ClosedError", "Face", "FaceFrame",
-    "FaceMesh", "FaceMeshError", "FaceMeshParameters", "FaceStream", "Gaze", "Image", "ImageError",
-    "JpegFrame", "LandmarkIndexError", "ModelError", "NodeParameters", "ParameterError",
-    "SourceError", "Stamp", "__version__", "draw_face", "get_sub_landmarks",
+    "BackendError", "CalibrationError", "CameraModel", "ClosedError", "DepthImage", "Face",
+    "FaceFrame", "FaceMesh", "FaceMeshError", "FaceMeshParameters", "FaceStream", "Gaze", "Image",
+    "ImageError", "JpegFrame", "LandmarkIndexError", "ModelError", "NodeParameters",
+    "ParameterError", "SourceError", "Stamp", "__version__", "draw_face", "get_sub_landmarks",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 #: x, y, width, height.
 Box = tuple[float, float, float, float]
+#: Origin of the size of a head: `face_scale`, or depth images.
+ScaleSource = Literal["assumed", "depth"]
 
 
 def _no_points() -> FloatArray:
@@ -78,6 +80,11 @@ class Face:
     eye_contrast: tuple[float, float] | None = None
     #: Gaze; None if it is not computed, and while both eyes are closed or hidden.
     gaze: Gaze | None = None
+    #: Size of the head with which `pose` and `points_3d` were computed, relative to an average
+    #: adult; 0 without a pose.
+    head_scale: float = 0.0
+    #: Whether this size is assumed (`face_scale`) or was measured in depth images.
+    scale_source: ScaleSource = "assumed"
 
     def points_at(self, landmarks: Sequence[int]) -> FloatArray | None:
         """Return the (N, 2) pixels of some landmarks of the mesh; None if one of them is missing.

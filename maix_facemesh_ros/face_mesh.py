@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from maix_facemesh_ros.analysis.enrichment import Enrichment
+from maix_facemesh_ros.analysis.head_scale import FindDepth
 from maix_facemesh_ros.analysis.stream_stamps import StreamClock
 from maix_facemesh_ros.backends.base import OpenedBackend
 from maix_facemesh_ros.backends.registry import open_backend, open_blendshapes
 from maix_facemesh_ros.camera.model import CameraModel
+from maix_facemesh_ros.depth_image import DepthBuffer, DepthImage
 from maix_facemesh_ros.errors import ArgumentTypeError, ClosedError
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Image, ImageError, Pixels, Stamp
@@ -99,7 +102,12 @@ class FaceMesh:
         self._clock.restart()
 
     def process(
-        self, image: Pixels | Image, stamp: float | None = None, *, bgr: bool = False
+        self,
+        image: Pixels | Image,
+        stamp: float | None = None,
+        *,
+        bgr: bool = False,
+        depth: DepthImage | DepthBuffer | None = None,
     ) -> list[Face]:
         """Find the faces of one image.
 
@@ -112,6 +120,9 @@ class FaceMesh:
                 back further, or advances by more than a second and `id_timeout`, starts a new
                 stream: tracks and smoothing are reset, and the faces get new ids.
             bgr: whether the channels of the array are blue, green, red.
+            depth: with `pose`, the depth image of this image, from which the sizes of the heads are
+                measured; or the latest ones of a stream, of which that with the image's stamp is
+                used. See docs/depth.md.
 
         Returns:
             The faces, largest first, at most `max_face_num`.
@@ -136,7 +147,9 @@ class FaceMesh:
         if not isinstance(image, Image):
             image = Image(pixels, "bgr" if bgr else "rgb", Stamp.from_seconds(time.seconds))
         faces = self._backend.detect(image, parameters)
-        self._enrichment.enrich(faces, time.seconds, image.size, self.camera, parameters)
+        self._enrichment.enrich(
+            faces, time.seconds, image.size, self.camera, parameters, _finder(depth, stamp)
+        )
         return faces
 
     def close(self) -> None:
@@ -153,6 +166,12 @@ class FaceMesh:
 
 # For help() and editors: show the parameters by name, although they are declared elsewhere.
 FaceMesh.__signature__ = inspect.signature(FaceMeshParameters)  # type: ignore[attr-defined]
+
+
+def _finder(depth: DepthImage | DepthBuffer | None, stamp: float) -> FindDepth | None:
+    if depth is None:
+        return None
+    return partial(depth.at, stamp) if isinstance(depth, DepthBuffer) else lambda: depth
 
 
 def check_image(image: Pixels) -> None:

@@ -1,6 +1,6 @@
 """Everything computed from landmarks alone (ids, smoothing, pose, gaze, expression).
 
-All backends share it.
+All backends share it. A depth image, where there is one, gives the size of the heads.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from maix_facemesh_ros.analysis.gaze import estimate_gaze
 from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator
+from maix_facemesh_ros.analysis.head_scale import FindDepth, HeadScales
 from maix_facemesh_ros.analysis.identity import FaceIds
 from maix_facemesh_ros.analysis.smoothing import LandmarkSmoother, OneEuro
 from maix_facemesh_ros.camera.model import CameraModel
@@ -47,6 +48,7 @@ class Enrichment:
         self._ids: FaceIds | None = FaceIds() if parameters.has_ids else None
         self._smoother = LandmarkSmoother()
         self._pose: HeadPoseEstimator | None = None
+        self._head_scales = HeadScales()
         self._open_blendshapes = open_blendshapes
         self._blendshapes: ExpressionScorer | None = None
         if parameters.blendshapes:
@@ -57,6 +59,7 @@ class Enrichment:
         if self._ids is not None:
             self._ids.forget()
         self._smoother.forget()
+        self._head_scales.forget()
 
     def enrich(
         self,
@@ -65,6 +68,7 @@ class Enrichment:
         size: tuple[int, int],
         camera: CameraModel | None,
         parameters: FaceMeshParameters,
+        find_depth: FindDepth | None = None,
     ) -> None:
         """Add the computed values to the faces of the next image, in place.
 
@@ -74,6 +78,7 @@ class Enrichment:
             size: the image's width and height in pixels.
             camera: model of the camera that took the image; None: unknown.
             parameters: those in force for this image.
+            find_depth: returns the image's depth image, now or later; None: there is none.
         """
         if parameters.has_ids:
             self._ids = self._ids or FaceIds()
@@ -82,6 +87,8 @@ class Enrichment:
                 self._smoother.smooth(faces, stamp, OneEuro.from_parameters(parameters))
         if parameters.pose:
             self._find_poses(faces, size, camera, parameters)
+            if find_depth is not None:
+                self._head_scales.apply(faces, size, find_depth)
         if parameters.blendshapes:
             network = self._load_blendshapes()
             quarters = parameters.rotation // 90
@@ -138,6 +145,7 @@ def _find_head(face: Face, estimator: HeadPoseEstimator, *, with_gaze: bool) -> 
     head = estimator.estimate(face.points, face.points_z, rays)
     if head is not None:
         face.pose, face.points_3d = head.pose, head.points_3d
+        face.head_scale = estimator.face_scale
         if with_gaze:
             face.gaze = estimate_gaze(
                 face.points, rays, head.pose, estimator.face_scale, face.eye_contrast

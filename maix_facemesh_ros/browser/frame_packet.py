@@ -149,15 +149,18 @@ def _description(face: Face) -> dict[str, Any]:
         "score": _finite(face.score),
         "landmarks_score": _finite(face.landmarks_score),
         "box": [_finite(number) for number in face.box],
-        "head": None if face.pose is None else _head(face.pose),
+        "head": None if face.pose is None else _head(face.pose, face),
         "gaze": None if face.gaze is None else _gaze(face.gaze),
     }
 
 
-def _head(pose: DoubleArray) -> dict[str, Any]:
+def _head(pose: DoubleArray, face: Face) -> dict[str, Any]:
     yaw, pitch, roll = head_angles(pose)
     return {
         "distance": _finite(float(np.linalg.norm(pose[:3, 3]))),
+        # 0: from a node of an older version, which does not tell.
+        "scale": _finite(face.head_scale) or None,
+        "scale_source": face.scale_source,
         "yaw": _finite(yaw),
         "pitch": _finite(pitch),
         "roll": _finite(roll),

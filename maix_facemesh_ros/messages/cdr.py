@@ -9,6 +9,9 @@ from __future__ import annotations
 import struct
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from maix_facemesh_ros.image import ImageError, Stamp
 
 #: Bytes of a serialized message with a header up to the end of its stamp.
@@ -55,6 +58,16 @@ class CdrReader:
             )
         self._at += size
         return taken
+
+    def sequence(self, dtype: str) -> npt.NDArray[np.generic]:
+        """Read a sequence of numbers; a view of the message.
+
+        Args:
+            dtype: of numpy, without a byte order, such as f4.
+        """
+        (length,) = self.numbers("I")
+        kind = np.dtype(self._byte_order + dtype)
+        return np.frombuffer(self.data(length * kind.itemsize), kind)
 
     def skip(self, kind: str, count: int) -> None:
         """Step over numbers of one kind, as in `struct`; all of them must be there."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from maix_facemesh_ros.face import DoubleArray, Face
+from maix_facemesh_ros.face import DoubleArray, Face, ScaleSource
 from maix_facemesh_ros.image import ImageError, Stamp
 from maix_facemesh_ros.messages.cdr import CdrReader
 
@@ -24,6 +24,21 @@ LITTLE_ENDIAN = b"\x00\x01\x00\x00"
 
 #: Bytes of a face without anything in its arrays, at least.
 LEAST_FACE = 100
+
+#: Fields of a message: kinds of numbers as in `struct`, or one of `_SEQUENCES`.
+_Fields = tuple[str, ...]
+_SEQUENCES = {"float32[]": "f4", "uint16[]": "u2"}
+
+#: The first fields of msg/Face.msg: until points_3d.
+_FACE: _Fields = (
+    *("Ifffff", "float32[]", "f", *["float32[]"] * 3, "uint16[]", "float32[]"),
+    *("?", "ddddddd", "float32[]"),
+)
+#: The fields that were appended, by version: the gaze, then the size of the head.
+_APPENDED: tuple[_Fields, ...] = (("?", "d" * 12), ("f", "B"))
+
+#: Numbers of `Face.scale_source` in the message.
+SCALE_SOURCES: dict[ScaleSource, int] = {"assumed": 0, "depth": 1}
 
 #: The default of geometry_msgs/Quaternion.msg: no rotation.
 NO_ROTATION = (0.0, 0.0, 0.0, 1.0)
@@ -63,6 +78,61 @@ def check_faces(message: bytes) -> None:
     _width, _height, count = reader.numbers("III")
     if count * LEAST_FACE > reader.left:
         raise ImageError(f"{reader.left} bytes cannot hold the {count} faces that they announce")
+
+
+def upgraded_faces(message: bytes) -> bytes:
+    """Return a serialized FaceArray with the fields of now.
+
+    Messages of older versions, as bags hold them, lack the fields that were appended to
+    msg/Face.msg since; these become 0. A message that fits no version is returned as it is.
+
+    Raises:
+        ImageError: it is not CDR.
+    """
+    for version in range(len(_APPENDED), -1, -1):
+        upgraded = converted_faces(message, version, len(_APPENDED))
+        if upgraded is not None:
+            return message if version == len(_APPENDED) else upgraded
+    return message
+
+
+def converted_faces(message: bytes, version: int, wanted: int) -> bytes | None:
+    """Convert a serialized FaceArray from one version of msg/Face.msg to another.
+
+    Args:
+        message: serialized.
+        version: number of times that fields had been appended to its Face.msg.
+        wanted: the same of the result; fields that are new in it are 0.
+
+    Returns:
+        None if the message is not of this version.
+    """
+    reader, writer = CdrReader(message), _CdrWriter()
+    try:
+        stamp, frame_id = reader.header()
+        size_and_count = reader.numbers("III")
+        writer.numbers("iI", *stamp)
+        writer.string(frame_id)
+        writer.numbers("III", *size_and_count)
+        for _ in range(size_and_count[2]):
+            _copy_fields(_FACE, reader, writer)
+            for number, fields in enumerate(_APPENDED):
+                source = reader if number < version else None
+                _copy_fields(fields, source, writer if number < wanted else _CdrWriter())
+    except ImageError:
+        return None
+    # The middleware may fill up to a multiple of four bytes.
+    return writer.finished() if reader.left < 4 else None
+
+
+def _copy_fields(fields: _Fields, reader: CdrReader | None, writer: _CdrWriter) -> None:
+    """Copy fields; without a reader, numbers are 0."""
+    for kinds in fields:
+        if kinds in _SEQUENCES:
+            dtype = _SEQUENCES[kinds]
+            writer.sequence(f"<{dtype}", None if reader is None else reader.sequence(dtype))
+        else:
+            writer.numbers(kinds, *((0,) * len(kinds) if reader is None else reader.numbers(kinds)))
 
 
 def quaternion_of(rotation: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
@@ -105,6 +175,8 @@ def _write_face(message: _CdrWriter, face: Face) -> None:
         (None,) * 4 if gaze is None else (gaze.origin, gaze.direction, gaze.right, gaze.left)
     ):
         message.numbers("ddd", *_xyz(vector))
+    message.numbers("f", face.head_scale)
+    message.numbers("B", SCALE_SOURCES[face.scale_source])
 
 
 def _xyz(vector: DoubleArray | None) -> Sequence[float]:

@@ -81,6 +81,13 @@ class NodeParameters(FaceMeshParameters):
         "topic name begins with image_rect.",
         choices=("auto", "yes", "no"),
     )
+    depth_topic: str = parameter(
+        "",
+        "With pose and images on a topic: topic of depth images that are aligned with the images "
+        "(16UC1 in mm or 32FC1 in m), such as /camera/camera/aligned_depth_to_color/image_raw. "
+        "The sizes of the heads are measured with them, so that distances are true, see "
+        "docs/depth.md. Empty: the sizes are assumed, see face_scale.",
+    )
     source: str = parameter(
         "",
         "Image source. Empty: the topic image_raw. Otherwise a camera (0, /dev/video0), an image "
@@ -195,6 +202,11 @@ class NodeParameters(FaceMeshParameters):
                 from_maixcam and self.source != "",
                 f"source is {self.source!r}, but backend 'maixcam' uses the device's camera: "
                 "leave source empty",
+            ),
+            (
+                self.depth_topic != "" and (from_maixcam or self.source != ""),
+                f"depth_topic is {self.depth_topic!r}, but the images come from no topic: leave "
+                "depth_topic empty",
             ),
         )
         return super()._contradictions() + [message for broken, message in checks if broken]

@@ -15,6 +15,8 @@ STATE = "lifecycle state"
 IMAGES_FROM = "pictures from"
 CALIBRATION = "calibration"
 POSE = "pose"
+#: With `depth_topic`: the depth images and their use.
+DEPTH = "depth images"
 #: Of 16-bit images: which values have become black and white in the last one.
 LEVELS = "black and white of 16 bits"
 

@@ -20,7 +20,8 @@ from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.dds_profile import advice_on_receive_buffer
 from maix_facemesh_ros.ros.demand import DemandWatch
-from maix_facemesh_ros.ros.diagnostic_keys import ARRIVED, DEACTIVATED, IMAGE_PUBLISHERS
+from maix_facemesh_ros.ros.depth_topic import DepthTopic
+from maix_facemesh_ros.ros.diagnostic_keys import ARRIVED, DEACTIVATED, DEPTH, IMAGE_PUBLISHERS
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.image_topics import compressed_topic
 from maix_facemesh_ros.ros.message_reader import MessageReader
@@ -64,6 +65,8 @@ class Images(Protocol):
 
     name: str
     is_blocked: bool = False
+    #: Depth images of the same camera.
+    depth: DepthTopic | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -155,6 +158,10 @@ class TopicImages(Images):
             context.topic_reader,
         )
         self.name = self._subscription.topic_name
+        if context.parameters.depth_topic:
+            self.depth = DepthTopic(
+                context.node, context.parameters.depth_topic, context.topic_reader
+            )
         self._demand = (
             None
             if context.parameters.always_process
@@ -173,16 +180,21 @@ class TopicImages(Images):
     @property
     def facts(self) -> dict[str, str]:
         """See `Images`."""
-        return {IMAGE_PUBLISHERS: str(self._node.count_publishers(self.name))}
+        depth = {} if self.depth is None else {DEPTH: self.depth.state}
+        return {IMAGE_PUBLISHERS: str(self._node.count_publishers(self.name)), **depth}
 
     def _on_demand(self, is_needed: bool) -> None:
         """Rest while no output has a subscriber, and subscribe again for the first one."""
         if is_needed and self._subscription.rests:
             self._subscription.wake()
             self._watch.wake()
+            if self.depth is not None:
+                self.depth.wake()
         elif not is_needed and not self._subscription.rests:
             self._subscription.rest()
             self._watch.rest()
+            if self.depth is not None:
+                self.depth.rest()
         self._diagnostics.rests = self._subscription.rests
 
     def on_message(self, message: bytes) -> None:
@@ -211,6 +223,8 @@ class TopicImages(Images):
         self._watch.close()
         if not self._subscription.rests:
             self._subscription.rest()
+        if self.depth is not None:
+            self.depth.close()
         self._diagnostics.rests = False
 
 

@@ -171,7 +171,8 @@ class FaceMeshInput:
         self._levels = image.levels
         self._mesh.camera = self._calibration.camera
         parameters = self.parameters
-        faces = self._mesh.process(image)
+        depth = None if self._images.depth is None else self._images.depth.images_for(image)
+        faces = self._mesh.process(image, depth=depth)
         found = time.perf_counter()
         self._diagnostics.took({READ: read - started, FIND: found - read})
         camera = camera_of_images(image.size, self._mesh.camera, parameters)

@@ -11,22 +11,33 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
-from maix_facemesh_ros.face import Face, FloatArray, Gaze
+from maix_facemesh_ros.face import Face, FloatArray, Gaze, ScaleSource
 from maix_facemesh_ros.image import ChannelOrder, ImageError, Pixels
-from maix_facemesh_ros.messages.faces import check_faces, quaternion_of
+from maix_facemesh_ros.messages.faces import (
+    SCALE_SOURCES,
+    check_faces,
+    quaternion_of,
+    upgraded_faces,
+)
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
+
+_SCALE_SOURCES: dict[int, ScaleSource] = {
+    number: source for source, number in SCALE_SOURCES.items()
+}
 
 
 def read_faces(message: bytes) -> FaceArray:
     """Deserialize a FaceArray, of which anybody on the network may be the publisher.
+
+    It may be of an older version, such as from a bag that is played.
 
     Raises:
         ImageError: it is cut short or damaged.
     """
     check_faces(message)
     try:
-        return deserialize_message(message, FaceArray)
+        return deserialize_message(upgraded_faces(message), FaceArray)
     except Exception as error:  # rclpy names no narrower one
         raise ImageError(f"the middleware cannot read it: {error}") from error
 
@@ -77,6 +88,8 @@ def _face(message: FaceMessage) -> Face:
         pose=_matrix(message.pose) if has_pose else None,
         points_3d=_points(message.points_3d, 3) if has_pose else None,
         gaze=_gaze(message) if has_gaze else None,
+        head_scale=message.head_scale,
+        scale_source=_SCALE_SOURCES.get(message.scale_source, "assumed"),
     )
 
 

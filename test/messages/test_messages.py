@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from scipy.spatial.transform import Rotation
 
 from maix_facemesh_ros import Face
+from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.face import Gaze
 from maix_facemesh_ros.image import Stamp
-from maix_facemesh_ros.messages.faces import serialized_faces
+from maix_facemesh_ros.messages.faces import converted_faces, serialized_faces
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
-from maix_facemesh_ros.ros.messages import faces_of, pose_message
+from maix_facemesh_ros.ros.messages import faces_of, pose_message, read_faces
+from maix_facemesh_ros.ros.replay.golden import GoldenFaces
 from posed_faces import FACING, head_at, rotation
 
 
@@ -36,6 +40,8 @@ def test_a_face_survives_the_way_through_a_message(frame_id: str, indices: int) 
         pose=head_at((0.25, -0.5, 1.5), rotation(20, -10, 5)),
         points_3d=random.normal(size=(5, 3)).astype(np.float32),
         gaze=Gaze(*random.normal(size=(4, 3))),
+        head_scale=0.75,
+        scale_source="depth",
     )
     sent = serialized_faces(Stamp(12, 34), frame_id, (640, 480), [face] * 3)
     message = deserialize_message(sent, FaceArray)
@@ -86,4 +92,62 @@ def test_what_a_face_lacks_is_empty_in_the_message() -> None:
     assert back.indices is None
     assert back.blendshapes is None
     assert (back.pose, back.points_3d, back.gaze) == (None, None, None)
+    assert (back.head_scale, back.scale_source) == (0.0, "assumed")
     assert back.points.shape == (0, 2)
+
+
+#: A bag with faces of each version of msg/Face.msg before this one.
+OLDER_BAGS = (Path(__file__).parents[1] / "data/replay/raw",)
+
+
+@pytest.mark.parametrize("bag", OLDER_BAGS, ids=lambda bag: bag.name)
+def test_faces_of_an_older_version_are_read(bag: Path) -> None:
+    """As when a bag is played for facemesh_view: the bytes are those that were recorded."""
+    with Bag(bag) as opened, GoldenFaces(bag) as by_definition:
+        (topic,) = opened.topics
+        recorded = [message.data for message in opened.messages([topic.name])]
+        expected = list(by_definition.on(topic.name))
+    assert "scale_source" not in topic.definition
+    counts = set()
+    for data, wanted in zip(recorded, expected, strict=True):
+        message = read_faces(data)
+        assert message.image_width == wanted.image_width
+        assert message.header.stamp.nanosec == wanted.header.stamp.nanosec
+        counts.add(len(message.faces))
+        for face, older in zip(message.faces, wanted.faces, strict=True):
+            assert face.id == older.id
+            for name in ("points", "points_z", "box_keypoints"):
+                np.testing.assert_array_equal(getattr(face, name), getattr(older, name), name)
+            assert (face.head_scale, face.scale_source) == (0.0, FaceMessage.SCALE_ASSUMED)
+    assert max(counts) > 0
+
+
+def without_appended_fields(faces: list[Face], versions: int) -> bytes:
+    """Return the FaceArray of an older version."""
+    sent = serialized_faces(Stamp(1, 2), "eye", (640, 480), faces)
+    older = converted_faces(sent, version=2, wanted=2 - versions)
+    assert older is not None
+    return older
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("versions", [0, 1, 2])
+def test_all_fields_of_older_versions_survive(count: int, versions: int) -> None:
+    random = np.random.default_rng(1)
+    faces = [
+        Face(
+            id=number + 1,
+            points=random.random((number, 2)).astype(np.float32),
+            indices=np.arange(number, dtype=np.uint16),
+            pose=head_at((0.0, 0.0, 1.0 + number), rotation(0, 0, 0)),
+            head_scale=0.5,
+            scale_source="depth",
+        )
+        for number in range(count)
+    ]
+    message = read_faces(without_appended_fields(faces, versions))
+    assert len(message.faces) == count
+    for face, back in zip(faces, faces_of(message), strict=True):
+        np.testing.assert_array_equal(back.points, face.points)
+        assert (back.id, back.pose[2, 3] if back.pose is not None else 0) == (face.id, face.id)
+        assert back.head_scale == (0.5 if versions == 0 else 0.0)

@@ -153,7 +153,9 @@ def test_markers_come_move_and_go(start: StartNode, robot: Robot, astronaut: Pix
     assert face.pose is not None
     assert face.gaze is not None
     np.testing.assert_allclose(before, face.points_3d, atol=1e-6)
-    assert viewer.scene["label", smaller].text == f"{smaller}: {face.score:.0%}"
+    away = np.linalg.norm(face.pose[:3, 3])
+    label = viewer.scene["label", smaller].text
+    assert label == f"{smaller}: {face.score:.0%}, ~{away:.2f} m", "an assumed size"
     assert viewer.scene["label", smaller].scale.z > 0.01
     # The mesh is MediaPipe's: its 1322 lines, each from landmark to landmark.
     mesh = places(viewer.scene["mesh", smaller])
@@ -186,7 +188,7 @@ def test_markers_come_move_and_go(start: StartNode, robot: Robot, astronaut: Pix
 
     viewer.show(image_message(plain(), stamp=(150, 0)))
     assert viewer.scene == {}
-    assert late.scene == {}
+    robot.wait_until(lambda: late.scene == {}, "removal of the markers")
 
 
 def _check_box(marker: Marker, face: Face) -> None:

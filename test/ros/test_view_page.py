@@ -153,6 +153,7 @@ def test_the_page_shows_a_face_and_follows_it(
     assert re.fullmatch(r"id \d+", face)
     assert re.fullmatch(r"0\.\d\d", fact(browser, face, "score"))
     assert re.fullmatch(r"0\.\d\d m", fact(browser, face, "distance"))
+    assert fact(browser, face, "size") == "1.00, assumed"
     assert re.fullmatch(r"\d+° (left|right), \d+° (up|down)", fact(browser, face, "gaze"))
     scores = scores_of(browser, face)
     assert len(scores) == 51

@@ -86,6 +86,7 @@ class FaceCard {
     setText(this.facts.score, number(face.score, 2));
     setText(this.facts.landmarks, number(face.landmarks_score, 2));
     setText(this.facts.distance, head ? `${number(head.distance, 2)} m` : "no pose");
+    setText(this.facts.size, head?.scale ? `${number(head.scale, 2)}, ${head.scale_source}` : "–");
     for (const angle of ["yaw", "pitch", "roll"]) {
       setText(this.facts[angle], degrees(head?.[angle]));
     }

@@ -218,10 +218,18 @@ def _marker(ns: str, kind: int, points: list[Point], color: ColorRGBA, thickness
 def _label(face: Face, place: DoubleArray, height: float) -> Marker:
     marker = _marker("label", Marker.TEXT_VIEW_FACING, [], TEXT_COLOR, height)
     number = f"{face.id}: " if face.id else ""
-    marker.text = f"{number}{face.score:.0%}"
+    marker.text = f"{number}{face.score:.0%}{_distance_text(face)}"
     x, y, z = place.tolist()
     marker.pose.position = Point(x=x, y=y, z=z)
     return marker
+
+
+def _distance_text(face: Face) -> str:
+    """Return the distance of a head; with a tilde where its size is assumed."""
+    if face.pose is None:
+        return ""
+    about = "~" if face.scale_source == "assumed" else ""
+    return f", {about}{np.linalg.norm(face.pose[:3, 3]):.2f} m"
 
 
 def _axes(pose: DoubleArray, thickness: float) -> Marker:

@@ -137,6 +137,7 @@ _FIELDS = (
         _Field(name, "degrees", _members(name, "x y z"), _angle, "gaze_valid")
         for name in ("gaze", "gaze_right", "gaze_left")
     ),
+    _Field("head_scale", "distances", _array("head_scale"), _differences, "pose_valid"),
 )
 
 #: Units of the tolerances, for reports.
@@ -279,7 +280,11 @@ class GoldenCheck:
             yield f"indices differ ({len(face.indices)} here, {len(golden.indices)} golden)"
         for name in ("pose_valid", "gaze_valid"):
             yield from _unequal(name, bool(getattr(face, name)), bool(getattr(golden, name)))
+        if hasattr(golden, "scale_source"):
+            yield from _unequal("scale_source", int(face.scale_source), int(golden.scale_source))
         for field in _FIELDS:
+            if not hasattr(golden, field.name.partition(".")[0]):
+                continue  # Recorded by a version without this field.
             valid = not field.valid or (getattr(face, field.valid) and getattr(golden, field.valid))
             if valid:
                 yield from self._compare_numbers(field, face, golden)
