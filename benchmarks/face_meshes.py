@@ -214,7 +214,7 @@ def _measure(
         for image in images.values():
             stack.callback(image.close)
         ours = stack.enter_context(WorkerProcess(OURS))
-        peers = _open_mediapipes(stack, skipped) if with_mediapipe else {}
+        peers = open_mediapipes(stack, skipped) if with_mediapipe else {}
         contenders: dict[str, Contender] = {}
         for comparison in comparisons:
             task, image = comparison.task, images[comparison.task.clip]
@@ -229,7 +229,7 @@ def _measure(
     return Section(name, title, rows, skipped)
 
 
-def _open_mediapipes(stack: ExitStack, skipped: list[str]) -> dict[str, WorkerProcess]:
+def open_mediapipes(stack: ExitStack, skipped: list[str]) -> dict[str, WorkerProcess]:
     """Return the workers with MediaPipe, by name and version."""
     workers = {}
     for environment in (PEERS, NEWEST):
@@ -304,7 +304,7 @@ def _compare_answers(faces: int, own: Measurement, peer: Measurement) -> str:
     """Return the distance between the landmarks, and the faces missed by each."""
     distances, missing = [], [0, 0]
     for answer, reference in zip(own.answers, peer.answers, strict=True):
-        found, expected = _landmarks(answer), _landmarks(reference)
+        found, expected = landmarks_of(answer), landmarks_of(reference)
         missing[0] += faces - len(found)
         missing[1] += faces - len(expected)
         for points in expected:
@@ -326,7 +326,8 @@ def distance_to_nearest(
     return 100 * float(nearest / eyes)
 
 
-def _landmarks(answer: Sequence[str]) -> list[npt.NDArray[np.float32]]:
+def landmarks_of(answer: Sequence[str]) -> list[npt.NDArray[np.float32]]:
+    """Return the (478, 2) landmarks of each face in a contender's answer."""
     return [np.frombuffer(base64.b64decode(face), np.float32).reshape(-1, 2) for face in answer]
 
 

@@ -92,19 +92,37 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
+class Line:
+    """One line of a section that has columns of its own."""
+
+    texts: Sequence[str]
+    met: bool | None = None
+
+    def cells(self) -> list[str]:
+        """Return the cells of the table's columns."""
+        return list(self.texts)
+
+    def record(self) -> dict[str, Any]:
+        """Return the same for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Section:
     """Rows that were measured together."""
 
     name: str
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[Row | Line]
     #: Missing measurements, with reasons.
     skipped: Sequence[str] = ()
+    columns: Sequence[str] = COLUMNS
 
     def record(self) -> dict[str, Any]:
         """Return the section for JSON."""
         return {
             "title": self.title,
+            "columns": list(self.columns),
             "rows": [row.record() for row in self.rows],
             "skipped": list(self.skipped),
         }
@@ -123,17 +141,11 @@ class Report:
         """Return the table."""
         lines = [f"{name}: {value}" for name, value in self.machine.items()]
         lines += [", ".join(f"{name} {value}" for name, value in self.run.items()), ""]
-        tables = [[row.cells() for row in section.rows] for section in self.sections]
-        cells = [list(COLUMNS), *(line for table in tables for line in table)]
-        widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
-        lines.append(_aligned(list(COLUMNS), widths))
-        for section, table in zip(self.sections, tables, strict=True):
-            lines += ["", f"{section.name}: {section.title}"]
-            lines += [_aligned(line, widths) for line in table]
-            lines += [f"not measured: {reason}" for reason in section.skipped]
+        for columns in dict.fromkeys(tuple(section.columns) for section in self.sections):
+            lines += _table(columns, [each for each in self.sections if each.columns == columns])
         met = [row.met for section in self.sections for row in section.rows if row.met is not None]
         if met:
-            lines += ["", f"targets: {sum(met)} of {len(met)} met"]
+            lines += [f"targets: {sum(met)} of {len(met)} met"]
         return "\n".join(line.rstrip() for line in lines)
 
     def write_json(self, file: Path) -> None:
@@ -168,8 +180,9 @@ class Report:
     def _markdown(self, section: Section) -> str:
         rows = [row.cells() for row in section.rows]
         # An empty column is omitted.
-        shown = [n for n in range(len(COLUMNS)) if n < 2 or any(row[n] for row in rows)]
-        lines = [[COLUMNS[n] for n in shown], ["---"] * len(shown)]
+        columns = section.columns
+        shown = [n for n in range(len(columns)) if n < 2 or any(row[n] for row in rows)]
+        lines = [[columns[n] for n in shown], ["---"] * len(shown)]
         lines += [[row[n].replace("|", "\\|") for n in shown] for row in rows]
         measured = ", ".join(self.machine.values())
         run = ", ".join(f"{name} {value}" for name, value in self.run.items())
@@ -210,6 +223,19 @@ def describe_machine() -> dict[str, str]:
 def _three_digits(value: float) -> str:
     decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:.{decimals}f}"
+
+
+def _table(columns: Sequence[str], sections: Sequence[Section]) -> list[str]:
+    """Return the lines of sections that have the same columns."""
+    tables = [[row.cells() for row in section.rows] for section in sections]
+    cells = [list(columns), *(line for table in tables for line in table)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
+    lines = [_aligned(columns, widths)]
+    for section, table in zip(sections, tables, strict=True):
+        lines += ["", f"{section.name}: {section.title}"]
+        lines += [_aligned(line, widths) for line in table]
+        lines += [f"not measured: {reason}" for reason in section.skipped]
+    return [*lines, ""]
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parent.parent))
 
 from benchmarks.bench import DOCS_FILES, SECTIONS, read_arguments
 from benchmarks.measurement import WARM_UP, Figure, Step, measure_by_turns, timed
-from benchmarks.report import Report, Row, Section, figure_text
+from benchmarks.report import Line, Report, Row, Section, figure_text
 
 MACHINE = {"machine": "2 cores of a test"}
 
@@ -78,6 +78,20 @@ def test_the_table_has_every_row_and_what_could_not_be_measured() -> None:
     assert MACHINE["machine"] in text
 
 
+def test_a_section_can_have_columns_of_its_own(tmp_path: Path) -> None:
+    own = Section("image", "faces", [Line(["upright", "12 of 12"])], columns=("images", "right"))
+    timed_section = Section("video", "a title", [Row("640x360", figure(6))])
+    report = Report([timed_section, own], {}, MACHINE)
+    assert report.as_text().splitlines()[-3:] == ["", "image: faces", "upright  12 of 12"]
+    file = tmp_path / "accuracy.md"
+    file.write_text(
+        "<!-- bench video: begin -->\n<!-- bench: end -->\n"
+        "<!-- bench image: begin -->\n<!-- bench: end -->\n"
+    )
+    report.write_docs(file)
+    assert "| images | right |\n| --- | --- |\n| upright | 12 of 12 |\n" in file.read_text()
+
+
 def test_the_json_has_samples_ratio_and_verdict(tmp_path: Path) -> None:
     file = tmp_path / "new" / "bench.json"
     report_of(Row("640x360", figure(7), "MediaPipe", figure(10), limit=0.6)).write_json(file)
@@ -115,7 +129,7 @@ def test_docs_without_a_place_for_a_section_are_not_touched(tmp_path: Path) -> N
 
 def test_the_docs_have_a_place_for_every_section() -> None:
     text = "".join(file.read_text() for file in DOCS_FILES)
-    places = re.findall(r"<!-- bench (\w+): begin -->", text)
+    places = re.findall(r"<!-- bench ([\w-]+): begin -->", text)
     assert sorted(places) == sorted(SECTIONS)
 
 

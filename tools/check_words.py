@@ -71,6 +71,7 @@ EXCEPTIONS = (
         r"\"nobody\"|bench nobody",
         "section of make bench",
     ),
+    Exceptional("benchmarks/photographs.py", r"/(BWP|p)icture\w*\.jpg", "files of other packages"),
     Exceptional("config/fastdds", r'"pictures"', "name of a profile that users may refer to"),
 )
 
