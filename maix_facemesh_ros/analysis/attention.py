@@ -42,6 +42,10 @@ TIME_CONSTANT = 0.3
 NEARER = 1.15
 CLEARLY_MORE, FOR_SECONDS = 1.25, 0.5
 
+#: Screens show what is more certain than this.
+SHOWN = 0.5
+MAIN_PERSON = "main person"
+
 #: A stream starts again after a longer time between two images, or a step back.
 LONGEST_INTERVAL = 1.0
 
@@ -71,6 +75,24 @@ class _Person:
     speaking: float = 0.0
     #: Seconds and opening of the mouth.
     mouth: deque[tuple[float, float]] = field(default_factory=deque)
+
+
+def attention_words(attention: Attention | None) -> dict[int, list[str]]:
+    """Return the attention of each face in words for a screen, by id; none for an unknown one."""
+    if attention is None:
+        return {}
+    return {
+        face.id: [
+            word
+            for word, applies in (
+                (MAIN_PERSON, face.id == attention.main_id),
+                ("looks here", face.looking_at_camera > SHOWN),
+                ("speaks", face.speaking > SHOWN),
+            )
+            if applies
+        ]
+        for face in attention.faces
+    }
 
 
 class AttentionEstimator:

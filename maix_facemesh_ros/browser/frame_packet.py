@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
+from maix_facemesh_ros.analysis.attention import MAIN_PERSON, Attention, attention_words
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
 from maix_facemesh_ros.image import Image, Stamp
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
@@ -55,6 +56,7 @@ def pack_frame(
     faces: Sequence[Face] | None,
     jpeg: bytes,
     drawn: bool,
+    attention: Attention | None = None,
 ) -> bytes:
     """Return the bytes of one frame.
 
@@ -65,8 +67,10 @@ def pack_frame(
         faces: None where it is not known which there are.
         jpeg: the image, maybe smaller than `size`; empty without one.
         drawn: the faces are drawn into the image already.
+        attention: of these faces; None: unknown.
     """
-    described = [(_description(face), _arrays(face)) for face in faces or ()]
+    words = attention_words(attention)
+    described = [(_description(face, words), _arrays(face)) for face in faces or ()]
     header = {
         "stamp": f"{stamp.sec}.{stamp.nanosec:09d}",
         "delay": _finite(delay),
@@ -143,8 +147,12 @@ def _filled(ring: IndexArray) -> IndexArray:
     )
 
 
-def _description(face: Face) -> dict[str, Any]:
+def _description(face: Face, words: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    attention = words.get(face.id)
     return {
+        # Words, the main person's first; None: unknown.
+        "attention": attention,
+        "is_main": attention is not None and MAIN_PERSON in attention,
         "id": face.id,
         "score": _finite(face.score),
         "landmarks_score": _finite(face.landmarks_score),

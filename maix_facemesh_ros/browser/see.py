@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from maix_facemesh_ros.analysis.attention import Attention, AttentionEstimator
 from maix_facemesh_ros.backends.base import BackendError
 from maix_facemesh_ros.backends.registry import open_image_source
 from maix_facemesh_ros.browser.access import Access
@@ -146,6 +147,7 @@ class Watching:
         self._source = source
         self._mesh = mesh
         self._server = server
+        self._attention = AttentionEstimator()
         self._slot: LatestSlot[Image] = LatestSlot()
         self._images_read = EventRate()
         self._images_processed = EventRate()
@@ -173,7 +175,7 @@ class Watching:
             self._images_read.count()
             faces = self._mesh.process(image)
             self._images_processed.count()
-            self._show(image, faces)
+            self._show(image, faces, self._attention.update(faces, image.stamp.seconds))
             if time.monotonic() - reported >= REPORT_INTERVAL:
                 reported = time.monotonic()
                 self._server.tell(self._state())
@@ -190,7 +192,7 @@ class Watching:
         for image in self._source.images():
             self._slot.put(image)
 
-    def _show(self, image: Image, faces: list[Face]) -> None:
+    def _show(self, image: Image, faces: list[Face], attention: Attention) -> None:
         def pack() -> bytes:
             return pack_frame(
                 stamp=image.stamp,
@@ -199,6 +201,7 @@ class Watching:
                 faces=faces,
                 jpeg=jpeg_of(image, LARGEST_WIDTH, JPEG_QUALITY),
                 drawn=False,
+                attention=attention,
             )
 
         self._server.show(pack)

@@ -11,8 +11,10 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
+from maix_facemesh_ros.analysis.attention import Attention, FaceAttention
 from maix_facemesh_ros.face import Face, FloatArray, Gaze, ScaleSource
 from maix_facemesh_ros.image import ChannelOrder, ImageError, Pixels
+from maix_facemesh_ros.messages.cdr import CdrReader
 from maix_facemesh_ros.messages.faces import (
     SCALE_SOURCES,
     check_faces,
@@ -25,6 +27,10 @@ from maix_facemesh_ros.msg import FaceArray
 _SCALE_SOURCES: dict[int, ScaleSource] = {
     number: source for source, number in SCALE_SOURCES.items()
 }
+
+
+#: Bytes of a FaceAttention.
+LEAST_ATTENTION = 12
 
 
 def read_faces(message: bytes) -> FaceArray:
@@ -49,6 +55,21 @@ def faces_of(message: FaceArray) -> list[Face]:
         ImageError: an array that is not made of whole points.
     """
     return [_face(face) for face in message.faces]
+
+
+def read_attention(message: bytes) -> Attention:
+    """Read a serialized FaceAttentionArray, of which anybody on the network may be the publisher.
+
+    Raises:
+        ImageError: it is cut short or damaged.
+    """
+    reader = CdrReader(message)
+    reader.header()
+    main_id, nearest_id, count = reader.numbers("III")
+    if count * LEAST_ATTENTION > reader.left:
+        raise ImageError(f"{reader.left} bytes cannot hold the attention of {count} faces")
+    faces = [FaceAttention(*reader.numbers("I"), *reader.numbers("ff")) for _ in range(count)]
+    return Attention(main_id, nearest_id, faces)
 
 
 def pose_message(pose: npt.NDArray[np.float64]) -> Pose:

@@ -11,7 +11,7 @@ from maix_facemesh_ros.image import ImageError
 from maix_facemesh_ros.ros import diagnostic_keys as keys
 from maix_facemesh_ros.ros.images import InputContext
 from maix_facemesh_ros.ros.publishers.annotated_image import AnnotatedImage
-from maix_facemesh_ros.ros.publishers.attention import AttentionPublisher
+from maix_facemesh_ros.ros.publishers.attention import AttentionOfResults, AttentionPublisher
 from maix_facemesh_ros.ros.publishers.blurred_image import BlurredImage
 from maix_facemesh_ros.ros.publishers.cloud import FaceCloud
 from maix_facemesh_ros.ros.publishers.faces import FacePublisher
@@ -45,14 +45,15 @@ class Outputs:
         self._notices = notices
         self._images_from = images_from
         self.faces = FacePublisher(node)
+        attention = AttentionOfResults()
         annotated, blurred = AnnotatedImage(node), BlurredImage(node)
         #: Publishers of each result, after `faces`.
         self._views: Sequence[ResultPublisher] = (
             context.calibration,
             FaceFrames(node),
             FaceCloud(node),
-            FaceMarkers(node),
-            AttentionPublisher(node),
+            FaceMarkers(node, attention),
+            AttentionPublisher(node, attention),
             *open_other_packages(node, parameters),
             annotated,
             blurred,

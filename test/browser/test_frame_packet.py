@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
+from maix_facemesh_ros.analysis.attention import Attention, FaceAttention
 from maix_facemesh_ros.browser.frame_packet import (
     mesh_facts,
     pack_frame,
@@ -33,10 +34,36 @@ def take_apart(packet: bytes) -> tuple[dict[str, Any], list[dict[str, FloatArray
     return header, faces, packet[at:]
 
 
-def packed(faces: list[Face] | None, jpeg: bytes = b"\xff\xd8") -> bytes:
+def packed(
+    faces: list[Face] | None, jpeg: bytes = b"\xff\xd8", attention: Attention | None = None
+) -> bytes:
     return pack_frame(
-        stamp=Stamp(7, 8), delay=0.25, size=(640, 480), faces=faces, jpeg=jpeg, drawn=False
+        stamp=Stamp(7, 8),
+        delay=0.25,
+        size=(640, 480),
+        faces=faces,
+        jpeg=jpeg,
+        drawn=False,
+        attention=attention,
     )
+
+
+def test_attention_is_in_words_and_may_be_unknown() -> None:
+    faces = [Face(id=1), Face(id=2), Face(id=3)]
+    attention = Attention(2, 1, [FaceAttention(1, 0.2, 0.9), FaceAttention(2, 0.9, 0.1)])
+    header, _, _ = take_apart(packed(faces, attention=attention))
+    described = [(face["attention"], face["is_main"]) for face in header["faces"]]
+    assert described == [(["speaks"], False), (["main person", "looks here"], True), (None, False)]
+    header, _, _ = take_apart(packed(faces))
+    assert [face["attention"] for face in header["faces"]] == [None] * 3
+
+
+def test_the_size_of_a_head_is_there_with_its_source() -> None:
+    pose = np.eye(4)
+    faces = [Face(pose=pose, head_scale=0.85, scale_source="depth"), Face(pose=pose)]
+    header, _, _ = take_apart(packed(faces))
+    sizes = [(face["head"]["scale"], face["head"]["scale_source"]) for face in header["faces"]]
+    assert sizes == [(0.85, "depth"), (None, "assumed")]
 
 
 def test_all_that_a_face_has_arrives() -> None:

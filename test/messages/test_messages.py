@@ -12,11 +12,12 @@ from scipy.spatial.transform import Rotation
 from maix_facemesh_ros import Face
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.face import Gaze
-from maix_facemesh_ros.image import Stamp
+from maix_facemesh_ros.image import ImageError, Stamp
 from maix_facemesh_ros.messages.faces import converted_faces, serialized_faces
 from maix_facemesh_ros.msg import Face as FaceMessage
-from maix_facemesh_ros.msg import FaceArray
-from maix_facemesh_ros.ros.messages import faces_of, pose_message, read_faces
+from maix_facemesh_ros.msg import FaceArray, FaceAttentionArray
+from maix_facemesh_ros.msg import FaceAttention as FaceAttentionMessage
+from maix_facemesh_ros.ros.messages import faces_of, pose_message, read_attention, read_faces
 from maix_facemesh_ros.ros.replay.golden import GoldenFaces
 from posed_faces import FACING, head_at, rotation
 
@@ -94,6 +95,20 @@ def test_what_a_face_lacks_is_empty_in_the_message() -> None:
     assert (back.pose, back.points_3d, back.gaze) == (None, None, None)
     assert (back.head_scale, back.scale_source) == (0.0, "assumed")
     assert back.points.shape == (0, 2)
+
+
+def test_attention_is_read_without_the_middleware() -> None:
+    faces = [FaceAttentionMessage(id=n, looking_at_camera=0.25, speaking=n / 8) for n in (3, 7)]
+    message = FaceAttentionArray(main_id=7, nearest_id=3, faces=faces)
+    message.header.frame_id = "eye"
+    whole = serialize_message(message)
+    assert read_attention(whole) == (7, 3, [(3, 0.25, 0.375), (7, 0.25, 0.875)])
+    for length in range(len(whole)):
+        with pytest.raises(ImageError):
+            read_attention(whole[:length])
+    many = whole[:-28] + b"\xff\xff\xff\x7f" + whole[-24:]
+    with pytest.raises(ImageError, match="cannot hold the attention of 2147483647 faces"):
+        read_attention(many)
 
 
 #: A bag with faces of each version of msg/Face.msg before this one.

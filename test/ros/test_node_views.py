@@ -155,7 +155,11 @@ def test_markers_come_move_and_go(start: StartNode, robot: Robot, astronaut: Pix
     np.testing.assert_allclose(before, face.points_3d, atol=1e-6)
     away = np.linalg.norm(face.pose[:3, 3])
     label = viewer.scene["label", smaller].text
-    assert label == f"{smaller}: {face.score:.0%}, ~{away:.2f} m", "an assumed size"
+    assert label.startswith(f"{smaller}: {face.score:.0%}, ~{away:.2f} m"), "an assumed size"
+    # The larger head is nearer: the main person.
+    assert "main person" not in label
+    assert "main person" in viewer.scene["label", larger].text
+    assert viewer.scene["box", larger].color.b < viewer.scene["box", smaller].color.b
     assert viewer.scene["label", smaller].scale.z > 0.01
     # The mesh is MediaPipe's: its 1322 lines, each from landmark to landmark.
     mesh = places(viewer.scene["mesh", smaller])

@@ -114,8 +114,9 @@ def frozen(browser: Browser) -> tuple[str, Pixels, Pixels]:
 
 
 def center_of_mesh(overlay: Pixels) -> tuple[float, float]:
-    """Return where the lines on an overlay are, as fractions of its width and height."""
-    rows, columns = np.nonzero(overlay[:, :, 3])
+    """Return where the mesh on an overlay is, as fractions of its width and height."""
+    # Box and label are opaque.
+    rows, columns = np.nonzero((overlay[:, :, 3] > 0) & (overlay[:, :, 3] < 255))
     return columns.mean() / overlay.shape[1], rows.mean() / overlay.shape[0]
 
 
@@ -154,6 +155,7 @@ def test_the_page_shows_a_face_and_follows_it(
     assert re.fullmatch(r"0\.\d\d", fact(browser, face, "score"))
     assert re.fullmatch(r"0\.\d\d m", fact(browser, face, "distance"))
     assert fact(browser, face, "size") == "1.00, assumed"
+    camera.until(lambda: "main person" in fact(browser, face, "attention"), "attention")
     assert re.fullmatch(r"\d+° (left|right), \d+° (up|down)", fact(browser, face, "gaze"))
     scores = scores_of(browser, face)
     assert len(scores) == 51

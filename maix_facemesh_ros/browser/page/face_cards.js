@@ -90,6 +90,7 @@ class FaceCard {
     for (const angle of ["yaw", "pitch", "roll"]) {
       setText(this.facts[angle], degrees(head?.[angle]));
     }
+    setText(this.facts.attention, face.attention?.join(", ") || "–");
     setText(
       this.facts.gaze,
       gaze ? `${sided(gaze.yaw, "right", "left")}, ${sided(gaze.pitch, "up", "down")}` : "–",

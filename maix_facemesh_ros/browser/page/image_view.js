@@ -12,6 +12,7 @@ const LINE_COLORS = {
 };
 const BOX_COLOR = "#50faa0";
 const GAZE_COLOR = "#ffd84d";
+const MAIN_COLOR = "#ffe24d";
 const LABEL_COLOR = "#0a2819";
 const SHADES = 8;
 const MESH_OPACITY = 0.55;
@@ -137,11 +138,15 @@ export class ImageView {
   drawBox(face) {
     const { overlay, thin } = this;
     const [x, y, width, height] = face.box;
-    overlay.strokeStyle = overlay.fillStyle = BOX_COLOR;
-    overlay.lineWidth = 1.5 * thin;
+    overlay.strokeStyle = overlay.fillStyle = face.is_main ? MAIN_COLOR : BOX_COLOR;
+    overlay.lineWidth = (face.is_main ? 2.5 : 1.5) * thin;
     overlay.strokeRect(x, y, width, height);
 
-    const text = [face.id ? `id ${face.id}` : null, face.score?.toFixed(2)]
+    const text = [
+      face.id ? `id ${face.id}` : null,
+      face.score?.toFixed(2),
+      ...(face.attention ?? []),
+    ]
       .filter(Boolean)
       .join("  ");
     overlay.font = `600 ${13 * thin}px system-ui, sans-serif`;

@@ -5,7 +5,7 @@ With a pose they are at the head's 3D position; without, on a plane in front of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
+from maix_facemesh_ros.analysis.attention import MAIN_PERSON, attention_words
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, Face, Gaze
 from maix_facemesh_ros.mesh.connections import (
@@ -27,6 +28,7 @@ from maix_facemesh_ros.mesh.connections import (
     each_line_once,
 )
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
+from maix_facemesh_ros.ros.publishers.attention import AttentionOfResults
 from maix_facemesh_ros.ros.result import Result
 
 #: Sizes in meters of a head at the distance of one meter; they scale with its distance, so that
@@ -60,6 +62,7 @@ POINT_COLOR = ColorRGBA(r=0.9, g=1.0, b=1.0, a=1.0)
 MESH_COLOR = ColorRGBA(r=0.35, g=0.75, b=1.0, a=0.8)
 CONTOUR_COLOR = ColorRGBA(r=1.0, g=0.8, b=0.35, a=1.0)
 BOX_COLOR = ColorRGBA(r=0.3, g=1.0, b=0.6, a=1.0)
+MAIN_BOX_COLOR = ColorRGBA(r=1.0, g=0.9, b=0.3, a=1.0)
 TEXT_COLOR = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
 GAZE_COLOR = ColorRGBA(r=1.0, g=0.45, b=0.1, a=1.0)
 AXIS_COLORS = (
@@ -88,8 +91,14 @@ class _Place(NamedTuple):
 class FaceMarkers:
     """Publishes the markers of each image, and deletes those of lost faces."""
 
-    def __init__(self, node: Node) -> None:
-        """Announce the topic."""
+    def __init__(self, node: Node, attention: AttentionOfResults) -> None:
+        """Announce the topic.
+
+        Args:
+            node: has the topic.
+            attention: is written on the labels.
+        """
+        self._attention = attention
         self._publisher = node.create_publisher(MarkerArray, "~/markers", QoSProfile(depth=2))
         self._shown: set[tuple[str, int]] = set()
 
@@ -105,9 +114,12 @@ class FaceMarkers:
         header, parameters = result.header, result.parameters
         camera = result.camera or _camera_of_plane(*result.size)
         lifetime = _duration(parameters.marker_lifetime)
+        words = attention_words(self._attention.of(result))
         markers = []
         for order, face in enumerate(result.faces):
-            for marker in _markers_of(face, camera, parameters.marker_depth):
+            for marker in _markers_of(
+                face, camera, parameters.marker_depth, words.get(face.id, ())
+            ):
                 marker.header, marker.lifetime = header, lifetime
                 marker.id = face.id or -1 - order
                 markers.append(marker)
@@ -126,8 +138,10 @@ def _camera_of_plane(width: int, height: int) -> CameraModel:
     return CameraModel.from_field_of_view(width, height, float(np.degrees(2 * np.arctan(0.5))))
 
 
-def _markers_of(face: Face, camera: CameraModel, depth: float) -> Iterator[Marker]:
-    """Yield the markers of one face, without header, id and lifetime."""
+def _markers_of(
+    face: Face, camera: CameraModel, depth: float, words: Sequence[str]
+) -> Iterator[Marker]:
+    """Yield the markers of one face, without header, id and lifetime; the label has the words."""
     in_space = face.pose is not None and face.points_3d is not None
     place = _place_in_space(face, camera) if in_space else _place_on_plane(face, camera, depth)
     enlargement = _enlargement(place.distance)
@@ -150,9 +164,10 @@ def _markers_of(face: Face, camera: CameraModel, depth: float) -> Iterator[Marke
         yield _marker("points", Marker.POINTS, shown, POINT_COLOR, POINT_SIZE * enlargement)
     if np.isfinite(place.box).all():
         box = _point_messages(place.box)
-        yield _marker("box", Marker.LINE_STRIP, box, BOX_COLOR, LINE_WIDTH * enlargement)
+        color = MAIN_BOX_COLOR if MAIN_PERSON in words else BOX_COLOR
+        yield _marker("box", Marker.LINE_STRIP, box, color, LINE_WIDTH * enlargement)
     if np.isfinite(place.label).all():
-        yield _label(face, place.label, TEXT_HEIGHT * enlargement)
+        yield _label(face, place.label, TEXT_HEIGHT * enlargement, words)
     if in_space:
         assert face.pose is not None
         yield _axes(face.pose, AXIS_WIDTH * enlargement)
@@ -215,10 +230,12 @@ def _marker(ns: str, kind: int, points: list[Point], color: ColorRGBA, thickness
     return marker
 
 
-def _label(face: Face, place: DoubleArray, height: float) -> Marker:
+def _label(face: Face, place: DoubleArray, height: float, words: Sequence[str]) -> Marker:
     marker = _marker("label", Marker.TEXT_VIEW_FACING, [], TEXT_COLOR, height)
     number = f"{face.id}: " if face.id else ""
-    marker.text = f"{number}{face.score:.0%}{_distance_text(face)}"
+    facts = f"{number}{face.score:.0%}{_distance_text(face)}"
+    # RViz centers the text at its place; a second line would reach into the face.
+    marker.text = ", ".join([facts, *words])
     x, y, z = place.tolist()
     marker.pose.position = Point(x=x, y=y, z=z)
     return marker

@@ -10,14 +10,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
+from maix_facemesh_ros.analysis.attention import Attention
 from maix_facemesh_ros.browser.access import Access, AccessError, check_token, token_of
 from maix_facemesh_ros.browser.frame_packet import jpeg_of, pack_frame
 from maix_facemesh_ros.browser.server import FrameServer, ServerError
@@ -25,13 +29,13 @@ from maix_facemesh_ros.browser.stamp_matcher import Match, StampMatcher
 from maix_facemesh_ros.event_rate import SILENCE
 from maix_facemesh_ros.image import Image, ImageError, Stamp
 from maix_facemesh_ros.messages.image import read_compressed_image, read_encoded_image, read_stamp
-from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.msg import FaceArray, FaceAttentionArray
 from maix_facemesh_ros.parameters import ParameterError, ViewParameters, parameters_of
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.dds_profile import NODE_PROFILE, advice_on_lost_images
 from maix_facemesh_ros.ros.image_topics import compressed_topic
-from maix_facemesh_ros.ros.messages import faces_of, read_faces
+from maix_facemesh_ros.ros.messages import faces_of, read_attention, read_faces
 from maix_facemesh_ros.ros.node_parameters import ParameterNode
 from maix_facemesh_ros.ros.node_process import end_node, run_node
 from maix_facemesh_ros.ros.view.topics import WatchedTopic, trouble_with
@@ -45,6 +49,10 @@ REPORT_INTERVAL = 1.0
 
 #: Seconds after which the same fault is logged again.
 REPEAT_AFTER = 60.0
+
+#: The attention in the faces, and the seconds after which it is not shown any more.
+ATTENTION_TOPIC = "facemesh/attention"
+ATTENTION_LASTS = 0.5
 
 #: Maximum seconds between a stamp and now for the difference to be a delay.
 LONGEST_DELAY = 60.0
@@ -82,6 +90,9 @@ class FaceMeshView(ParameterNode):
         # With `pictures` auto: topics without messages.
         self._silent_images: set[ImageTopic] = set()
         self._matcher = StampMatcher()
+        #: Stamp in seconds and attention of the last message; None: none has come.
+        self._attention: tuple[float, Attention] | None = None
+        self._attention_subscription: Subscription | None = None
         self._image_error = ""
         self._logged_at: dict[str, float] = {}
         self._audience_guard = self.create_guard_condition(self._follow_audience)
@@ -121,9 +132,18 @@ class FaceMeshView(ParameterNode):
         if self._audience and not self._watched:
             self._watch("faces", "faces", FaceArray, self._on_faces)
             self._watch_images()
+            self._attention_subscription = self.create_subscription(
+                FaceAttentionArray,
+                ATTENTION_TOPIC,
+                self._on_attention,
+                QoSProfile(depth=5),
+                raw=True,
+            )
         elif not self._audience and self._watched:
             for role in tuple(self._watched):
                 self._stop_watching(role)
+            self.destroy_subscription(self._attention_subscription)
+            self._attention = None
             self._image_error = ""
             self._logged_at.clear()
 
@@ -202,6 +222,18 @@ class FaceMeshView(ParameterNode):
         if (stamp := self._stamp_of(message)) is not None:
             self._show(self._matcher.add_image(stamp, message))
 
+    def _on_attention(self, message: bytes) -> None:
+        # One that is damaged is not shown, which is all that it costs.
+        with suppress(ImageError):
+            self._attention = read_stamp(message).seconds, read_attention(message)
+
+    def _attention_at(self, stamp: Stamp) -> Attention | None:
+        """Return the last attention, which comes after its faces; None if it is an old one."""
+        if self._attention is None:
+            return None
+        seconds, attention = self._attention
+        return attention if abs(stamp.seconds - seconds) < ATTENTION_LASTS else None
+
     def _stamp_of(self, message: bytes) -> Stamp | None:
         try:
             return read_stamp(message)
@@ -226,6 +258,7 @@ class FaceMeshView(ParameterNode):
                 faces=faces_of(faces) if faces is not None else None,
                 jpeg=jpeg,
                 drawn=source.drawn,
+                attention=self._attention_at(match.stamp),
             )
         except ImageError as error:
             self._image_error = str(error)
