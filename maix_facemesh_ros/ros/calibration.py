@@ -82,6 +82,7 @@ class Calibration:
         """
         self._node = node
         self._topic = topic
+        self._callback_group = callback_group
         self._rectified = rectified
         self._latest: CameraInfo | None = None
         self._latest_but_stamp = b""
@@ -104,27 +105,35 @@ class Calibration:
             if own_camera:
                 self._publisher = node.create_publisher(CameraInfo, topic, QoSProfile(depth=2))
             return
-        self._subscription = node.create_subscription(
-            CameraInfo,
-            topic,
-            self._on_camera_info,
-            QoSProfile(depth=1, reliability=qos_profile_sensor_data.reliability),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            callback_group=callback_group,
-            raw=True,
-        )
-        self.origin = self._subscription.topic_name
+        self.origin = node.resolve_topic_name(topic)
+        self._subscribe()
         self._timer = node.create_timer(
             KEPT_INTERVAL, self._ask_for_kept, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
     def close(self) -> None:
         """Unsubscribe, on the executor's thread."""
+        self.rest()
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+
+    def rest(self) -> None:
+        """Unsubscribe until `wake`, on the executor's thread; the latest calibration stays."""
         for subscription in (self._subscription, self._kept):
             if subscription is not None:
                 self._node.destroy_subscription(subscription)
+        self._subscription = self._kept = None
         if self._timer is not None:
-            self._node.destroy_timer(self._timer)
+            self._timer.cancel()
+
+    def wake(self) -> None:
+        """Subscribe again after `rest`, where it is received on a topic."""
+        if self._timer is None or self._subscription is not None:
+            return
+        self._subscribe()
+        # What is kept may have changed.
+        self._asked.clear()
+        self._timer.reset()
 
     def publish(self, result: Result) -> None:
         """Compare the calibration with an image's size; publish one from a file with the image."""
@@ -155,13 +164,24 @@ class Calibration:
         """State of the calibration as a text."""
         if self._latest is None:
             return f"none on {self.origin}"
-        if self.camera is None:
+        camera = self.camera  # Another thread may receive one at this moment.
+        if camera is None:
             return f"{self.origin} cannot be used: {self._problem}"
-        size = (self.camera.width, self.camera.height)
         return (
-            f"{_text(size)}, focal length {self.camera.matrix[0, 0]:.1f} and "
-            f"{self.camera.matrix[1, 1]:.1f} pixels, {self.camera.model or 'no distortion'}"
+            f"{_text((camera.width, camera.height))}, focal length {camera.matrix[0, 0]:.1f} and "
+            f"{camera.matrix[1, 1]:.1f} pixels, {camera.model or 'no distortion'}"
             + ("" if self.fits else f"; does not fit the images of {_text(self._image_size)}")
+        )
+
+    def _subscribe(self) -> None:
+        self._subscription = self._node.create_subscription(
+            CameraInfo,
+            self._topic,
+            self._on_camera_info,
+            QoSProfile(depth=1, reliability=qos_profile_sensor_data.reliability),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            callback_group=self._callback_group,
+            raw=True,
         )
 
     def _ask_for_kept(self) -> None:

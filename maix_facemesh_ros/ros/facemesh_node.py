@@ -90,6 +90,7 @@ class FaceMeshNode(ManagedNode):
         self.add_on_set_parameters_callback(self._on_parameters)
         if parameters.autostart:
             self.autostart()
+        self._diagnostics.start()
 
     def _work(self, images: Input[Any], outputs: Outputs) -> None:
         """Answer one item after the other until the input ends or is stopped."""
@@ -204,6 +205,7 @@ class FaceMeshNode(ManagedNode):
             self._pipeline.input.close()
             self.clean_up()
         self._topic_reader.close()
+        self._diagnostics.close()
         end_node(self)
 
     @property

@@ -140,14 +140,15 @@ TRANSPORTS = {
 class TopicImages(Images):
     """Images of a topic, raw or compressed: the latest is always the next.
 
-    While no output of the node has a subscriber, the topic is not subscribed to: receiving
-    messages that are not needed costs processor time.
+    While no output of the node has a subscriber, neither this topic nor camera_info is subscribed
+    to: receiving messages that are not needed costs processor time.
     """
 
     def __init__(self, context: InputContext) -> None:
         """Subscribe."""
         self._node = context.node
         self._diagnostics = context.diagnostics
+        self._calibration = context.calibration
         self._slot: LatestSlot[bytes] = LatestSlot()
         self._transport = TRANSPORTS[context.parameters.image_transport]
         self._subscription = AdaptiveSubscription(
@@ -186,11 +187,13 @@ class TopicImages(Images):
     def _on_demand(self, is_needed: bool) -> None:
         """Rest while no output has a subscriber, and subscribe again for the first one."""
         if is_needed and self._subscription.rests:
+            self._calibration.wake()
             self._subscription.wake()
             self._watch.wake()
             if self.depth is not None:
                 self.depth.wake()
         elif not is_needed and not self._subscription.rests:
+            self._calibration.rest()
             self._subscription.rest()
             self._watch.rest()
             if self.depth is not None:

@@ -146,12 +146,14 @@ class FaceMeshInput:
     @property
     def facts(self) -> dict[str, str]:
         """See `Input`."""
-        levels = {} if self._levels is None else {LEVELS: str(self._levels)}
-        of_images = {} if self._images is None else self._images.facts
-        return {**self._mesh.facts, **levels, **of_images}
+        levels, images = self._levels, self._images  # `close` may come at this moment.
+        of_levels = {} if levels is None else {LEVELS: str(levels)}
+        of_images = {} if images is None else images.facts
+        return {**self._mesh.facts, **of_levels, **of_images}
 
     def open(self) -> None:
         """See `Input`."""
+        self._calibration.wake()
         self._images = open_images(self._context)
         self.reset()
 
@@ -198,6 +200,7 @@ class FaceMeshInput:
         """See `Input`."""
         if self._images is not None:
             self._images.close()
+            self._calibration.rest()
             self._blocked = [each for each in (*self._blocked, self._images) if each.is_blocked]
             self._images = None
 

@@ -1,4 +1,4 @@
-"""The events of a subscription's quality of service, under the name of every ROS distribution.
+"""The events of publishers and subscriptions, under the name of every ROS distribution.
 
 Humble has them in `rclpy.qos_event`. Since Iron they are in `rclpy.event_handler`, and the old name
 warns that it is deprecated.
@@ -6,6 +6,7 @@ warns that it is deprecated.
 
 try:
     from rclpy.event_handler import (
+        PublisherEventCallbacks,
         QoSMessageLostInfo,
         QoSRequestedIncompatibleQoSInfo,
         SubscriptionEventCallbacks,
@@ -13,6 +14,7 @@ try:
     )
 except ModuleNotFoundError:
     from rclpy.qos_event import (
+        PublisherEventCallbacks,
         QoSMessageLostInfo,
         QoSRequestedIncompatibleQoSInfo,
         SubscriptionEventCallbacks,
@@ -20,6 +22,7 @@ except ModuleNotFoundError:
     )
 
 __all__ = [
+    "PublisherEventCallbacks",
     "QoSMessageLostInfo",
     "QoSRequestedIncompatibleQoSInfo",
     "SubscriptionEventCallbacks",

@@ -24,8 +24,10 @@ class Listener:
         node.create_subscription(DiagnosticArray, "/diagnostics", self.received.append, 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
+        self.diagnostics.start()
 
     def close(self) -> None:
+        self.diagnostics.close()
         self._executor.shutdown()
 
     def next(self) -> DiagnosticStatus:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import PointCloud2
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from maix_facemesh_ros.msg import FaceArray
-from running_node import TIMEOUT, NodeProcess, Robot, StartNode, image_message
+from running_node import TIMEOUT, NodeProcess, Robot, StartNode, camera_info, image_message
 
 pytest_plugins = ["running_node"]
 
@@ -48,7 +48,11 @@ def processor_seconds(node: NodeProcess) -> float:
 def wait_until_it_rests(camera: Robot, node: NodeProcess) -> None:
     camera.wait_until(lambda: bool(camera.diagnostics), "diagnostics")
     camera.wait_until(
-        lambda: camera.status == RESTING and camera.count_subscribers("/image_raw") == 0,
+        lambda: (
+            camera.status == RESTING
+            and camera.count_subscribers("/image_raw") == 0
+            and camera.count_subscribers("/camera_info") == 0
+        ),
         f"rest of the node; {node.output()}",
     )
 
@@ -96,3 +100,20 @@ def test_it_can_be_told_to_process_always(start: StartNode, camera: Robot) -> No
     send_for(camera, 2.5)
     assert int(camera.next_diagnostics()["pictures answered"]) > 0
     assert camera.count_subscribers("/image_raw") == 1
+
+
+def test_a_calibration_that_a_publisher_sent_meanwhile_is_there_after_the_rest(
+    start: StartNode, camera: Robot
+) -> None:
+    node = start()
+    wait_until_it_rests(camera, node)
+    assert camera.diagnostics[-1]["calibration"] == "none on /camera_info"
+    kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    publisher = camera.create_publisher(CameraInfo, "camera_info", kept)
+    publisher.publish(camera_info())
+
+    camera.create_subscription(FaceArray, "faces", lambda _: None, QoSProfile(depth=100))
+
+    camera.wait_until(
+        lambda: camera.diagnostics[-1]["calibration"].startswith("640x360"), "calibration"
+    )
