@@ -24,7 +24,7 @@ whole. The schedule depends on the images since the start of the stream and on n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -72,6 +72,8 @@ SMALLEST_LOST = 14.0
 
 #: Left, top, right, bottom in pixels of the image.
 Edges = tuple[float, float, float, float]
+#: Rows and columns of a thumbnail.
+Place = tuple[slice, slice]
 
 
 class SearchArea(NamedTuple):
@@ -162,22 +164,26 @@ class SearchSchedule:
             return list(areas)
         if lost:
             self._last_loss, self._lost = number, list(lost)
-        moving = [_around_face(box) for box in known]
-        whole = areas[0].part[2:]
-        changes = [new.changes(reference, moving, whole) for reference in self._references]
-        late = [
-            each
-            for index in range(len(areas))
-            if (each := self._late(index, changes, is_known=bool(known), is_loss=bool(lost)))
-        ]
         # With faces in view this is called in every n-th image only, see `detect_interval`.
         room = min(self._savings, MOST_PIXELS * (2 if known else 1))
+        in_reach = [n for n, area in enumerate(areas) if not area.level or room >= self._smallest]
+        moving = [_around_face(box) for box in known]
+        whole = areas[0].part[2:]
+        changes = {
+            level: new.changes(self._references[level], moving, whole)
+            for level in sorted({areas[index].level for index in in_reach})
+        }
+        late = [
+            each
+            for index in in_reach
+            if (each := self._late(index, changes, is_known=bool(known), is_loss=bool(lost)))
+        ]
         return self._search(_in_order(late), room, new)
 
     def _late(
         self,
         index: int,
-        changes: Sequence[FloatArray | None],
+        changes: Mapping[int, FloatArray | None],
         *,
         is_known: bool,
         is_loss: bool,
@@ -202,7 +208,9 @@ class SearchSchedule:
         """Note that all areas are searched."""
         self._areas = areas
         # What each level's areas showed when they were searched last, put together.
-        self._references = [new.pixels.copy() for _ in range(areas[-1].level + 1)]
+        self._references = [Reference(new) for _ in range(areas[-1].level + 1)]
+        #: Pixels of the smallest area of the finer levels.
+        self._smallest = min((area.pixels for area in areas if area.level), default=0)
         self._searched = [self._number] * len(areas)
         #: Whether it was searched because it had changed.
         self._had_changed = [False] * len(areas)
@@ -236,8 +244,7 @@ class SearchSchedule:
                 self._savings -= area.pixels
             self._searched[index] = self._number
             self._had_changed[index] = changed
-            place = self._places[index]
-            self._references[area.level][place] = new.pixels[place]
+            self._references[area.level].replace(self._places[index], new)
             searched.append(area)
         return searched
 
@@ -263,7 +270,7 @@ class LargerFaceSchedule:
 
     def __init__(self) -> None:
         """Start before the first image of a stream."""
-        self._reference: FloatArray | None = None
+        self._reference: Reference | None = None
         self._number = 0
 
     def is_due(
@@ -286,16 +293,15 @@ class LargerFaceSchedule:
         reference, persons = self._reference, [_person(box) for box in known]
         if (
             reference is None
-            or reference.shape != new.pixels.shape
+            or reference.pixels.shape != new.pixels.shape
             or number - self._number >= UNCHANGED_WHILE_FULL * interval
             or new.changes(reference, persons, size) is not None
         ):
-            self._reference, self._number = new.pixels.copy(), number
+            self._reference, self._number = Reference(new), number
             return True
         # Where a person goes away from, nothing has come.
         for edges in persons:
-            place = new.place(edges, size)
-            reference[place] = new.pixels[place]
+            reference.replace(new.place(edges, size), new)
         return False
 
 
@@ -308,8 +314,9 @@ class Thumbnail:
         self._gain = gain
         width = pixels.shape[1]
         side = 2 * int(LIGHT * width / 2) + 1
-        self._around = (side, side)
-        self._light = cv2.blur(pixels, self._around)
+        self.around = (side, side)
+        #: (h, w) mean around each pixel.
+        self.light = cv2.blur(pixels, self.around)
 
     @classmethod
     def of(cls, image: Image, min_face_size: float) -> Thumbnail:
@@ -327,16 +334,16 @@ class Thumbnail:
         pixels = cv2.addWeighted(small, gain, small, 0.0, gain * DARKEST, dtype=cv2.CV_32F)
         return cls(np.asarray(pixels, np.float32), gain)
 
-    def differs_from(self, reference: FloatArray) -> FloatArray:
+    def differs_from(self, reference: Reference) -> FloatArray:
         """Return by how much this one differs beyond the light and a camera's noise, (h, w)."""
-        light = cv2.divide(cv2.blur(reference, self._around), self._light)
-        difference = cv2.absdiff(cv2.multiply(self.pixels, light), reference)
+        light = cv2.divide(reference.light, self.light)
+        difference = cv2.absdiff(cv2.multiply(self.pixels, light), reference.pixels)
         allowed = CHANGE * max(self._gain, 1.0)
         beyond = np.asarray(cv2.blur(difference, BLUR), np.float32) - np.float32(allowed)
         return np.asarray(np.maximum(beyond, 0.0), np.float32)
 
     def changes(
-        self, reference: FloatArray, moving: Sequence[Edges], size: tuple[int, int]
+        self, reference: Reference, moving: Sequence[Edges], size: tuple[int, int]
     ) -> FloatArray | None:
         """Return by how much this one differs, (h, w); None: not at all.
 
@@ -350,7 +357,7 @@ class Thumbnail:
             change[self.place(edges, size)] = 0.0
         return change if change.any() else None
 
-    def place(self, edges: Edges, size: tuple[int, int]) -> tuple[slice, slice]:
+    def place(self, edges: Edges, size: tuple[int, int]) -> Place:
         """Return the rows and columns that edges in pixels of the image enclose.
 
         Args:
@@ -361,3 +368,26 @@ class Thumbnail:
         left, right = (min(max(edge * width / size[0], 0), width) for edge in edges[::2])
         top, bottom = (min(max(edge * height / size[1], 0), height) for edge in edges[1::2])
         return slice(int(top), math.ceil(bottom)), slice(int(left), math.ceil(right))
+
+
+class Reference:
+    """Pixels of earlier thumbnails, put together, and their light."""
+
+    def __init__(self, thumbnail: Thumbnail) -> None:
+        """Take those of one."""
+        self.pixels = thumbnail.pixels.copy()
+        self._around = thumbnail.around
+        self._light: cv2.typing.MatLike | None = thumbnail.light
+
+    def replace(self, place: Place, thumbnail: Thumbnail) -> None:
+        """Take rows and columns of a later one."""
+        pixels = thumbnail.pixels[place]
+        self.pixels[place] = pixels
+        self._light = thumbnail.light if pixels.size == self.pixels.size else None
+
+    @property
+    def light(self) -> cv2.typing.MatLike:
+        """The mean around each pixel, (h, w)."""
+        if self._light is None:
+            self._light = cv2.blur(self.pixels, self._around)
+        return self._light
