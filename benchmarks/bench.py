@@ -45,6 +45,7 @@ SECTIONS = {
     "interval": "benchmarks.landmarks_interval:measure",
     "node": "benchmarks.node:measure",
     "start": "benchmarks.node:measure_start",
+    "resting": "benchmarks.resting:measure",
     "enrichment": "benchmarks.enrichment:measure",
     "ids": "benchmarks.identities:measure",
     "views": "benchmarks.views:measure",
