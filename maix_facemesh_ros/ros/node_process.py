@@ -10,8 +10,11 @@ import re
 import signal
 import sys
 import tempfile
+import threading
+import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
@@ -19,6 +22,7 @@ from typing import Protocol
 import rclpy
 import rclpy.logging
 import rclpy.utilities
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import (
@@ -41,6 +45,9 @@ DESTROY_TIMEOUT = 5.0
 #: provider that compiles the networks first, as TensorRT does.
 START_TIMEOUT = 120.0
 COMPILE_TIMEOUT = 3600.0
+
+#: Seconds between two checks whether the context has ended.
+END_CHECK_INTERVAL = 0.5
 
 #: Seconds that a shutdown waits for a thread that is decoding or reading an image.
 WORKER_TIMEOUT = 1.0
@@ -251,6 +258,7 @@ def _spin(node: NodeOfAProcess, executor: Executor) -> None:
     One that does occur: rclpy's parameter services raise on a value of a type that does not exist.
     """
     executor.add_node(node)
+    threading.Thread(target=_wake_at_end, args=(executor,), name="end watch", daemon=True).start()
     while rclpy.ok():
         try:
             executor.spin_once()
@@ -262,6 +270,18 @@ def _spin(node: NodeOfAProcess, executor: Executor) -> None:
                     f"a callback failed: {traceback.format_exc()}",
                     throttle_duration_sec=WARNING_INTERVAL,
                 )
+
+
+def _wake_at_end(executor: Executor) -> None:
+    """Wake an executor that waits although the context has ended.
+
+    rclpy's signal handler wakes it before it ends the context. In between the executor may begin to
+    wait again, without end where no timer runs, as in a node that rests.
+    """
+    while rclpy.ok():
+        time.sleep(END_CHECK_INTERVAL)
+    with suppress(InvalidHandle):
+        executor.wake()
 
 
 def _end_signal_handling() -> None:

@@ -45,6 +45,26 @@ node_process.run_node(make_node, (), [])
 print("went on")
 """
 
+#: Runs a node without timers, whose context ends without waking the executor.
+QUIET_NODE = """
+import threading
+import rclpy
+from rclpy.node import Node
+from maix_facemesh_ros.ros import node_process
+
+class Quiet(Node):
+    failed = source_blocks = False
+
+    def stop(self):
+        print("stopped")
+
+def make_node():
+    threading.Timer(1.0, rclpy.get_default_context().handle.shutdown).start()
+    return Quiet("quiet")
+
+node_process.run_node(make_node, (), [])
+"""
+
 #: Runs a node of which each compressed image takes a minute to decode.
 SLOW_DECODER = """
 import sys, time
@@ -159,3 +179,11 @@ def test_a_signal_in_the_middle_of_another_is_taken(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
     ended = _python(SIGNAL_IN_A_SIGNAL)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
+
+
+def test_a_node_without_timers_ends_though_its_executor_was_not_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
+    ended = _python(QUIET_NODE)
+    assert (ended.stdout, ended.returncode) == ("stopped\n", 0), ended.stderr
