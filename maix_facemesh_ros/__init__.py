@@ -3,34 +3,31 @@
 The ROS 2 node is in `maix_facemesh_ros.ros`, which this package does not import.
 """
 
+from importlib import import_module
 from pkgutil import extend_path
+from typing import TYPE_CHECKING, Any
 
 # In a checkout this folder stands before the installed package, which alone has the messages.
 __path__ = extend_path(__path__, __name__)
 
-from maix_facemesh_ros.backends.base import BackendError
-from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
-from maix_facemesh_ros.depth_image import DepthImage
-from maix_facemesh_ros.drawing import draw_face
-from maix_facemesh_ros.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    ClosedError,
-    FaceMeshError,
-    LandmarkIndexError,
-)
-from maix_facemesh_ros.face import Face, FaceFrame, Gaze, JpegFrame
-from maix_facemesh_ros.face_mesh import FaceMesh
-from maix_facemesh_ros.face_stream import FaceStream
-from maix_facemesh_ros.image import Image, ImageError, Stamp
-from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
-from maix_facemesh_ros.mesh.landmark_subsets import SUB_5, SUB_68, SUB_146, get_sub_landmarks
-from maix_facemesh_ros.model_files import ModelError
-from maix_facemesh_ros.parameters import FaceMeshParameters, NodeParameters, ParameterError
-from maix_facemesh_ros.sources.base import SourceError
 from maix_facemesh_ros.version import read_version
 
+if TYPE_CHECKING:
+    from maix_facemesh_ros.public_names import *
+else:
+    # Imported with their first use (PEP 562): help and version of a program need none of them.
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.public_names"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
 __version__ = read_version()
+
 __all__ = [
     "BLENDSHAPE_NAMES", "SUB_5", "SUB_68", "SUB_146", "ArgumentError", "ArgumentTypeError",
     "BackendError", "CalibrationError", "CameraModel", "ClosedError", "DepthImage", "Face",

@@ -7,7 +7,6 @@ from pip: `PIP_PACKAGES`.
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 #: By the name of the module: pip's package. No rosdep key leads to a package of a distribution.
@@ -73,6 +72,9 @@ def pip_install(*packages: str) -> str:
 
 
 def _has_numpy_1() -> bool:
+    # It takes longer to import than all that a program's help needs.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("numpy").startswith("1.")
     except PackageNotFoundError:

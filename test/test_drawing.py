@@ -14,7 +14,8 @@ import pytest
 from maix_facemesh_ros.drawing import draw_face, draw_landmarks
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
-from maix_facemesh_ros.mesh.landmark_subsets import SUB_5, SUB_68, SUB_146, get_sub_landmarks
+from maix_facemesh_ros.mesh.landmark_subsets import SUB_5, SUB_68, SUB_146
+from maix_facemesh_ros.mesh.sub_landmarks import get_sub_landmarks
 
 MAIXPY = Path(__file__).parent / "data/maixpy"
 GOLDEN = json.loads((MAIXPY / "golden.json").read_text())

@@ -31,6 +31,7 @@ from maix_facemesh_ros import (
     Stamp,
     draw_face,
     get_sub_landmarks,
+    public_names,
 )
 
 SOURCE = Path(__file__).parents[1]
@@ -54,6 +55,13 @@ def test_every_name_is_there_and_documented() -> None:
     for name in maix_facemesh_ros.__all__:
         value = getattr(maix_facemesh_ros, name)
         assert not inspect.isclass(value) or inspect.getdoc(value), name
+
+
+def test_names_come_with_their_first_use_and_others_are_refused() -> None:
+    assert {*public_names.__all__, "__version__"} == {*maix_facemesh_ros.__all__}
+    assert {*maix_facemesh_ros.__all__} <= {*dir(maix_facemesh_ros)}
+    with pytest.raises(AttributeError, match="has no attribute 'FaceMash'"):
+        _ = cast(Any, maix_facemesh_ros).FaceMash
 
 
 def test_every_error_of_the_package_has_one_base() -> None:
@@ -173,6 +181,7 @@ def test_a_former_name_still_works_and_names_the_new_one(module: str, name: str,
 TYPED = """
     import numpy as np
     from maix_facemesh_ros import Face, FaceMesh, FaceStream, Image, NodeParameters, Stamp
+    from maix_facemesh_ros import FaceMash  # attr-defined
     from maix_facemesh_ros.msg import FaceArray
 
     image = np.zeros((480, 640, 3), np.uint8)

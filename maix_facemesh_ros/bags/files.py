@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from maix_facemesh_ros.bags import mcap as mcap_file
-from maix_facemesh_ros.bags import sqlite as sqlite_file
-
 #: Ends the name of a file that is compressed as a whole.
 COMPRESSED_FILE = ".zstd"
+
+#: Begin a file of MCAP, and one of SQLite.
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+SQLITE_MAGIC = b"SQLite format 3\0"
 
 #: Begins a zstd frame (RFC 8878, 3.1.1).
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -60,8 +61,8 @@ class _Magic(NamedTuple):
 
 
 _MAGICS = (
-    _Magic(0, mcap_file.MAGIC, Storage.MCAP),
-    _Magic(0, sqlite_file.MAGIC, Storage.SQLITE),
+    _Magic(0, MCAP_MAGIC, Storage.MCAP),
+    _Magic(0, SQLITE_MAGIC, Storage.SQLITE),
     _Magic(0, ZSTD_MAGIC, Storage.ZSTD),
     _Magic(
         0,

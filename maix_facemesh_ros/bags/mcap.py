@@ -24,6 +24,8 @@ from mcap.reader import SeekingReader
 from mcap.records import Channel, Chunk, ChunkIndex, MessageIndex, Metadata, Schema
 from zstandard import ZstdError
 
+from maix_facemesh_ros.bags.files import MCAP_MAGIC
+from maix_facemesh_ros.bags.qos import qos_of
 from maix_facemesh_ros.bags.storage import (
     Attachment,
     BagError,
@@ -32,15 +34,10 @@ from maix_facemesh_ros.bags.storage import (
     Damage,
     MetadataRecord,
     RecordedSchema,
-    TooLargeError,
     UnpackLimits,
     check_message_count,
-    qos_of,
-    unpack_lz4,
-    unpack_zstd,
 )
-
-MAGIC = b"\x89MCAP0\r\n"
+from maix_facemesh_ros.bags.unpacking import TooLargeError, unpack_lz4, unpack_zstd
 
 #: Errors of reading a damaged record.
 BROKEN = (
@@ -103,7 +100,7 @@ class McapFile:
         self._pieces: list[_Piece] = []
         self._file: BinaryIO = path.open("rb")
         try:
-            if self._file.read(len(MAGIC)) != MAGIC:
+            if self._file.read(len(MCAP_MAGIC)) != MCAP_MAGIC:
                 raise BagError(f"{path} is not an MCAP file: its first bytes are wrong")
             if not self._read_index():
                 self._read_through()
@@ -236,7 +233,7 @@ class McapFile:
         """Find everything that can be read, from the beginning to the end or the first break."""
         self._schemas, self._channels, self._counts, self._pieces = {}, {}, {}, []
         broken: str | None = None
-        offset = len(MAGIC)
+        offset = len(MCAP_MAGIC)
         while offset < self._size:
             self._file.seek(offset)
             try:

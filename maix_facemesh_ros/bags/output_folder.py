@@ -6,7 +6,7 @@ has an input in it or lies in one. Of a folder of a job only what the job has ma
 
 An output is moved to its place when it is complete, so there is never half of one under its own
 name. `PartialOutput` has the folders of `facemesh_bag`, with the faces of each segment as a
-checkpoint: after a crash the same command resumes from them. `FacesBag` is one bag, without.
+checkpoint: after a crash the same command resumes from them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from maix_facemesh_ros.bags.message_types import FACE_ARRAY, topic_of_type
 from maix_facemesh_ros.bags.storage import BagError
-from maix_facemesh_ros.bags.writer import BagWriter
 
 JOB = "job.json"
 LOCK = "lock"
@@ -337,56 +335,3 @@ class PartialOutput:
     def _has_results(self) -> bool:
         """Return whether a later run can use something."""
         return any(self.folder.glob("segments/*")) or (self.folder / COMPLETE).exists()
-
-
-class FacesBag:
-    """Writes serialized FaceArrays to a bag; an error leaves no bag."""
-
-    def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
-        """Start in a folder next to the final one.
-
-        Args:
-            path: folder of the new bag.
-            inputs: paths that are only read: the bag is not made in, around or instead of one.
-
-        Raises:
-            BagError: there is something by this name, or it cannot be written.
-        """
-        refuse_input_as_output(path, inputs)
-        refuse_existing_output(path)
-        self._path = path
-        self._partial = JobFolder(path, inputs, {MADE_BY: "FacesBag"})
-        try:
-            self._partial.clear("outputs")
-            self._partial.make_folders()
-            # In a separate folder: the bag's file is named after its folder.
-            self._made = self._partial.path / "outputs" / path.name
-            self._writer = BagWriter(self._made)
-        except BaseException:
-            self._end()
-            raise
-
-    def write(self, topic: str, log_time: int, faces: bytes) -> None:
-        """Write a serialized FaceArray, with its time in nanoseconds."""
-        self._writer.add_topic(topic_of_type(topic, FACE_ARRAY))
-        self._writer.write(topic, log_time, faces)
-
-    def __enter__(self) -> FacesBag:
-        return self
-
-    def __exit__(self, error_type: type[BaseException] | None, *rest: object) -> None:
-        try:
-            self._writer.__exit__(error_type, *rest)
-            if error_type is None:
-                refuse_existing_output(self._path)
-                self._made.rename(self._path)
-        except OSError as error:
-            raise BagError(f"{self._path} cannot be written: {error.strerror}") from error
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        try:
-            self._partial.remove()
-        finally:
-            self._partial.release()

@@ -25,6 +25,7 @@ from maix_facemesh_ros.bags.files import (
     storage_by_name,
 )
 from maix_facemesh_ros.bags.mcap import McapFile
+from maix_facemesh_ros.bags.qos import qos_of
 from maix_facemesh_ros.bags.sqlite import SqliteFile, journals_of, merge_journals
 from maix_facemesh_ros.bags.storage import (
     Attachment,
@@ -33,15 +34,11 @@ from maix_facemesh_ros.bags.storage import (
     BagMessage,
     BagRecord,
     BagTopic,
-    CutShortError,
     Damage,
     MetadataRecord,
-    TooLargeError,
     UnpackLimits,
-    qos_of,
-    unpack_file,
-    unpack_zstd,
 )
+from maix_facemesh_ros.bags.unpacking import CutShortError, TooLargeError, unpack_file, unpack_zstd
 from maix_facemesh_ros.user_files import natural_order
 
 #: A message that begins with this is compressed on its own; CDR begins with 0.

@@ -17,6 +17,8 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from maix_facemesh_ros.bags.files import SQLITE_MAGIC
+from maix_facemesh_ros.bags.qos import qos_of
 from maix_facemesh_ros.bags.storage import (
     BagError,
     BagRecord,
@@ -24,10 +26,7 @@ from maix_facemesh_ros.bags.storage import (
     Damage,
     RecordedSchema,
     check_message_count,
-    qos_of,
 )
-
-MAGIC = b"SQLite format 3\0"
 
 #: Suffixes of SQLite's journal files.
 JOURNALS = ("-wal", "-journal")
@@ -97,7 +96,7 @@ class SqliteFile:
         self._path = path
         self.damage = Damage()
         with path.open("rb") as stream:
-            if stream.read(len(MAGIC)) != MAGIC:
+            if stream.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
                 raise BagError(f"{path} is not an SQLite file: its first bytes are wrong")
         #: Where the messages are that can still be read of a damaged file.
         self._salvaged: npt.NDArray[np.void] | None = None

@@ -207,8 +207,8 @@ class _SqliteStorage:
         self._database.close()
 
 
-#: Ends of names and storages, by rosbag2's names of these.
-STORAGES: dict[str, tuple[str, Callable[[Path], StorageWriter]]] = {
+#: Ends of names and storages, by the names in `STORAGES`.
+_STORAGES: dict[str, tuple[str, Callable[[Path], StorageWriter]]] = {
     "mcap": (".mcap", _McapStorage),
     "sqlite3": (".db3", _SqliteStorage),
 }
@@ -233,14 +233,14 @@ class BagWriter:
 
         Args:
             folder: of the bag, which does not exist.
-            storage: of `STORAGES`.
+            storage: one of `STORAGES`.
 
         Raises:
             BagError: the folder exists or cannot be made.
         """
         self._folder = folder
         self._storage_name = storage
-        suffix, open_storage = STORAGES[storage]
+        suffix, open_storage = _STORAGES[storage]
         self._file_name = f"{folder.name}_0{suffix}"
         #: Counts of records that the storage cannot hold, by kind.
         self.not_held: Counter[str] = Counter()

@@ -2,8 +2,8 @@
 
 One image's way: `SegmentQueue` has the faces that a tracker found in its segment →
 `RecordedCamera` joins the segments and adds ids, smoothing and poses, image by image →
-`FaceTopics` makes messages of them, and `FaceTable` rows → they are written in the order of their
-log times, together with messages copied from the input.
+`FaceTable` makes rows of them → `BagOutputs` writes messages in the order of their log times,
+together with messages copied from the input.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import chain, tee
-from operator import attrgetter
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from maix_facemesh_ros.backends.onnx.tracker import open_networks
 from maix_facemesh_ros.bags.output_folder import PartialOutput
-from maix_facemesh_ros.bags.storage import BagError, BagRecord, BagTopic, Damage, disk_errors
-from maix_facemesh_ros.bags.writer import BagWriter
+from maix_facemesh_ros.bags.storage import BagError, Damage, disk_errors
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.offline.blurred_images import IMAGE_TYPES, BlurredImages
+from maix_facemesh_ros.offline.drawings import DrawnImage, draw_in_segment
+from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.options import JobOptions
-from maix_facemesh_ros.offline.outputs import FaceTable, FaceTopics, draw_in_segment, face_topics
-from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording, open_recording
+from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
 from maix_facemesh_ros.offline.segment_queue import Place, SegmentQueue
+from maix_facemesh_ros.offline.tables import FaceTable
 from maix_facemesh_ros.offline.tracking import (
     CameraCount,
     RecordedCamera,
@@ -38,6 +37,9 @@ from maix_facemesh_ros.offline.tracking import (
 )
 from maix_facemesh_ros.offline.workers import ClusterWorkers, LocalWorkers, Workers
 from maix_facemesh_ros.parameters import NodeParameters
+
+if TYPE_CHECKING:
+    from maix_facemesh_ros.offline.bag_outputs import BagOutputs
 
 #: Segments whose images workers draw into while later ones are processed.
 DRAWN_AHEAD = 3
@@ -74,16 +76,6 @@ class Report:
     repeated_segments: int = 0
 
 
-class _Output(NamedTuple):
-    """A message to be written to the bag."""
-
-    log_time: int
-    topic: str
-    data: bytes
-    #: As recorded; None for a new message.
-    record: BagRecord | None = None
-
-
 class Job:
     """Does it. To be used in a `with` statement; `run` does the work."""
 
@@ -109,15 +101,7 @@ class Job:
             self._recordings = [
                 self._open(stack, number, path) for number, path in enumerate(options.inputs)
             ]
-            self._topics = [
-                face_topics(
-                    recording.cameras,
-                    options.faces_topic,
-                    annotations=options.parameters.foxglove_msgs,
-                    annotated=options.annotated,
-                )
-                for recording in self._recordings
-            ]
+            self._bags = self._open_bags()
             networks = open_networks(options.parameters)
             calibration = calibration_of_file(options.parameters)
             self._cameras = [
@@ -135,8 +119,6 @@ class Job:
             ]
             #: Of each recording, as far as others have met it.
             self._damage = [Damage() for _ in self._recordings]
-            #: By recording: records that the storage of the output cannot hold.
-            self._not_held: list[Counter[str]] = [Counter() for _ in self._recordings]
             self._workers = self._open_workers()
             if self._workers is not None:
                 stack.callback(self._workers.close)
@@ -251,134 +233,47 @@ class Job:
             raise BagError(f"{path} is not a bag, and --blur copies bags")
         return recording
 
+    def _open_bags(self) -> BagOutputs | None:
+        """Prepare the bags; None: no output is one."""
+        if not self._options.bags:
+            return None
+        # Not with the module: tables need no library that writes bags.
+        from maix_facemesh_ros.offline.bag_outputs import BagOutputs
+
+        return BagOutputs(self._options, self._recordings, self._partial.place_of)
+
     def _write(self, number: int, tables: Sequence[FaceTable], progress: Progress) -> None:
         """Find the faces of one recording and write them."""
-        topics = self._topics[number]
-        found = [self._images_of((number, index)) for index in range(len(topics))]
-        blurred: dict[str, BlurredImages] = {}
-        if self._options.blur:
-            for index, camera in enumerate(self._recordings[number].cameras):
-                found[index], again = tee(found[index])
-                blurred[camera.topic] = BlurredImages((image, faces) for image, faces, _ in again)
         streams = [
-            self._messages_of((number, index), each, images, tables, progress)
-            for index, (each, images) in enumerate(zip(topics, found, strict=True))
+            self._in_tables((number, index), tables, progress)
+            for index in range(len(self._cameras[number]))
         ]
-        own = {topic.name for topic in chain(*(each.all() for each in topics))}
-        recorded = [topic for topic in self._recorded_topics(number) if topic.name not in own]
-        if recorded:
-            # First, so that with equal log times an image precedes its faces.
-            streams.insert(0, self._records_of(number, recorded, blurred))
-        with ExitStack() as stack:
-            writers = self._open_bags(stack, number, recorded)
-            for log_time, name, data, record in heapq.merge(*streams, key=attrgetter("log_time")):
-                for writer in writers:
-                    if record is None:
-                        writer.write(name, log_time, data)
-                    else:
-                        writer.write_record(record)
-            for writer in writers[:1]:
-                self._not_held[number] = writer.not_held
-        self._notes += [
-            f"{self._recordings[number].path}: {images.left_out} images of {name} cannot be "
-            "decoded, so they cannot be blurred and were left out"
-            for name, images in blurred.items()
-            if images.left_out
-        ]
+        if self._bags is not None:
+            self._bags.write(number, streams)
+            return
+        for _ in heapq.merge(*streams, key=lambda drawn: drawn.image.log_time):
+            pass
 
-    def _open_bags(
-        self, stack: ExitStack, number: int, recorded: Sequence[BagTopic]
-    ) -> list[BagWriter]:
-        """Begin the bags of a recording, with its own topics and those of the faces."""
-        writers = [
-            stack.enter_context(BagWriter(folder, self._options.storage))
-            for folder in self._bag_folders(number)
-        ]
-        for writer in writers:
-            for topic in recorded:
-                writer.add_topic(topic, recorded=True)
-            for topic in chain(*(each.all() for each in self._topics[number])):
-                writer.add_topic(topic)
-            self._copy_what_is_no_message(number, writer)
-        return writers
-
-    def _records_of(
-        self, number: int, topics: Sequence[BagTopic], blurred: Mapping[str, BlurredImages]
-    ) -> Iterator[_Output]:
-        """Yield the messages of the input on some topics, those of `blurred` topics blurred."""
-        names = {topic.name for topic in topics}
-        for record in self._recordings[number].records():
-            name = record.topic.name
-            if name not in names:
-                continue
-            copied = blurred[name].next(record) if name in blurred else record
-            if copied is not None:
-                yield _Output(record.log_time, name, copied.data, copied)
-
-    def _copy_what_is_no_message(self, number: int, writer: BagWriter) -> None:
-        if self._options.copies:
-            for attachment in self._recordings[number].attachments():
-                shows = attachment.media_type.startswith(("image/", "video/"))
-                if not (self._options.blur and shows):
-                    writer.add_attachment(attachment)
-            for record in self._recordings[number].metadata_records():
-                writer.add_metadata(record)
-
-    def _recorded_topics(self, number: int) -> Sequence[BagTopic]:
-        """Return the topics of the input that are wanted in the output too."""
-        if not self._options.copies:
-            return ()
-        left_out = {topic.name for topic in self._not_blurred(number)}
-        return [t for t in self._recordings[number].topics if t.name not in left_out]
-
-    def _not_blurred(self, number: int) -> list[BagTopic]:
-        """Return the topics that show people, and are not blurred when others are."""
-        if not self._options.blur:
-            return []
-        recording = self._recordings[number]
-        cameras = {camera.topic for camera in recording.cameras}
-        return [t for t in recording.topics if t.type in IMAGE_TYPES and t.name not in cameras]
-
-    def _bag_folders(self, number: int) -> Iterator[Path]:
-        """Yield the folders of a recording's bag: the outputs, or one in each per recording."""
-        for output in self._options.bags:
-            folder = self._partial.place_of(output)
-            if len(self._recordings) == 1:
-                yield folder
-                continue
-            folder.mkdir(exist_ok=True)
-            names = [_name_of(path) for path in self._options.inputs]
-            name = names[number]
-            yield folder / (name if names.count(name) == 1 else f"{name}_{number + 1}")
-
-    def _messages_of(
-        self,
-        camera: tuple[int, int],
-        topics: FaceTopics,
-        images: Iterator[tuple[ImageFaces, list[Face], bytes | None]],
-        tables: Sequence[FaceTable],
-        progress: Progress,
-    ) -> Iterator[_Output]:
-        """Yield the messages of a camera, and write its rows to the tables."""
+    def _in_tables(
+        self, camera: tuple[int, int], tables: Sequence[FaceTable], progress: Progress
+    ) -> Iterator[DrawnImage]:
+        """Yield the images of a camera, when their rows have been written to the tables."""
         recorded = self._cameras[camera[0]][camera[1]]
-        for number, (image, faces, jpeg) in enumerate(images):
+        for number, drawn in enumerate(self._images_of(camera)):
             progress(1)
-            if image.error:
-                continue
-            for table in tables:
+            image = drawn.image
+            if not image.error:
                 path = recorded.recording.path_of(image.log_time)
-                table.write(path, recorded.camera.topic, number, image, faces)
-            for topic, data in topics.messages(image, faces, jpeg):
-                yield _Output(image.log_time, topic, data)
+                for table in tables:
+                    table.write(path, recorded.camera.topic, number, image, drawn.faces)
+            yield drawn
 
-    def _images_of(
-        self, camera: tuple[int, int]
-    ) -> Iterator[tuple[ImageFaces, list[Face], bytes | None]]:
+    def _images_of(self, camera: tuple[int, int]) -> Iterator[DrawnImage]:
         """Yield each image of a camera with its faces and, optionally, annotated."""
         if not self._options.annotated:
             for _, segment in self._segments_of(camera):
                 for image, faces in segment:
-                    yield image, faces, None
+                    yield DrawnImage(image, faces, None)
             return
         waiting: deque[tuple[list[Found], Callable[[], list[bytes]]]] = deque()
         for place, segment in self._segments_of(camera):
@@ -451,23 +346,8 @@ class Job:
         damage.add(recording.damage)
         for remark in (*recording.notes, *[str(damage)] * bool(damage)):
             yield f"{recording.path}: {remark}"
-        own = {topic.name for topic in chain(*(each.all() for each in self._topics[number]))}
-        replaced = [topic.name for topic in self._recorded_topics(number) if topic.name in own]
-        if replaced:
-            yield f"{recording.path}: not copied, because the job writes it: {', '.join(replaced)}"
-        if left_out := [topic.name for topic in self._not_blurred(number)]:
-            yield (
-                f"{recording.path}: not copied, because they show people and are not blurred: "
-                f"{', '.join(left_out)}"
-            )
-        if self._not_held[number]:
-            what = ", ".join(f"{count} {name}" for name, count in self._not_held[number].items())
-            yield (
-                f"{recording.path}: not copied, because a bag in SQLite cannot hold it: {what}; "
-                "--storage mcap can"
-                if self._options.storage == "sqlite3"
-                else f"{recording.path}: not copied, because MCAP cannot hold it: {what}"
-            )
+        if self._bags is not None:
+            yield from self._bags.remarks(number)
         for camera in self._cameras[number]:
             if camera.stamp_notice:
                 yield f"{recording.path}: {camera.camera.topic}: {camera.stamp_notice}"
@@ -482,11 +362,6 @@ class Job:
 
 def _with_drawings(
     images: Sequence[Found], drawings: Callable[[], list[bytes]]
-) -> Iterator[tuple[ImageFaces, list[Face], bytes | None]]:
+) -> Iterator[DrawnImage]:
     for (image, faces), jpeg in zip(images, drawings(), strict=True):
-        yield image, faces, jpeg
-
-
-def _name_of(path: Path) -> str:
-    """Return a recording's name in the output."""
-    return path.absolute().stem if path.is_file() else path.absolute().name
+        yield DrawnImage(image, faces, jpeg)

@@ -10,8 +10,13 @@ from typing import Any
 
 from maix_facemesh_ros.bags.output_folder import MADE_BY
 from maix_facemesh_ros.bags.storage import BagError, UnpackLimits
-from maix_facemesh_ros.offline.outputs import FACES_TOPIC, TABLES
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
+
+#: The topic of the faces: as that of a node in the namespace of the camera.
+FACES_TOPIC = "{namespace}/faces"
+
+#: Endings of tables.
+TABLES = (".csv", ".parquet")
 
 #: Endings of files, which a bag's folder does not have; some that Python's own list does not have.
 KNOWN_FILES = mimetypes.MimeTypes()
@@ -104,6 +109,14 @@ class JobOptions:
     def tables(self) -> list[Path]:
         """The outputs that are tables."""
         return [path for path in self.outputs if path.suffix in TABLES]
+
+    def name_of_input(self, number: int) -> str:
+        """Return the name of an input in the output; of several equal names, with its number."""
+        names = [
+            path.absolute().stem if path.is_file() else path.absolute().name for path in self.inputs
+        ]
+        name = names[number]
+        return name if names.count(name) == 1 else f"{name}_{number + 1}"
 
     def identity(self) -> dict[str, Any]:
         """Return everything that the outputs depend on, as JSON has it.

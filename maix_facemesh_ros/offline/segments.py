@@ -29,12 +29,12 @@ from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.face_mesh import check_image
 from maix_facemesh_ros.image import Image, ImageError
 from maix_facemesh_ros.messages.cdr import STAMP_END
+from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.recordings import (
     Camera,
     RecordedCalibration,
     RecordedImage,
     Recording,
-    open_recording,
 )
 from maix_facemesh_ros.offline.segment_faces import ImageFaces, SegmentFaces, StreamState
 from maix_facemesh_ros.parameters import FaceMeshParameters

@@ -16,7 +16,6 @@ from maix_facemesh_ros.analysis.enrichment import Enrichment
 from maix_facemesh_ros.analysis.stream_stamps import StampCheck, StreamClock
 from maix_facemesh_ros.backends.onnx.tracker import Track
 from maix_facemesh_ros.backends.registry import open_blendshapes
-from maix_facemesh_ros.bags.message_types import CAMERA_INFO, deserialize
 from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.camera.calibration import camera_of, is_rectified, read_calibration
 from maix_facemesh_ros.camera.model import CalibrationError, CameraModel
@@ -167,6 +166,9 @@ class RecordedCamera:
             self._calibration is not None and self._calibration[STAMP_END:] == data[STAMP_END:]
         ):
             return
+        # Bags alone have calibrations, and need the library.
+        from maix_facemesh_ros.bags.message_types import CAMERA_INFO, deserialize
+
         self._calibration = data
         rectified = is_rectified(self.camera.topic, self.parameters.rectified)
         try:

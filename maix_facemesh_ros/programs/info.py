@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from maix_facemesh_ros import __version__
@@ -69,6 +68,8 @@ def facts() -> Iterator[tuple[str, str]]:
 def _version_of(module: str, distributions: Sequence[str]) -> str:
     if not _is_there(module):
         return f"missing: {how_to_install(module) or 'not known to pip'}"
+    from importlib.metadata import PackageNotFoundError, version
+
     for name in distributions:
         try:
             return version(name)

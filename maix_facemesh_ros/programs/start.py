@@ -1,6 +1,7 @@
 """Starts the programs by name; first handles help, version, wrong arguments, missing packages.
 
-A program is imported last, so that `--help` is fast and works without ROS.
+A program is imported last, and imports libraries when its command line is parsed, so that `--help`
+is fast and works without ROS.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _start(name: str, program: _Program, given: list[str]) -> int:
             return 2
     sys.argv[1:] = given
     try:
-        module = import_module(program.module)
+        return int(import_module(program.module).main())
     except ModuleNotFoundError as error:
         missing = error.name or ""
         own = missing == "maix_facemesh_ros.msg"
@@ -96,7 +97,6 @@ def _start(name: str, program: _Program, given: list[str]) -> int:
             raise
         print(f"{name} needs {missing}, which is not installed: {advice}", file=sys.stderr)
         return 1
-    return int(module.main())
 
 
 def facemesh() -> int:

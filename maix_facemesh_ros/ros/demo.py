@@ -27,7 +27,7 @@ from sensor_msgs.msg import Image
 
 from maix_facemesh_ros.analysis.action_units import expression_of
 from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
-from maix_facemesh_ros.bags.output_folder import FacesBag
+from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import ImageError, Pixels

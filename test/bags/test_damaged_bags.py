@@ -25,13 +25,10 @@ from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import (
     MIB,
     BagError,
-    CutShortError,
-    TooLargeError,
     UnpackLimits,
-    unpack_lz4,
-    unpack_zstd,
 )
-from maix_facemesh_ros.offline.recordings import open_recording
+from maix_facemesh_ros.bags.unpacking import CutShortError, TooLargeError, unpack_lz4, unpack_zstd
+from maix_facemesh_ros.offline.open_recording import open_recording
 from recorded_bags import (
     KINDS,
     START,

@@ -21,8 +21,8 @@ from maix_facemesh_ros.mesh.landmark_subsets import (
     SUB_5,
     SUB_68,
     SUB_146,
-    get_sub_landmarks,
 )
+from maix_facemesh_ros.mesh.sub_landmarks import get_sub_landmarks
 
 COUNT = 478
 POINTS = np.arange(2 * COUNT, dtype=np.float32).reshape(COUNT, 2)

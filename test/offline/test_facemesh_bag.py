@@ -30,8 +30,8 @@ from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.offline.job import Job, Report
 from maix_facemesh_ros.offline.main import main
 from maix_facemesh_ros.offline.options import JobOptions
-from maix_facemesh_ros.offline.outputs import IMAGE_COLUMNS
 from maix_facemesh_ros.offline.segments import SegmentTracker
+from maix_facemesh_ros.offline.tables import IMAGE_COLUMNS
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.messages import faces_of
 from recorded_bags import (
@@ -185,7 +185,7 @@ def test_pixels_are_needed_by_the_workers_only(
 
     monkeypatch.setattr(SegmentTracker, "process", no_pixels)
     readers = dict.fromkeys(camera_topics.READERS, no_pixels)
-    monkeypatch.setattr("maix_facemesh_ros.offline.recordings.READERS", readers)
+    monkeypatch.setattr("maix_facemesh_ros.offline.recorded_bag.READERS", readers)
     report = run(bag, tmp_path / "together", workers=2, **options)
     assert report.repeated_segments == 0
     assert content_of(tmp_path / "together") == content_of(tmp_path / "alone")

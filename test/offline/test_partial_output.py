@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from maix_facemesh_ros.bags.faces_bag import FacesBag
 from maix_facemesh_ros.bags.output_folder import (
     COMPLETE,
     JOB,
     MADE_BY,
-    FacesBag,
     JobFolder,
     PartialOutput,
 )

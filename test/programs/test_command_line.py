@@ -85,6 +85,40 @@ def test_every_program_says_its_version_and_its_usage(program: str) -> None:
         assert program in helped.stdout
 
 
+#: What takes a program's help longer than the help itself.
+HEAVY = {"numpy", "cv2", "onnxruntime", "rclpy", "rosbags", "mcap", "tornado", "tqdm", "scipy"}
+
+#: Prints the heavy modules that the program has imported when it ends.
+WITH_MODULES = f"""
+import atexit, sys
+atexit.register(lambda: print("imported:", *({HEAVY} & sys.modules.keys())))
+from maix_facemesh_ros.programs.start import start
+sys.exit(start(sys.argv.pop(1)))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(f"{program} --version" for program in PROGRAMS),
+        # RViz itself answers the other one's.
+        *(f"{program} --help" for program in PROGRAMS if program != "facemesh_rviz"),
+        *(f"facemesh {verb} --help" for verb in ("see", "find", "info", "maixcam-check")),
+        "facemesh_bag --nonsense",
+        "facemesh_node --nonsense",
+        "facemesh_replay --nonsense",
+    ],
+)
+def test_help_and_a_wrong_command_line_import_no_library(arguments: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", WITH_MODULES, *arguments.split()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.stdout.splitlines()[-1:] == ["imported:"], ended.stdout + ended.stderr
+
+
 def test_a_program_does_not_start_with_a_wrong_command_line() -> None:
     ended = run("facemesh_node", "--source", "x")
     assert (ended.returncode, ended.stdout) == (2, "")

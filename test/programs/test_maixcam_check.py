@@ -10,7 +10,8 @@ import pytest
 
 from link_peer import free_port
 from maix_facemesh_ros.face import FaceFrame
-from maix_facemesh_ros.programs.maixcam_check import _rate, main
+from maix_facemesh_ros.programs.maixcam_check import main
+from maix_facemesh_ros.programs.maixcam_report import _rate
 from maixcam_process import HEIGHT, TOKEN, WIDTH, MaixCamApp
 
 

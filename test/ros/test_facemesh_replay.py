@@ -31,6 +31,7 @@ from golden_replays import EXACTLY
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.replay import main as facemesh_replay
+from maix_facemesh_ros.ros.replay import run as replay_run
 from maix_facemesh_ros.ros.replay.golden import GoldenFaces, stamp_of
 from maix_facemesh_ros.ros.replay.publishers import quality_of_service
 from replay_bags import (
@@ -431,7 +432,7 @@ def test_what_cannot_be_done_is_said(
 def test_a_fault_of_the_program_is_not_a_difference(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(facemesh_replay, "Bag", lambda _path: 1 / 0)
+    monkeypatch.setattr(replay_run, "Bag", lambda _path: 1 / 0)
     assert facemesh_replay.main(["bag"]) == 2
     assert "a fault of this program" in capsys.readouterr().err
 

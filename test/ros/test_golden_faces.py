@@ -14,7 +14,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from maix_facemesh_ros.bags.storage import BagError
-from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, Tolerances
+from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces
+from maix_facemesh_ros.ros.replay.tolerances import Tolerances
 
 SECOND = 10**9
 

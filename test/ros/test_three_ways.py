@@ -19,7 +19,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from image_player import TIMEOUT, ImagePlayer
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.image import Pixels
-from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, Tolerances, stamp_of
+from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces, stamp_of
+from maix_facemesh_ros.ros.replay.tolerances import Tolerances
 from replay_bags import (
     DELAY,
     SECOND,

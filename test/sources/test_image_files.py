@@ -16,7 +16,8 @@ import pytest
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.image import ImageError, Pixels
 from maix_facemesh_ros.offline.main import main
-from maix_facemesh_ros.offline.recordings import RecordedImage, Recording, open_recording
+from maix_facemesh_ros.offline.open_recording import open_recording
+from maix_facemesh_ros.offline.recordings import RecordedImage, Recording
 from maix_facemesh_ros.sources.base import SourceNotice
 from maix_facemesh_ros.sources.files import (
     AnimationFile,

@@ -22,7 +22,8 @@ from mcap.writer import CompressionType
 
 from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.image import ImageError
-from maix_facemesh_ros.offline.recordings import RecordedImage, open_recording
+from maix_facemesh_ros.offline.open_recording import open_recording
+from maix_facemesh_ros.offline.recordings import RecordedImage
 from recorded_bags import KINDS, Recorded, camera_messages, storage_file, write_bag
 
 #: Bytes of address space, which is more than is ever used.

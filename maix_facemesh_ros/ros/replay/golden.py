@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from maix_facemesh_ros.bags.message_types import FACE_ARRAY, described
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.face import DoubleArray
+from maix_facemesh_ros.ros.replay.tolerances import Tolerances
 
 SECOND = 10**9
 
@@ -27,24 +28,6 @@ SAME = "the same"
 
 #: Maximum number of images whose differences are reported one by one.
 TOLD_IMAGES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerances:
-    """How far numbers may be apart: processors and libraries round differently.
-
-    An AMD EPYC with AVX2 and the machine of this package's golden faces are 0.05 pixels apart. What
-    is not a number, such as stamps, frames, ids and the number of faces, must be the same
-    everywhere.
-    """
-
-    #: Of boxes, points, depths and the detector's key points.
-    pixels: float = 0.2
-    scores: float = 0.01
-    #: Of places in space, as a part of the head's distance from the camera.
-    distances: float = 0.01
-    #: Of the directions of heads and gazes.
-    degrees: float = 2.0
 
 
 class _Field(NamedTuple):
