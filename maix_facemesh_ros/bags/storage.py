@@ -154,7 +154,8 @@ class Damage:
         lost = (f"at least {known}" if known else "an unknown number of") if unknown else str(known)
         what = list(self.messages)
         more = f" and {len(what) - MOST_NAMED} more" if len(what) > MOST_NAMED else ""
-        return f"{lost} messages cannot be read: {', '.join(what[:MOST_NAMED])}{more}"
+        noun = "message" if lost == "1" else "messages"
+        return f"{lost} {noun} cannot be read: {', '.join(what[:MOST_NAMED])}{more}"
 
 
 class BagFile(Protocol):

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from maix_facemesh_ros.library_messages import keep_quiet
+
 EXAMPLES = """\
 examples:
   facemesh see                      the first camera of this machine
@@ -19,6 +21,7 @@ Ctrl-C ends it.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the faces of a source until it ends or is interrupted; returns the exit code."""
     given = _parser().parse_args(arguments)
+    keep_quiet()
     # Not with the module: `--help` and a wrong command line need no library.
     from maix_facemesh_ros.browser.watching import run
 

@@ -8,7 +8,6 @@ together with messages copied from the input.
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,19 +15,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from maix_facemesh_ros.backends.onnx.tracker import open_networks
 from maix_facemesh_ros.bags.output_folder import PartialOutput
 from maix_facemesh_ros.bags.storage import BagError, Damage, disk_errors
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.offline.drawings import DrawnImage, draw_in_segment
+from maix_facemesh_ros.offline.drawings import DrawnImage, draw_faces, draw_in_segment
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.options import JobOptions
+from maix_facemesh_ros.offline.outputs import Outputs, Progress
 from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
 from maix_facemesh_ros.offline.segment_queue import Place, SegmentQueue
-from maix_facemesh_ros.offline.tables import FaceTable
 from maix_facemesh_ros.offline.tracking import (
     CameraCount,
     RecordedCamera,
@@ -38,14 +36,8 @@ from maix_facemesh_ros.offline.tracking import (
 from maix_facemesh_ros.offline.workers import ClusterWorkers, LocalWorkers, Workers
 from maix_facemesh_ros.parameters import NodeParameters
 
-if TYPE_CHECKING:
-    from maix_facemesh_ros.offline.bag_outputs import BagOutputs
-
 #: Segments whose images workers draw into while later ones are processed.
 DRAWN_AHEAD = 3
-
-#: Called with the number of further images that are done.
-Progress = Callable[[int], Any]
 
 #: An image and its faces.
 Found = tuple[ImageFaces, list[Face]]
@@ -101,7 +93,7 @@ class Job:
             self._recordings = [
                 self._open(stack, number, path) for number, path in enumerate(options.inputs)
             ]
-            self._bags = self._open_bags()
+            self._outputs = Outputs(options, self._recordings, self._partial.place_of)
             networks = open_networks(options.parameters)
             calibration = calibration_of_file(options.parameters)
             self._cameras = [
@@ -119,6 +111,8 @@ class Job:
             ]
             #: Of each recording, as far as others have met it.
             self._damage = [Damage() for _ in self._recordings]
+            #: Recordings for drawing in this process, by recording and camera.
+            self._drawn: dict[tuple[int, int], Recording] = {}
             self._workers = self._open_workers()
             if self._workers is not None:
                 stack.callback(self._workers.close)
@@ -140,13 +134,6 @@ class Job:
         )
 
     @property
-    def _rows_without_faces(self) -> bool:
-        """Whether an image without faces has a row: unless told, those of files, not of bags."""
-        if self._options.rows_without_faces is not None:
-            return self._options.rows_without_faces
-        return all(not recording.topics for recording in self._recordings)
-
-    @property
     def is_resumed(self) -> bool:
         """Whether the results of an earlier run are used."""
         return self._partial.is_resumed
@@ -159,20 +146,13 @@ class Job:
             NoImagesError: not a single image could be used; no output is made.
         """
         if not self._partial.is_complete:
-            with disk_errors(self._partial.folder), ExitStack() as stack:
-                tables = [
-                    stack.enter_context(
-                        FaceTable(
-                            self._partial.place_of(path),
-                            self._options.parameters,
-                            has_poses=self._has_camera_model,
-                            rows_without_faces=self._rows_without_faces,
-                        )
-                    )
-                    for path in self._options.tables
-                ]
-                for number in range(len(self._recordings)):
-                    self._write(number, tables, progress)
+            with (
+                disk_errors(self._partial.folder),
+                self._outputs.opened(has_poses=self._has_camera_model),
+            ):
+                for number, cameras in enumerate(self._cameras):
+                    images = [self._images_of((number, index)) for index in range(len(cameras))]
+                    self._outputs.write(number, images, progress)
             self._check_for_images()
         report = self._report()
         with disk_errors(self._partial.folder):
@@ -233,44 +213,9 @@ class Job:
             raise BagError(f"{path} is not a bag, and --blur copies bags")
         return recording
 
-    def _open_bags(self) -> BagOutputs | None:
-        """Prepare the bags; None: no output is one."""
-        if not self._options.bags:
-            return None
-        # Not with the module: tables need no library that writes bags.
-        from maix_facemesh_ros.offline.bag_outputs import BagOutputs
-
-        return BagOutputs(self._options, self._recordings, self._partial.place_of)
-
-    def _write(self, number: int, tables: Sequence[FaceTable], progress: Progress) -> None:
-        """Find the faces of one recording and write them."""
-        streams = [
-            self._in_tables((number, index), tables, progress)
-            for index in range(len(self._cameras[number]))
-        ]
-        if self._bags is not None:
-            self._bags.write(number, streams)
-            return
-        for _ in heapq.merge(*streams, key=lambda drawn: drawn.image.log_time):
-            pass
-
-    def _in_tables(
-        self, camera: tuple[int, int], tables: Sequence[FaceTable], progress: Progress
-    ) -> Iterator[DrawnImage]:
-        """Yield the images of a camera, when their rows have been written to the tables."""
-        recorded = self._cameras[camera[0]][camera[1]]
-        for number, drawn in enumerate(self._images_of(camera)):
-            progress(1)
-            image = drawn.image
-            if not image.error:
-                path = recorded.recording.path_of(image.log_time)
-                for table in tables:
-                    table.write(path, recorded.camera.topic, number, image, drawn.faces)
-            yield drawn
-
     def _images_of(self, camera: tuple[int, int]) -> Iterator[DrawnImage]:
         """Yield each image of a camera with its faces and, optionally, annotated."""
-        if not self._options.annotated:
+        if not self._options.draws:
             for _, segment in self._segments_of(camera):
                 for image, faces in segment:
                     yield DrawnImage(image, faces, None)
@@ -299,7 +244,21 @@ class Job:
         faces = [None if image.error else found for image, found in images]
         if self._workers is not None:
             return self._workers.submit(draw_in_segment, task, faces).result
-        return lambda: draw_in_segment(task, faces)
+        recording = self._drawn_recording(place)
+        return lambda: draw_faces(recording, task, faces)
+
+    def _drawn_recording(self, place: Place) -> Recording:
+        """Return a recording for drawing: in `self._recordings` the tracker is further on."""
+        number, camera, _ = place
+        if (number, camera) not in self._drawn:
+            topic = self._cameras[number][camera].camera.topic
+            unpacked = self._partial.unpacked(number)
+            drawn = open_recording(
+                self._options.inputs[number], (topic,), unpacked, self._options.limits
+            )
+            self._stack.callback(drawn.close)
+            self._drawn[number, camera] = drawn
+        return self._drawn[number, camera]
 
     def _report(self) -> Report:
         cameras = list(chain(*self._cameras))
@@ -313,7 +272,7 @@ class Job:
             unusable=sum((count.unusable for count in counts), Counter()),
             remarks=[
                 *self._notes,
-                *self._notes_on_tables(),
+                *self._outputs.notes(has_poses=self._has_camera_model),
                 *chain(*map(self._remarks, range(len(self._recordings)))),
             ],
             stills=sum(stills.images for stills in self._counts_of_stills()),
@@ -324,16 +283,6 @@ class Job:
             retried=self._workers.retried if self._workers else 0,
             repeated_segments=self._queue.repeated,
         )
-
-    def _notes_on_tables(self) -> Iterator[str]:
-        """Yield what the tables do not have."""
-        parameters = self._options.parameters
-        wanted = [name for name in ("pose", "gaze") if getattr(parameters, name)]
-        if self._options.tables and wanted and not self._has_camera_model:
-            yield (
-                f"no columns for {' and '.join(wanted)}, because the camera is not known: give "
-                "-p assumed_field_of_view:=65 (degrees) or -p calibration_file:=FILE"
-            )
 
     def _counts_of_stills(self) -> Iterator[CameraCount]:
         for recording, cameras in zip(self._recordings, self._cameras, strict=True):
@@ -346,8 +295,7 @@ class Job:
         damage.add(recording.damage)
         for remark in (*recording.notes, *[str(damage)] * bool(damage)):
             yield f"{recording.path}: {remark}"
-        if self._bags is not None:
-            yield from self._bags.remarks(number)
+        yield from self._outputs.remarks(number)
         for camera in self._cameras[number]:
             if camera.stamp_notice:
                 yield f"{recording.path}: {camera.camera.topic}: {camera.stamp_notice}"

@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maix_facemesh_ros.bags.storage import MIB, STORAGES, UnpackLimits
+from maix_facemesh_ros.library_messages import keep_quiet
 from maix_facemesh_ros.offline.options import FACES_TOPIC
 
 EXAMPLES = """\
 examples:
   facemesh_bag kitchen -o kitchen_faces --copy
   facemesh_bag monday tuesday -o faces -p max_face_num:=4 --annotated
-  facemesh_bag talk.mp4 -o talk.csv
+  facemesh_bag talk.mp4 -o talk.csv -o talk_faces.mp4
+  facemesh_bag 0 -o me.mp4 --seconds 10
+  facemesh_bag photos/*.jpg -o faces.csv -o annotated/
 
 exit code: 0: done; 1: error; 2: wrong command line; 3: no usable image; 130: interrupted
 """
@@ -27,6 +30,7 @@ exit code: 0: done; 1: error; 2: wrong command line; 3: no usable image; 130: in
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the job of the command line; returns the exit code."""
     parsed = _parser().parse_args(arguments)
+    keep_quiet()
     # Not with the module: `--help` and a wrong command line need no library.
     from maix_facemesh_ros.offline.run import run
 
@@ -43,18 +47,18 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "inputs",
-        type=Path,
         nargs="+",
         metavar="INPUT",
-        help="bag, video, image file or folder of image files",
+        help="bag, video, image file or folder of image files; or one camera (0, /dev/video0) or "
+        "URL (rtsp://...), until Ctrl-C",
     )
     add(
         *("-o", "--output"),
-        type=Path,
         action="append",
         required=True,
-        help="new bag, or table that ends in .csv or .parquet; may be given several times. "
-        "With several inputs: a folder with one bag per input",
+        help="new bag; or a table, which ends in .csv or .parquet; an annotated video, which "
+        "ends in .mp4; or a folder of annotated JPEGs, which ends in /. May be given several "
+        "times. With several inputs a bag is a folder with one bag per input",
     )
     add(
         "--stream",
@@ -67,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="whether tables have a row for an image without faces (default: of videos and image "
         "files, not of bags)",
+    )
+    add(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="of a camera or URL: end after S seconds (default: with Ctrl-C)",
     )
     add("--topics", nargs="+", default=[], metavar="TOPIC", help="image topics (default: all)")
     add(
@@ -83,7 +93,11 @@ def _parser() -> argparse.ArgumentParser:
         help="like --copy, with the faces of all camera images blurred; other topics with images "
         "are left out",
     )
-    add("--annotated", action="store_true", help="also write the annotated images as JPEG")
+    add(
+        "--annotated",
+        action="store_true",
+        help="also write the annotated images to the bag, as JPEG",
+    )
     add(
         "--image-annotations",
         action="store_true",

@@ -15,8 +15,9 @@ from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 #: The topic of the faces: as that of a node in the namespace of the camera.
 FACES_TOPIC = "{namespace}/faces"
 
-#: Endings of tables.
+#: Endings of tables, and of videos.
 TABLES = (".csv", ".parquet")
+VIDEOS = (".mp4",)
 
 #: Endings of files, which a bag's folder does not have; some that Python's own list does not have.
 KNOWN_FILES = mimetypes.MimeTypes()
@@ -35,10 +36,13 @@ class JobOptions:
         BagError: inputs and outputs do not go together.
     """
 
+    #: None for a live source, which the parameters name.
     inputs: tuple[Path, ...]
-    #: Folders of bags, or files that end in .csv or .parquet.
+    #: Folders, and files that end in one of `TABLES` or `VIDEOS`.
     outputs: tuple[Path, ...]
     parameters: NodeParameters
+    #: Those of the outputs that are folders of annotated JPEGs; all other folders are bags.
+    image_folders: tuple[Path, ...] = ()
     #: Process image files as the frames of a video, with tracks, ids and smoothing.
     stream: bool = False
     #: Of bags, the topics of the images; none: all that there are.
@@ -86,14 +90,32 @@ class JobOptions:
             raise BagError("a limit of unpacked sizes is negative: give 0 or more")
         if len({output.name for output in self.outputs}) < len(self.outputs):
             raise BagError("two outputs have the same name: give them different ones")
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Check that each output has a known kind, and that all options have an output.
+
+        Raises:
+            BagError: not so.
+        """
         for output in self.bags:
             if output.suffix in OTHER_FILES or KNOWN_FILES.guess_type(output.name)[0]:
                 raise BagError(
                     f"{output} cannot be written: an output is a table, which ends in "
-                    f"{' or '.join(TABLES)}, or the folder of a bag, without an ending"
+                    f"{' or '.join(TABLES)}, a video, which ends in {' or '.join(VIDEOS)}, a "
+                    "folder of JPEGs, which ends in /, or the folder of a bag, without an ending"
                 )
-        if not self.bags and (self.annotated or self.copies):
-            raise BagError("images and messages of the input go into a bag: name one with --output")
+        if self.annotated and not (self.bags or self.videos or self.image_folders):
+            raise BagError(
+                "annotated images go into a bag, a video (.mp4) or a folder of JPEGs (which ends "
+                "in /): name one with --output"
+            )
+        if self.copies and not self.inputs:
+            raise BagError("a camera has no messages to copy: --copy and --blur are for bags")
+        if self.copies and not self.bags:
+            raise BagError("messages of the input go into a bag: name one with --output")
+        if self.blur and (self.videos or self.image_folders):
+            raise BagError("--blur writes bags: videos and folders of JPEGs show the faces")
 
     @property
     def copies(self) -> bool:
@@ -103,19 +125,37 @@ class JobOptions:
     @property
     def bags(self) -> list[Path]:
         """The outputs that are bags."""
-        return [path for path in self.outputs if path.suffix not in TABLES]
+        others = {*self.tables, *self.videos, *self.image_folders}
+        return [path for path in self.outputs if path not in others]
 
     @property
     def tables(self) -> list[Path]:
         """The outputs that are tables."""
-        return [path for path in self.outputs if path.suffix in TABLES]
+        return self._ending_in(TABLES)
+
+    @property
+    def videos(self) -> list[Path]:
+        """The outputs that are videos."""
+        return self._ending_in(VIDEOS)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the faces are drawn into the images."""
+        return self.annotated or bool(self.videos or self.image_folders)
+
+    def _ending_in(self, endings: tuple[str, ...]) -> list[Path]:
+        return [
+            path
+            for path in self.outputs
+            if path.suffix in endings and path not in self.image_folders
+        ]
 
     def name_of_input(self, number: int) -> str:
         """Return the name of an input in the output; of several equal names, with its number."""
         names = [
             path.absolute().stem if path.is_file() else path.absolute().name for path in self.inputs
         ]
-        name = names[number]
+        name = names[number] if names else "camera"
         return name if names.count(name) == 1 else f"{name}_{number + 1}"
 
     def identity(self) -> dict[str, Any]:
@@ -131,6 +171,7 @@ class JobOptions:
             MADE_BY: "facemesh_bag",
             "inputs": [_identity_of(path) for path in self.inputs],
             "outputs": [str(path.absolute()) for path in self.outputs],
+            "image folders": [str(path.absolute()) for path in self.image_folders],
             "topics": list(self.topics),
             "faces topic": self.faces_topic,
             "annotated": self.annotated,

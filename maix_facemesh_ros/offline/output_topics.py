@@ -57,7 +57,7 @@ class FaceTopics:
             self.faces.name,
             serialized_faces(image.stamp, image.frame_id, image.size, faces),
         )
-        if self.annotations is None and jpeg is None:
+        if self.annotations is None and self.annotated is None:
             return
         stamp = package("builtin_interfaces").Time(**image.stamp._asdict())
         header = package("std_msgs").Header(stamp=stamp, frame_id=image.frame_id)

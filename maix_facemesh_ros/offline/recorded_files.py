@@ -31,14 +31,15 @@ from maix_facemesh_ros.sources.files import (
     StillFile,
     VideoFile,
 )
+from maix_facemesh_ros.wording import counted
 
 #: Topic and frame of the images of a file, as if a camera had sent them.
 FILE_TOPIC = "/image_raw"
 FILE_FRAME = "camera_optical_frame"
 
 
-class _Files:
-    """Common base of videos and image files: their times count from zero."""
+class FileRecording:
+    """Common base of recordings that are not bags: one camera, no messages."""
 
     cameras = (Camera(FILE_TOPIC),)
     topics: Sequence[BagTopic] = ()
@@ -69,7 +70,7 @@ class _Files:
         return iter(())
 
 
-class RecordedStills(_Files):
+class RecordedStills(FileRecording):
     """An image file, or a folder of image files in natural order: at 30 Hz."""
 
     can_be_cut = True
@@ -79,7 +80,8 @@ class RecordedStills(_Files):
         super().__init__(path)
         self._stills = stills
         if isinstance(stills, ImageFolder) and stills.others:
-            self.notes.append(f"{len(stills.others)} files are not images that OpenCV can read")
+            others = counted(len(stills.others), "file")
+            self.notes.append(f"not images that OpenCV can read: {others}")
 
     def path_of(self, log_time: int) -> Path:
         """See `Recording`."""
@@ -113,7 +115,7 @@ class RecordedStills(_Files):
         return _message(self._stills.image(number))
 
 
-class RecordedVideo(_Files):
+class RecordedVideo(FileRecording):
     """A video or animation. It is read from its beginning, as seeking in videos is not exact."""
 
     can_be_cut = False

@@ -15,6 +15,7 @@ from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.mesh.blendshape_names import BLENDSHAPE_NAMES
 from maix_facemesh_ros.mesh.landmark_subsets import LANDMARKS
+from maix_facemesh_ros.offline.annotated_files import ImageOrigin
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
@@ -94,20 +95,17 @@ class FaceTable:
         except OSError as error:
             raise BagError(f"{path} cannot be written: {error.strerror or error}") from error
 
-    def write(
-        self, recording: Path, topic: str, number: int, image: ImageFaces, faces: Sequence[Face]
-    ) -> None:
+    def write(self, origin: ImageOrigin, image: ImageFaces, faces: Sequence[Face]) -> None:
         """Write the faces of an image.
 
         Args:
-            recording: the file of the image, or the bag.
-            topic: of the image.
-            number: of the image on its topic, from 0.
+            origin: of the image.
             image: its times and size.
             faces: in it, complete.
         """
         stamp = image.stamp.nanoseconds
-        facts = [str(recording), topic, number, image.log_time, stamp, *image.size]
+        recording, topic, number = str(origin.recording), origin.topic, origin.number
+        facts = [recording, topic, number, image.log_time, stamp, *image.size]
         for face in faces:
             row = [*facts, face.id, face.score, *face.box, face.landmarks_score]
             row += self._points(face)

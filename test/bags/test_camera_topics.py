@@ -253,6 +253,6 @@ def test_every_reason_is_told_with_its_count(
     assert faces_of(write_bag(tmp_path / "bag", messages), tmp_path) == {"/sensor/faces": 1}
     said = capsys.readouterr().err
     for encoding in encodings:
-        assert f"1 images skipped: the encoding is '{encoding}'" in said
-    assert said.count("images skipped: ") == 7
+        assert f"1 image skipped: the encoding is '{encoding}'" in said
+    assert said.count(" skipped: ") == 7
     assert "2 images skipped: the message ends after 90 bytes" in said

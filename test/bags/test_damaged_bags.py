@@ -339,7 +339,7 @@ def test_a_message_that_is_too_large_is_refused_with_its_size(pack: Any, tmp_pat
     )
     with Bag(path, limits=UnpackLimits(chunk=LIMIT)) as opened:
         assert [data for _, _, data in opened.messages()] == [b"a"]
-        assert "1 messages cannot be read: the message on /chatter" in str(opened.damage)
+        assert "1 message cannot be read: the message on /chatter" in str(opened.damage)
         assert "it unpacks to 100,001 bytes or more" in str(opened.damage)
 
 

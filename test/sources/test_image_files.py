@@ -291,10 +291,8 @@ def test_photos_are_processed_one_by_one(
         said = capsys.readouterr()
         assert said.out.startswith("3 images, 2 faces in ")
         assert "4 still images were processed one by one" in said.out
-        assert (
-            "in 1 of them the detector found more faces than max_face_num, which is 1" in said.out
-        )
-        assert "1 images skipped: 3.png is damaged: " in said.err
+        assert "in 1 image the detector found more faces than max_face_num, which is 1" in said.out
+        assert "1 image skipped: 3.png is damaged: " in said.err
 
 
 def test_several_image_files_are_as_many_recordings(

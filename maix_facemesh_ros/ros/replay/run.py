@@ -19,7 +19,6 @@ from types import FrameType
 
 import rclpy.utilities
 from rclpy.node import Node
-from tqdm import tqdm
 
 from maix_facemesh_ros.backends.registry import FACE_SOURCES
 from maix_facemesh_ros.bags.faces_bag import FacesBag
@@ -33,6 +32,7 @@ from maix_facemesh_ros.offline.recorded_bag import RecordedBag
 from maix_facemesh_ros.offline.recordings import Camera, NoImagesError
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.parameters.files import given_parameters
+from maix_facemesh_ros.progress import progress_of_images
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from maix_facemesh_ros.ros.messages import read_faces
 from maix_facemesh_ros.ros.node_process import StartError, end_node, initialize_ros
@@ -46,6 +46,7 @@ from maix_facemesh_ros.ros.replay.nodes import (
 )
 from maix_facemesh_ros.ros.replay.player import BagPlayer, Outcome
 from maix_facemesh_ros.ros.replay.tolerances import Tolerances
+from maix_facemesh_ros.wording import counted
 
 #: Exit codes other than 0, which means equal faces, or no comparison. argparse exits
 #: with 2 too, and so does a fault of this program: only faces that differ end with 1.
@@ -178,8 +179,7 @@ def _play_once(
     """Play the bag; returns how many images had which outcome, with its words for the report."""
     results: Counter[tuple[Outcome, str]] = Counter()
     total = sum(camera.topic.message_count for camera in player.cameras)
-    # None: no bar without a terminal, as in a log.
-    with tqdm(total=total, unit=" images", dynamic_ncols=True, disable=None) as bar:
+    with progress_of_images(total, quiet=False) as progress:
         for image in player.play(bag.messages(player.topics.names)):
             results[image.outcome, image.text] += 1
             if record and image.answer:
@@ -187,7 +187,7 @@ def _play_once(
             if check := checks.get(image.faces):
                 answer = image.answer and read_faces(image.answer)
                 check.image(image.stamp, answer, image.text)
-            bar.update()
+            progress(1)
     return results
 
 
@@ -204,12 +204,12 @@ def _report(
     """
     counts = [f"{number} {text}" for (_, text), number in results.most_common()]
     outcomes = {outcome for outcome, _ in results}
-    print(f"{results.total()} images played: {', '.join(counts)}", flush=True)
+    print(f"{counted(results.total(), 'image')} played: {', '.join(counts)}", flush=True)
     if Outcome.ANSWERED not in outcomes:
         refused = outcomes <= {Outcome.REFUSED}
         raise (NoImagesError if refused else ReplayError)("no image was processed")
     if sent_again := sum(camera.sent_again for camera in player.cameras):
-        print(f"{sent_again} images were lost in transport and sent again")
+        print(f"lost in transport and sent again: {counted(sent_again, 'image')}")
     if Outcome.DROPPED in outcomes:
         print("without --rate no image is dropped")
     for faces, check in checks.items():
