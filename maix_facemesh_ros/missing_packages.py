@@ -22,7 +22,6 @@ PIP_PACKAGES = {
 #: By the name of the module: the package of Debian and Ubuntu, and pip's. NumPy and OpenCV are not
 #: here: without them this package cannot be imported.
 SYSTEM_PACKAGES = {
-    "scipy": ("python3-scipy", "scipy"),
     "tornado": ("python3-tornado", "tornado"),
     "tqdm": ("python3-tqdm", "tqdm"),
     "yaml": ("python3-yaml", "pyyaml"),

@@ -29,6 +29,7 @@ KEYS = {
 }
 #: Imported where they are there, each for one option or place that says what it needs.
 ELSEWHERE = {
+    "av",  # .mp4 with sound
     "distributed",  # facemesh_bag --cluster
     "maix",  # MaixPy, on a MaixCAM
     "maixcam_shared",
@@ -82,12 +83,12 @@ def test_nothing_from_pip_is_declared_that_a_release_could_not_have() -> None:
 
 def test_pips_list_has_the_optional_packages_and_the_wheels_bounds() -> None:
     lists = {}
-    for name in ("pip", "run"):
+    for name in ("pip", "run", "bags"):
         lines = (SOURCE / "requirements" / f"{name}.txt").read_text().splitlines()
         lists[name] = {line.split("#")[0].strip() for line in lines} - {""}
     for package in PIP_PACKAGES.values():
         (wanted,) = (line for line in lists["pip"] if line.startswith(package))
-        assert wanted in lists["run"]
+        assert wanted in lists["run"] | lists["bags"]
 
 
 def test_the_documents_name_pips_list() -> None:
@@ -105,7 +106,7 @@ def test_a_missing_package_is_one_line(
     if program == "facemesh_bag":
         (tmp_path / "images").mkdir()
         cv2.imwrite(str(tmp_path / "images" / "1.png"), astronaut)
-        arguments = [str(tmp_path / "images"), "-o", str(tmp_path / "faces.csv")]
+        arguments = [str(tmp_path / "images"), "-o", str(tmp_path / "faces")]
     ended = subprocess.run(
         [sys.executable, "-m", "maix_facemesh_ros.programs.start", program, *arguments],
         env={**os.environ, "PYTHONPATH": STAND_IN, "MISSING_MODULES": module},

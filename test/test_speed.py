@@ -199,22 +199,3 @@ print(f"{before:.0f} to {after:.0f} MB")
 assert after < before - 4
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-
-
-def test_following_some_faces_loads_no_scipy() -> None:
-    """It would take 47 MB, and a quarter of a second when the second face comes; a crowd does."""
-    code = """
-import sys
-import cv2
-import numpy as np
-from skimage.data import astronaut
-from maix_facemesh_ros import FaceMesh
-
-row = np.hstack([cv2.resize(astronaut(), (256, 256))] * 5)
-with FaceMesh(tracking=True, pose=True, max_face_num=0) as mesh:
-    for _ in range(3):
-        faces = mesh.process(row)
-assert sorted(face.id for face in faces) == [1, 2, 3, 4, 5]
-assert "scipy.optimize" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count, pairwise, permutations
+from itertools import count, pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from maix_facemesh_ros.analysis.assignment import least_cost_pairs
 from maix_facemesh_ros.analysis.stream_stamps import LONGEST_PAUSE
 from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import Box, Face, FloatArray
@@ -63,8 +64,6 @@ TRUST_IN_BACKEND = 0.5 * WEIGHT_OF_DISTANCE
 #: Cost of an impossible assignment.
 OUT_OF_REACH = 1e6
 
-#: Maximum number of permutations to try one by one: that of five faces and five people.
-MOST_WAYS = 120
 
 #: Compare every 8th landmark only: as accurate, and faster.
 LANDMARK_STEP = 8
@@ -180,28 +179,10 @@ class FaceIds:
             return known
         expected = [(person, person.expected(stamp)) for person in people]
         costs = [[_cost(it, *there, stamp) for there in expected] for it in seen]
-        for row, column in _least_cost_pairs(costs):
+        for row, column in least_cost_pairs(costs):
             if costs[row][column] < OUT_OF_REACH:
                 known[row] = people[column]
         return known
-
-
-def _least_cost_pairs(costs: Sequence[Sequence[float]]) -> Iterable[tuple[int, int]]:
-    """Return the pairs of row and column with the lowest total cost."""
-    rows, columns = len(costs), len(costs[0])
-    if math.perm(max(rows, columns), min(rows, columns)) > MOST_WAYS:
-        # Loaded for a crowd only: it takes 47 MB and a quarter of a second.
-        from scipy.optimize import linear_sum_assignment
-
-        return zip(*linear_sum_assignment(costs), strict=True)
-    if rows > columns:
-        return [(row, column) for column, row in _least_cost_pairs([*zip(*costs, strict=True)])]
-
-    def cost(way: tuple[int, ...]) -> float:
-        return sum(row[column] for row, column in zip(costs, way, strict=True))
-
-    best = min(permutations(range(columns), rows), key=cost)
-    return enumerate(best)
 
 
 def _measure(face: Face) -> _Seen:

@@ -11,7 +11,6 @@ checkpoint: after a crash the same command resumes from them.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -21,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from maix_facemesh_ros.bags.file_lock import ReplacedFileError, lock_file, lock_new_file, release
 from maix_facemesh_ros.bags.storage import BagError
 
 JOB = "job.json"
@@ -123,7 +123,7 @@ class JobFolder:
 
     def release(self) -> None:
         """Unlock it."""
-        os.close(self._lock)
+        release(self._lock)
 
     def _refuse_inputs(self, inputs: Sequence[Path]) -> None:
         for path in inputs:
@@ -143,8 +143,7 @@ class JobFolder:
         made.mkdir()
         try:
             (made / JOB).write_text(self._text)
-            self._lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock = lock_new_file(made / LOCK)
             made.rename(self.path)
         except OSError:
             shutil.rmtree(made)
@@ -155,9 +154,8 @@ class JobFolder:
 
     def _take_over(self, job: dict[str, Any], *, restart: bool) -> None:
         before = self._job_of_before()
-        self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        self._lock = self._locked()
         try:
-            self._lock_it()
             now = json.loads(self._text)
             changed = [name for name in job if before.get(name) != now[name]]
             if changed and not restart:
@@ -176,17 +174,23 @@ class JobFolder:
             raise
         self.is_resumed = not restart
 
-    def _lock_it(self) -> None:
+    def _locked(self) -> int | None:
+        """Lock the folder of an earlier run.
+
+        Raises:
+            BagError: another job has locked or replaced it.
+        """
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A job that has just ended may have removed the folder.
-            if os.fstat(self._lock).st_ino == (self.path / LOCK).stat().st_ino:
-                return
+            return lock_file(self.path / LOCK)
         except (BlockingIOError, FileNotFoundError) as error:
             raise BagError(
                 f"{self.path} is in use: a job with this output is running already"
             ) from error
-        raise BagError(f"{self.path} was replaced by another job: run the command again")
+        except ReplacedFileError as error:
+            # A job that has just ended may have removed the folder.
+            raise BagError(
+                f"{self.path} was replaced by another job: run the command again"
+            ) from error
 
     def _job_of_before(self) -> dict[str, Any]:
         """Return the job whose folder it is.

@@ -7,7 +7,6 @@ replaces an old one, so that open connections cannot lock out other clients.
 from __future__ import annotations
 
 import logging
-import resource
 import time
 from collections import Counter
 from typing import Any
@@ -23,6 +22,9 @@ MOST_STRANGERS = 256
 MOST_SESSIONS = 64
 STRANGERS_SHARE = 1 / 4
 SESSIONS_SHARE = 1 / 16
+
+#: Descriptors of a process on Windows, which has no limit of its own: Linux's usual one.
+WINDOWS_DESCRIPTORS = 1024
 
 #: Maximum seconds for a request to arrive, and of idle time between two requests.
 REQUEST_TIMEOUT = 10.0
@@ -88,7 +90,7 @@ class LimitedHTTPServer(HTTPServer):
             max_header_size=LARGEST_HEADER,
             max_body_size=largest_body,
         )
-        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        descriptors = _most_descriptors()
         self.strangers = Connections(min(MOST_STRANGERS, int(descriptors * STRANGERS_SHARE)))
         most_sessions = max(1, min(MOST_SESSIONS, int(descriptors * SESSIONS_SHARE)))
         self.sessions = Connections(most_sessions)
@@ -142,3 +144,12 @@ def limit_log_lines() -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(each, RepeatedLines) for each in logger.filters):
             logger.addFilter(RepeatedLines())
+
+
+def _most_descriptors() -> int:
+    """Return how many files and connections this process may have open."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return WINDOWS_DESCRIPTORS
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -6,7 +6,6 @@ Parameters and results are those of `facemesh_node`. ROS is not needed.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from maix_facemesh_ros.bags.storage import MIB, STORAGES, UnpackLimits
 from maix_facemesh_ros.library_messages import keep_quiet
 from maix_facemesh_ros.offline.options import FACES_TOPIC
+from maix_facemesh_ros.processors import usable_processors
 
 EXAMPLES = """\
 examples:
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--workers",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=usable_processors(),
         metavar="N",
         help="number of worker processes (default: %(default)s, one per processor)",
     )

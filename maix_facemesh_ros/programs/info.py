@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from maix_facemesh_ros import __version__
 from maix_facemesh_ros.missing_packages import how_to_install
 from maix_facemesh_ros.model_files import ModelError, find_model
+from maix_facemesh_ros.processors import usable_processors
 from maix_facemesh_ros.programs.start import PROGRAMS
 
 #: Distributions whose version is printed, by the name of their module.
@@ -19,10 +20,10 @@ LIBRARIES = {
     "numpy": ("numpy",),
     "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "scipy": ("scipy",),
     "tornado": ("tornado",),
     "mcap": ("mcap",),
     "rosbags": ("rosbags",),
+    "av": ("av",),
 }
 
 #: Modules that the ROS programs need.
@@ -49,7 +50,7 @@ def facts() -> Iterator[tuple[str, str]]:
     yield "maix_facemesh_ros", __version__
     yield "Python", f"{platform.python_version()} at {sys.executable}"
     yield "system", f"{platform.system()} {platform.release()}, {platform.machine()}"
-    yield "processors", f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} may be used"
+    yield "processors", f"{usable_processors()} of {os.cpu_count()} may be used"
     for module, distributions in LIBRARIES.items():
         yield module, _version_of(module, distributions)
     yield "execution providers", _providers()

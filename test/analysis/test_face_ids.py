@@ -38,11 +38,11 @@ def test_everyone_keeps_his_id(scene: Callable[[Random], Sequence], seed: int) -
 
 
 @pytest.mark.parametrize("scene", PLAIN)
-def test_all_ways_tried_give_the_ids_that_scipy_gives(
+def test_all_ways_tried_give_the_ids_of_the_shortest_paths(
     scene: Callable[[Random], Sequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ids_of(most_ways: int) -> list[list[int]]:
-        monkeypatch.setattr("maix_facemesh_ros.analysis.identity.MOST_WAYS", most_ways)
+        monkeypatch.setattr("maix_facemesh_ros.analysis.assignment.MOST_WAYS", most_ways)
         ids = FaceIds()
         found = []
         random = np.random.default_rng(0)

@@ -8,7 +8,6 @@ face detector, on onnxruntime). It touches no pixels itself, except by optical f
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -55,6 +54,7 @@ from maix_facemesh_ros.face import Face, FloatArray
 from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.image_rotation import turn_face_back, turn_image
 from maix_facemesh_ros.parameters import FaceMeshParameters
+from maix_facemesh_ros.processors import usable_processors
 
 #: detector: how to open it, given the path of the user's file and the execution provider.
 DETECTORS: dict[str, Callable[[Path, str], BoxDetector]] = {
@@ -241,7 +241,7 @@ class FaceTracker:
             ModelError: a model file is missing, damaged, or of another network.
         """
         self._provider = provider or open_networks(parameters)
-        threads = parameters.threads or len(os.sched_getaffinity(0))
+        threads = parameters.threads or usable_processors()
         self._side_by_side = SideBySide(threads)
         self._search = FaceSearch(self._provider, self._side_by_side)
         self.facts = {
