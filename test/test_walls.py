@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ros_imports import is_ros
+
 PACKAGE = Path(__file__).parent.parent / "maix_facemesh_ros"
 #: Runs on a MaixCAM as well, in another place: so its modules import each other relatively.
 SHARED_WITH_THE_DEVICE = "maixcam_shared/"
@@ -17,21 +19,6 @@ SHARED = sorted((PACKAGE / SHARED_WITH_THE_DEVICE).glob("*.py"))
 MODULES = sorted({*PACKAGE.rglob("*.py"), *SHARED})
 APP = sorted((PACKAGE.parent / "maixcam_app").glob("*.py"))
 
-#: ROS 2: client library, messages, launch, package index.
-ROS_NAMES = {
-    "action_msgs",
-    "ament_index_python",
-    "cv_bridge",
-    "foxglove_msgs",
-    "launch",
-    "launch_ros",
-    "rcl_interfaces",
-    "rclpy",
-    "rosbag2_py",
-    "rosidl_runtime_py",
-    "tf2_ros",
-}
-ROS_ENDINGS = ("_msgs", "_interfaces", "_srvs")
 #: Former places of names, for one release: they import from wherever the name is now.
 FORMER_PLACES = ("bags/golden_faces.py",)
 #: Name: the only places in the package that may import it.
@@ -70,12 +57,6 @@ def imported(module: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0 or module in SHARED, f"{module} imports relatively"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def is_ros(name: str) -> bool:
-    top = name.split(".")[0]
-    of_this_package = name.startswith(("maix_facemesh_ros.msg", "maix_facemesh_ros.ros"))
-    return top in ROS_NAMES or top.endswith(ROS_ENDINGS) or of_this_package
 
 
 def place(module: Path) -> str:

@@ -44,24 +44,42 @@ OLDEST_GLIBC = (2, 28)  # the wheels are manylinux_2_28
 # These two install everything else, also empy, which PyPI has only as source code.
 INSTALLERS = ("pip==25.3", "setuptools==79.0.1")
 
-# Files of the installed package: after a change of one it is installed again.
-PACKAGE_PARTS = (
-    "CMakeLists.txt",
-    "README.md",
-    "config",
-    "examples",
-    "launch",
-    "maix_facemesh_ros",
-    "maixcam_app",
-    "models",
-    "msg",
-    "package.xml",
-    "pyproject.toml",
-    "requirements",
-    "rviz",
-    "scripts",
-    "setup.py",
-)
+# The two distributions: the folder that each is built in, and the files that it is made of.
+# After a change of one of them it is installed again.
+DISTRIBUTIONS = {
+    "package": (
+        ".",
+        (
+            "README.md",
+            "config",
+            "examples",
+            "maix_facemesh_ros",
+            "maixcam_app",
+            "models",
+            "package.xml",
+            "pyproject.toml",
+            "requirements",
+            "setup.py",
+            "tools/wheel_metadata.py",
+        ),
+    ),
+    "messages": (
+        "ros_wheel",
+        (
+            "CMakeLists.txt",
+            "launch",
+            "maix_facemesh_ros/msg",
+            "msg",
+            "package.xml",
+            "requirements",
+            "ros_wheel",
+            "rviz",
+            "scripts",
+            "tools/ros_wheel.py",
+            "tools/wheel_metadata.py",
+        ),
+    ),
+}
 
 TRIES = 3
 NO_NETWORK = re.compile(
@@ -208,15 +226,17 @@ class Environment:
         self.write_record(self.wanted())
 
     def install_package(self, distro: str) -> None:
-        """Build and install the package itself, unless that has been done."""
-        state = content_hash([SOURCE / part for part in PACKAGE_PARTS])
-        record = self.record()
-        if record.get("package") == state:
-            return
-        self.write_record({key: record[key] for key in self.wanted()})
-        how = ["--no-deps", "--no-build-isolation", "--no-index", "--force-reinstall"]
-        self.pip("building and installing the package", [*how, str(SOURCE)], ROS_DISTRO=distro)
-        self.write_record({**self.record(), "package": state})
+        """Build and install the package itself and its messages, unless that has been done."""
+        for name, (folder, parts) in DISTRIBUTIONS.items():
+            state = content_hash([SOURCE / part for part in parts])
+            record = self.record()
+            if record.get(name) == state:
+                continue
+            self.write_record({key: value for key, value in record.items() if key != name})
+            how = ["--no-deps", "--no-build-isolation", "--no-index", "--force-reinstall"]
+            place = str(SOURCE / folder)
+            self.pip(f"building and installing the {name}", [*how, place], ROS_DISTRO=distro)
+            self.write_record({**self.record(), name: state})
 
     def pip(self, title: str, arguments: list[str], **variables: str) -> None:
         """Run `pip install`, with retries after network errors, and print the progress."""

@@ -1,7 +1,7 @@
 """A lock on a file, which its process holds until it ends.
 
-Windows has no such lock, and cannot rename a folder with an open file in it: there two jobs with the
-same output are not kept apart.
+Windows has no such lock, and cannot rename a folder with an open file in it: there two jobs with
+the same output are not kept apart.
 """
 
 from __future__ import annotations

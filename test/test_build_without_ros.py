@@ -1,0 +1,105 @@
+"""The wheel without ROS, in a bare environment: FaceMesh, `facemesh find` and `see` work."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import cv2
+import pytest
+
+from installation import PACKAGE, copy_source, run
+from maix_facemesh_ros.image import Pixels
+
+pytestmark = pytest.mark.build
+
+#: Prints the number of faces in an image, and the modules of ROS that are loaded.
+FACES = """
+import sys, cv2
+from maix_facemesh_ros import FaceMesh
+
+with FaceMesh(blendshapes=True, pose=True, assumed_field_of_view=60) as mesh:
+    print(len(mesh.process(cv2.imread(sys.argv[1])[:, :, ::-1])))
+print(*(name for name in sys.modules if "rcl" in name or name.endswith("_msgs")))
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel without a compiler, and install it into a bare environment."""
+    folder = tmp_path_factory.mktemp("without_ros")
+    source = copy_source(folder / "source")
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--no-deps"]
+    environment = {"PATH": "/nowhere", "HOME": str(folder)}
+    run([*pip, "--wheel-dir", folder, source], environment, folder)
+    (wheel,) = folder.glob(f"{PACKAGE}-*-py3-none-any.whl")
+    run([sys.executable, "-m", "venv", folder / "venv"], environment, folder)
+    python = folder / "venv" / "bin" / "python"
+    run([python, "-m", "pip", "install", "--no-compile", wheel], environment, folder)
+    return python
+
+
+@pytest.fixture(scope="module")
+def photo(python: Path, astronaut: Pixels) -> Path:
+    path = python.parents[2] / "me.png"
+    cv2.imwrite(str(path), astronaut[:, :, ::-1])
+    return path
+
+
+def test_requirements_are_complete_and_without_ros(python: Path) -> None:
+    run([python, "-m", "pip", "check"], {}, python.parent)
+    packages = run([python, "-m", "pip", "list", "--format=freeze"], {}, python.parent).split()
+    assert not [name for name in packages if re.match("ros-|scipy|mcap|rosbags", name)], packages
+    prefix = python.parents[1]
+    size = sum(file.lstat().st_size for file in prefix.rglob("*") if not file.is_symlink())
+    print(f"{size / 1e6:.0f} MB installed, {len(packages)} packages")
+
+
+def test_face_mesh_finds_a_face(python: Path, photo: Path, tmp_path: Path) -> None:
+    assert run([python, "-c", FACES, photo], {}, tmp_path).split() == ["1"]
+
+
+def test_find_writes_a_table_and_jpegs(python: Path, photo: Path, tmp_path: Path) -> None:
+    outputs: list[str | Path] = ["-o", "faces.csv", "-o", "annotated/"]
+    said = run([python.parent / "facemesh", "find", photo, *outputs], {}, tmp_path)
+    assert said.startswith("1 image, 1 face in ")
+    assert len((tmp_path / "faces.csv").read_text().splitlines()) == 2
+    assert (tmp_path / "annotated" / "me.jpg").is_file()
+
+
+def test_bags_and_the_node_name_what_they_need(python: Path, photo: Path, tmp_path: Path) -> None:
+    for arguments, line in (
+        (["find", photo, "-o", "bag"], "which is not installed: pip install "),
+        (["node"], "facemesh_node needs rcl"),
+    ):
+        ended = subprocess.run(
+            [python.parent / "facemesh", *arguments], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert ended.returncode == 1
+        assert line in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_see_serves_its_page(python: Path, photo: Path, tmp_path: Path) -> None:
+    see = subprocess.Popen(
+        [python.parent / "facemesh", "see", photo, "--port", "0", "--no-browser"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert see.stdout is not None
+    try:
+        address = re.search(r"http://\S+", see.stdout.readline())
+        assert address is not None
+        for file in ("", "main.js", "three/three.core.min.js", "mesh.json"):
+            with urllib.request.urlopen(address.group() + file, timeout=30) as response:
+                assert response.read(), file
+        see.send_signal(signal.SIGINT)
+        assert see.wait(timeout=30) == 0
+    finally:
+        see.kill()
