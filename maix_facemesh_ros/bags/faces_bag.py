@@ -43,10 +43,17 @@ class FacesBag:
             self._end()
             raise
 
-    def write(self, topic: str, log_time: int, faces: bytes) -> None:
-        """Write a serialized FaceArray, with its time in nanoseconds."""
-        self._writer.add_topic(topic_of_type(topic, FACE_ARRAY))
-        self._writer.write(topic, log_time, faces)
+    def write(self, topic: str, log_time: int, data: bytes, message_type: str = FACE_ARRAY) -> None:
+        """Write a message.
+
+        Args:
+            topic: its topic.
+            log_time: in nanoseconds.
+            data: the serialized message.
+            message_type: of all messages on the topic.
+        """
+        self._writer.add_topic(topic_of_type(topic, message_type))
+        self._writer.write(topic, log_time, data)
 
     def __enter__(self) -> FacesBag:
         return self

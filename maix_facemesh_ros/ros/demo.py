@@ -1,7 +1,8 @@
 """Demo: runs `facemesh_node` in its own process on images of a real, moving face.
 
 This process is the camera and the robot: it publishes the images, subscribes to `faces`, prints a
-summary of the messages, and writes an annotated image, an annotated video and a bag.
+summary of the messages, and writes an annotated image, an annotated video, and a bag of the images
+and their faces.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ import numpy as np
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import Image
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CompressedImage, Image
 
 from maix_facemesh_ros.analysis.action_units import expression_of
 from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
 from maix_facemesh_ros.bags.faces_bag import FacesBag
+from maix_facemesh_ros.bags.message_types import COMPRESSED_IMAGE, FACE_ARRAY
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import ImageError, Pixels
+from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, encode_jpeg
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from maix_facemesh_ros.ros.messages import faces_of, read_faces
@@ -39,6 +43,7 @@ from maix_facemesh_ros.ros.node_process import end_node
 WIDTH, HEIGHT = 640, 480
 RATE = 30  # images per second
 START_TIMEOUT = 20.0  # seconds
+FRAME = "camera_optical_frame"
 
 #: Answers before those that count: the node loads some networks with its first images.
 WARM_UP = 15
@@ -48,9 +53,12 @@ PARAMETERS = ("assumed_field_of_view:=60.0", "gaze:=true", "blendshapes:=true")
 
 NEXT_STEPS = """
 Next:
-  .venv/bin/facemesh see 0                       your own camera in a browser
-  .venv/bin/facemesh find YOUR.mp4 -o faces.csv  a table of the faces in a video
-  README.md, "Install"                           the node on your robot"""
+  .venv/bin/facemesh see 0                        your own camera in a browser
+  .venv/bin/facemesh find YOUR.mp4 -o faces.csv   a table of the faces in a video; faces.mp4: drawn
+  README.md, "Install"                            the node on your robot"""
+
+#: Finds the same faces in the bag again.
+REPLAY = "facemesh_replay {bag} --start-node {parameters} --check {bag}"
 
 
 @dataclass
@@ -79,7 +87,9 @@ class Scene:
     """A face that moves through the image, comes closer and tilts."""
 
     photo: Pixels
+    #: The images of this summary, and all since the start as JPEG, by their stamps in nanoseconds.
     sent: dict[int, Pixels] = field(default_factory=dict)
+    jpegs: dict[int, bytes] = field(default_factory=dict)
 
     def image(self, seconds: float) -> Pixels:
         """Return the uint8 (480, 640, 3) RGB image of this moment."""
@@ -102,26 +112,32 @@ class _Robot(Node):
         super().__init__("facemesh_demo")
         self.scene = scene
         self.answers: list[_Answer] = []
+        #: Those that do not count.
+        self.answers_before: list[_Answer] = []
         self._images = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
         self.create_subscription(FaceArray, "faces", self._on_faces, QoSProfile(depth=50), raw=True)
 
     def camera_is_seen(self) -> bool:
         return bool(self._images.get_subscription_count())
 
-    def take_image(self, seconds: float) -> None:
-        image = self.scene.image(seconds)
+    def take_image(self, image: Pixels) -> None:
+        # As a camera with JPEG: the bag then has exactly the images that the node has processed.
+        jpeg = encode_jpeg(image[:, :, ::-1])
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
         now = self.get_clock().now()
         message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=WIDTH * 3)
         message.header.stamp = now.to_msg()
-        message.header.frame_id = "camera_optical_frame"
+        message.header.frame_id = FRAME
         message.data = array("B", image.tobytes())
         self._images.publish(message)
         self.scene.sent[now.nanoseconds] = image
+        self.scene.jpegs[now.nanoseconds] = jpeg
 
     def forget(self) -> None:
         """Count from here: the answers to images that have been sent already do not count."""
         self.scene.sent.clear()
-        self.answers.clear()
+        self.answers_before += self.answers
+        self.answers = []
 
     def _on_faces(self, serialized: bytes) -> None:
         arrived = self.get_clock().now().nanoseconds
@@ -132,6 +148,8 @@ class _Robot(Node):
         answer = _Answer(serialized, message, arrived)
         if answer.stamp in self.scene.sent:
             self.answers.append(answer)
+        elif answer.stamp in self.scene.jpegs:
+            self.answers_before.append(answer)
 
 
 def main() -> int:
@@ -146,10 +164,8 @@ def main() -> int:
     rclpy.init()
     robot = _Robot(Scene(photo))
     print("Starting facemesh_node in its own process ...", flush=True)
-    parameters = [part for parameter in PARAMETERS for part in ("-p", parameter)]
-    node = subprocess.Popen(
-        [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node", "--ros-args", *parameters]
-    )
+    program = [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node"]
+    node = subprocess.Popen([*program, "--ros-args", *_parameter_arguments()])
     try:
         _wait_for_node(robot, node)
         _show_face(robot, arguments.seconds)
@@ -161,6 +177,10 @@ def main() -> int:
         end_node(robot)
         rclpy.try_shutdown()
     return _report(robot, arguments.output)
+
+
+def _parameter_arguments() -> list[str]:
+    return [part for parameter in PARAMETERS for part in ("-p", parameter)]
 
 
 def _keep_to_this_machine() -> None:
@@ -181,15 +201,27 @@ def _load_photo() -> Pixels:
 
 
 def _wait_for_node(robot: _Robot, node: subprocess.Popen[bytes]) -> None:
-    """Send images until faces come back: both ends have found each other, and all is loaded."""
+    """Send images until answers come back: both ends have found each other, and all is loaded.
+
+    First images without a face: the node then tracks a face from an image on whose answer comes
+    back, as does a node that processes the bag.
+    """
+    empty = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    _send_until_answered(robot, node, empty, answers=1)
+    _send_until_answered(robot, node, robot.scene.image(0.0), answers=WARM_UP)
+
+
+def _send_until_answered(
+    robot: _Robot, node: subprocess.Popen[bytes], image: Pixels, *, answers: int
+) -> None:
     give_up = time.monotonic() + START_TIMEOUT
-    while len(robot.answers) < WARM_UP:
+    while len(robot.answers) < answers:
         if node.poll() is not None:
             raise SystemExit(f"facemesh_node ended with exit code {node.returncode}: see above")
         if time.monotonic() > give_up:
             raise SystemExit(f"facemesh_node did not answer an image within {START_TIMEOUT:.0f} s")
         if robot.camera_is_seen():
-            robot.take_image(0.0)
+            robot.take_image(image)
         rclpy.spin_once(robot, timeout_sec=0.1)
     robot.forget()
 
@@ -202,7 +234,7 @@ def _show_face(robot: _Robot, seconds: float) -> None:
         due = start + number / RATE
         while (rest := due - time.monotonic()) > 0:
             rclpy.spin_once(robot, timeout_sec=rest)
-        robot.take_image(number / RATE)
+        robot.take_image(robot.scene.image(number / RATE))
         if (number + 1) % RATE == 0:
             told = _tell(robot, told, number + 1)
     end = time.monotonic() + 1.0
@@ -253,10 +285,11 @@ def _report(robot: _Robot, output: Path) -> int:
     image, video, bag = output / "face.png", output / "faces.mp4", output / "faces_bag"
     cv2.imwrite(str(image), _annotated(robot, with_face[-1]))
     _save_video(robot, video)
-    _save_bag(robot.answers, bag)
+    _save_bag(robot, bag)
     print(
         f"Annotated image: {image.resolve()}\nAnnotated video: {video.resolve()}\n"
-        f"MCAP bag of faces: {bag.resolve()}\n{NEXT_STEPS}"
+        f"MCAP bag of images and faces: {bag.resolve()}\n  the same faces from it: "
+        f"{REPLAY.format(bag=bag, parameters=' '.join(_parameter_arguments()))}\n{NEXT_STEPS}"
     )
     return 0
 
@@ -277,12 +310,19 @@ def _save_video(robot: _Robot, path: Path) -> None:
     video.release()
 
 
-def _save_bag(answers: list[_Answer], folder: Path) -> None:
-    """Write the received messages, with their definitions, to an MCAP bag."""
+def _save_bag(robot: _Robot, folder: Path) -> None:
+    """Write the processed images and their faces, with their definitions, to an MCAP bag."""
     shutil.rmtree(folder, ignore_errors=True)
+    messages = []
+    for answer in robot.answers_before + robot.answers:
+        image = CompressedImage(format=JPEG_FORMAT, data=robot.scene.jpegs[answer.stamp])
+        image.header = answer.message.header
+        data = serialize_message(image)
+        messages.append((answer.stamp, "/image_raw/compressed", data, COMPRESSED_IMAGE))
+        messages.append((answer.arrived, "/faces", answer.serialized, FACE_ARRAY))
     with FacesBag(folder) as bag:
-        for answer in answers:
-            bag.write("/faces", answer.arrived, answer.serialized)
+        for log_time, topic, data, message_type in sorted(messages):
+            bag.write(topic, log_time, data, message_type)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make demo` as a user runs it: its own process, the node in another, an image and a bag left."""
+"""`make demo` as a user runs it: the node in another process; an image, a video and a bag left."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
+from sensor_msgs.msg import CompressedImage
 
 from maix_facemesh_ros.msg import FaceArray
 
@@ -43,12 +44,29 @@ def test_the_demo_shows_faces_and_leaves_a_image_and_a_bag(tmp_path: Path) -> No
     assert green_of_the_box.sum() > 500
 
     with AnyReader([tmp_path / "demo_output" / "faces_bag"]) as bag:
-        (connection,) = bag.connections
-        for _, _, raw in bag.messages():
+        raw_of: dict[str, list[bytes]] = {}
+        for connection, _, raw in bag.messages():
             assert bag.deserialize(raw, connection.msgtype)  # by the definition in the bag itself
-        messages = [deserialize_message(raw, FaceArray) for _, _, raw in bag.messages()]
-    assert connection.msgtype == "maix_facemesh_ros/msg/FaceArray"
-    assert len(messages) == int(counts[1])
+            raw_of.setdefault(connection.topic, []).append(raw)
+    images = [deserialize_message(raw, CompressedImage) for raw in raw_of["/image_raw/compressed"]]
+    messages = [deserialize_message(raw, FaceArray) for raw in raw_of["/faces"]]
+    # Those before the images that are counted: until both ends have found each other.
+    assert len(messages) > int(counts[1])
+    assert [each.header for each in images] == [each.header for each in messages]
     stamps = [(message.header.stamp.sec, message.header.stamp.nanosec) for message in messages]
     assert stamps == sorted(set(stamps))
     assert all(len(message.faces[0].points) == 956 for message in messages if message.faces)
+
+    replay = re.search(r"the same faces from it: facemesh_replay (.*)", result.stdout)
+    assert replay
+    replayed = subprocess.run(
+        [sys.executable, "-m", "maix_facemesh_ros.ros.replay.main", *replay[1].split()],
+        cwd=tmp_path,
+        env={**os.environ, "ROS_DOMAIN_ID": str(101 + os.getpid() % 100)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    assert "as the golden faces" in replayed.stdout
