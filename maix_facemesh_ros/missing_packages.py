@@ -19,6 +19,9 @@ PIP_PACKAGES = {
     "zstandard": "zstandard",
 }
 
+#: The same for single outputs and options.
+EXTRA_PIP_PACKAGES = {"av": "av", "distributed": "distributed", "pyarrow": "pyarrow"}
+
 #: By the name of the module: the package of Debian and Ubuntu, and pip's. NumPy and OpenCV are not
 #: here: without them this package cannot be imported.
 SYSTEM_PACKAGES = {
@@ -46,18 +49,30 @@ def how_to_install(module: str, also: tuple[str, ...] = ()) -> str | None:
     if module in PIP_PACKAGES:
         missing = [name for name in also if name != module and find_spec(name) is None]
         return pip_install(*(PIP_PACKAGES[name] for name in (module, *missing)))
+    if module in EXTRA_PIP_PACKAGES:
+        return pip_install(EXTRA_PIP_PACKAGES[module])
     if module in SYSTEM_PACKAGES:
         debian, pip = SYSTEM_PACKAGES[module]
         return pip_install(pip) if _in_virtual_environment() else f"sudo apt install {debian}"
     if module == "maix_facemesh_ros.msg":
-        return "build this package with colcon, and source install/setup.bash"
+        return (
+            "build this package with colcon, and source install/setup.bash"
+            + _or_the_wheel_with_messages()
+        )
     package = module.partition(".")[0]
     if package in ROS_PACKAGES or package.endswith(ROS_ENDINGS):
         return (
             "source the setup.bash of a ROS 2 that has it, or install "
-            f"ros-$ROS_DISTRO-{package.replace('_', '-')}"
+            f"ros-$ROS_DISTRO-{package.replace('_', '-')}" + _or_the_wheel_with_messages()
         )
     return None
+
+
+def _or_the_wheel_with_messages() -> str:
+    """Return the other way, for those who have no ROS."""
+    return (
+        "; without an installed ROS: pip install ./ros_wheel" if _in_virtual_environment() else ""
+    )
 
 
 def pip_install(*packages: str) -> str:

@@ -123,7 +123,7 @@ def test_a_missing_package_is_one_line(
 
 
 def test_numpy_1_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "maix_facemesh_ros.missing_packages.version"
+    module = "importlib.metadata.version"
     monkeypatch.setattr(module, lambda _: "1.21.5")
     assert pip_install("onnxruntime") == 'pip install onnxruntime "numpy<2"'
     assert pip_install("mcap") == "pip install mcap"

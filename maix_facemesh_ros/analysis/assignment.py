@@ -29,7 +29,8 @@ def least_cost_pairs(costs: Sequence[Sequence[float]]) -> Iterable[tuple[int, in
     def cost(way: tuple[int, ...]) -> float:
         return sum(row[column] for row, column in zip(costs, way, strict=True))
 
-    return enumerate(min(permutations(range(columns), rows), key=cost))
+    best = min(permutations(range(columns), rows), key=cost)
+    return enumerate(best)
 
 
 def _by_shortest_paths(costs: Sequence[Sequence[float]]) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.offline.drawings import DrawnImage, draw_faces, draw_in_segment
 from maix_facemesh_ros.offline.open_recording import open_recording
 from maix_facemesh_ros.offline.options import JobOptions
-from maix_facemesh_ros.offline.outputs import Outputs, Progress
+from maix_facemesh_ros.offline.outputs import JobOutputs, Progress
 from maix_facemesh_ros.offline.recordings import SECOND, NoImagesError, Recording
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
 from maix_facemesh_ros.offline.segment_queue import Place, SegmentQueue
@@ -93,7 +93,7 @@ class Job:
             self._recordings = [
                 self._open(stack, number, path) for number, path in enumerate(options.inputs)
             ]
-            self._outputs = Outputs(options, self._recordings, self._partial.place_of)
+            self._outputs = JobOutputs(options, self._recordings, self._partial.place_of)
             networks = open_networks(options.parameters)
             calibration = calibration_of_file(options.parameters)
             self._cameras = [

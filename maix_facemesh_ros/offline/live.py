@@ -22,7 +22,7 @@ from maix_facemesh_ros.image import Image, Stamp
 from maix_facemesh_ros.offline.drawings import DrawnImage, draw_as_jpeg
 from maix_facemesh_ros.offline.job import Report
 from maix_facemesh_ros.offline.options import JobOptions
-from maix_facemesh_ros.offline.outputs import Outputs, Progress
+from maix_facemesh_ros.offline.outputs import JobOutputs, Progress
 from maix_facemesh_ros.offline.recorded_files import FILE_FRAME, FileRecording
 from maix_facemesh_ros.offline.recordings import (
     Camera,
@@ -77,10 +77,10 @@ class LiveJob:
         """
         started = time.monotonic()
         recording = _Live(Path(self._source.name.replace("/", "_")))
-        # Made anew each time: there is nothing to resume.
+        # Without a checkpoint: there is nothing to resume.
         job = {MADE_BY: "facemesh_bag", "live": self._source.name}
         with PartialOutput(self._options.outputs, (), job, restart=True) as partial:
-            outputs = Outputs(self._options, [recording], partial.place_of)
+            outputs = JobOutputs(self._options, [recording], partial.place_of)
             with (
                 disk_errors(partial.folder),
                 outputs.opened(has_poses=self._has_camera_model),

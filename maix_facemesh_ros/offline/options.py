@@ -21,7 +21,10 @@ VIDEOS = (".mp4",)
 
 #: Endings of files, which a bag's folder does not have; some that Python's own list does not have.
 KNOWN_FILES = mimetypes.MimeTypes()
-OTHER_FILES = (".feather", ".jsonl", ".npz", ".ods", ".xlsx", ".yaml", ".yml")
+OTHER_FILES = (
+    *(".feather", ".jsonl", ".npz", ".ods", ".xlsx", ".yaml", ".yml"),
+    *(".flv", ".m4v", ".mkv", ".mts", ".ogv", ".webp", ".wmv"),
+)
 
 #: Of the results that are kept of an earlier run; those of another format are not resumed.
 FORMAT = 4

@@ -32,7 +32,7 @@ ASSUMED_RATE = 30.0
 Progress = Callable[[int], Any]
 
 
-class Outputs:
+class JobOutputs:
     """The outputs of a job; each image is in all of them before the next one is processed."""
 
     def __init__(

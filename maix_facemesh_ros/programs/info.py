@@ -13,7 +13,7 @@ from maix_facemesh_ros import __version__
 from maix_facemesh_ros.missing_packages import how_to_install
 from maix_facemesh_ros.model_files import ModelError, find_model
 from maix_facemesh_ros.processors import usable_processors
-from maix_facemesh_ros.programs.start import PROGRAMS
+from maix_facemesh_ros.programs.start import BAGS
 
 #: Distributions whose version is printed, by the name of their module.
 LIBRARIES = {
@@ -59,11 +59,9 @@ def facts() -> Iterator[tuple[str, str]]:
     for module in ROS_MODULES:
         yield module, "there" if _is_there(module) else f"missing: {how_to_install(module)}"
     yield "models", _models()
-    for program, needs in ((name, each.needs) for name, each in PROGRAMS.items()):
-        missing = [name for name in needs if not _is_there(name)]
-        if missing:
-            advice = how_to_install(missing[0], tuple(missing[1:]))
-            yield program, f"lacks {', '.join(missing)}: {advice}"
+    missing = [name for name in BAGS if not _is_there(name)]
+    advice = how_to_install(missing[0], tuple(missing)) if missing else ""
+    yield "bags", f"missing: {advice}" if missing else "can be read and written"
 
 
 def _version_of(module: str, distributions: Sequence[str]) -> str:

@@ -123,7 +123,8 @@ class _Robot(Node):
     def take_image(self, image: Pixels) -> None:
         # As a camera with JPEG: the bag then has exactly the images that the node has processed.
         jpeg = encode_jpeg(image[:, :, ::-1])
-        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+        decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        image = np.asarray(decoded, np.uint8)[:, :, ::-1]
         now = self.get_clock().now()
         message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=WIDTH * 3)
         message.header.stamp = now.to_msg()
