@@ -31,6 +31,7 @@ from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.parameters.files import given_parameters
 from maix_facemesh_ros.sources.base import ImageSource, SourceError, SourceNotice
 from maix_facemesh_ros.sources.latest import LatestSlot
+from maix_facemesh_ros.sources.live import READ_TIMEOUT
 
 #: Pixels and quality of the JPEGs that browsers get.
 LARGEST_WIDTH, JPEG_QUALITY = 1280, 80
@@ -140,8 +141,14 @@ class Watching:
         if not self._source.is_live:
             yield from self._source.images()
             return
-        threading.Thread(target=self._read, name="source", daemon=True).start()
-        yield from self._slot.items()
+        reader = threading.Thread(target=self._read, name="source", daemon=True)
+        reader.start()
+        try:
+            yield from self._slot.items()
+        finally:
+            # Python would end the process with an error while OpenCV reads in a thread.
+            self._source.close()
+            reader.join(READ_TIMEOUT)
 
     def _read(self) -> None:
         for image in self._source.images():

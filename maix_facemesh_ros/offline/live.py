@@ -34,6 +34,7 @@ from maix_facemesh_ros.offline.segment_faces import ImageFaces
 from maix_facemesh_ros.offline.tracking import calibration_of_file
 from maix_facemesh_ros.sources.base import ImageSource, SourceNotice
 from maix_facemesh_ros.sources.latest import LatestSlot
+from maix_facemesh_ros.sources.live import READ_TIMEOUT
 
 
 class LiveJob:
@@ -122,7 +123,8 @@ class LiveJob:
 
     def _images(self) -> Iterator[DrawnImage]:
         """Yield each image that is processed, with its faces."""
-        threading.Thread(target=_read, args=(self._source, self._slot), daemon=True).start()
+        reader = threading.Thread(target=_read, args=(self._source, self._slot), daemon=True)
+        reader.start()
         for image in self._slot.items():
             faces = self._mesh.process(image)
             # The source's clock is that of this machine's uptime.
@@ -134,6 +136,9 @@ class LiveJob:
             self._report.faces += len(faces)
             jpeg = draw_as_jpeg(image, faces) if self._options.draws else None
             yield DrawnImage(found, faces, jpeg)
+        # Python would end the process with an error while OpenCV reads in a thread.
+        self._source.close()
+        reader.join(READ_TIMEOUT)
 
 
 class _Live(FileRecording):
