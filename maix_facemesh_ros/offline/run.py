@@ -72,9 +72,9 @@ def _run_live(options: JobOptions, parsed: argparse.Namespace) -> Report:
 
 def _is_live(source: str) -> bool:
     """Tell cameras and URLs from files."""
-    if Path(source).is_file() or Path(source).is_dir():
-        return False
-    return source.isdigit() or source.startswith("/dev/") or URL.match(source) is not None
+    if source.isdigit():
+        return not os.path.lexists(source)
+    return source.startswith("/dev/") or URL.match(source) is not None
 
 
 def _options(parsed: argparse.Namespace) -> JobOptions:

@@ -26,6 +26,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
 
 from maix_facemesh_ros.analysis.action_units import expression_of
 from maix_facemesh_ros.analysis.angles import direction_angles, head_angles
@@ -43,6 +44,7 @@ from maix_facemesh_ros.ros.node_process import end_node
 WIDTH, HEIGHT = 640, 480
 RATE = 30  # images per second
 START_TIMEOUT = 20.0  # seconds
+LAST_ANSWER_TIMEOUT = 3.0
 FRAME = "camera_optical_frame"
 
 #: Answers before those that count: the node loads some networks with its first images.
@@ -114,6 +116,7 @@ class _Robot(Node):
         self.answers: list[_Answer] = []
         #: Those that do not count.
         self.answers_before: list[_Answer] = []
+        self._reset = self.create_client(Trigger, "facemesh/reset")
         self._images = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
         self.create_subscription(FaceArray, "faces", self._on_faces, QoSProfile(depth=50), raw=True)
 
@@ -133,6 +136,21 @@ class _Robot(Node):
         self._images.publish(message)
         self.scene.sent[now.nanoseconds] = image
         self.scene.jpegs[now.nanoseconds] = jpeg
+
+    def reset_node(self) -> None:
+        """Have the node begin a new stream with the next image; the bag begins with it too."""
+        give_up = time.monotonic() + LAST_ANSWER_TIMEOUT
+        # The latest image replaces those that wait: behind it none is left.
+        latest = max(self.scene.sent)
+        while all(answer.stamp != latest for answer in self.answers) and time.monotonic() < give_up:
+            rclpy.spin_once(self, timeout_sec=0.1)
+        reset = self._reset.call_async(Trigger.Request())
+        rclpy.spin_until_future_complete(self, reset, timeout_sec=START_TIMEOUT)
+        if reset.result() is None:
+            raise SystemExit(f"facemesh_node did not reset within {START_TIMEOUT:.0f} s")
+        self.forget()
+        self.answers_before = []
+        self.scene.jpegs.clear()
 
     def forget(self) -> None:
         """Count from here: the answers to images that have been sent already do not count."""
@@ -204,12 +222,14 @@ def _load_photo() -> Pixels:
 def _wait_for_node(robot: _Robot, node: subprocess.Popen[bytes]) -> None:
     """Send images until answers come back: both ends have found each other, and all is loaded.
 
-    First images without a face: the node then tracks a face from an image on whose answer comes
-    back, as does a node that processes the bag.
+    First images without a face, and a reset: the node then processes the images of the bag as does
+    a node that begins with them.
     """
     empty = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     _send_until_answered(robot, node, empty, answers=1)
+    robot.reset_node()
     _send_until_answered(robot, node, robot.scene.image(0.0), answers=WARM_UP)
+    robot.forget()
 
 
 def _send_until_answered(
@@ -224,7 +244,6 @@ def _send_until_answered(
         if robot.camera_is_seen():
             robot.take_image(image)
         rclpy.spin_once(robot, timeout_sec=0.1)
-    robot.forget()
 
 
 def _show_face(robot: _Robot, seconds: float) -> None:
@@ -233,14 +252,21 @@ def _show_face(robot: _Robot, seconds: float) -> None:
     told = 0
     for number in range(round(seconds * RATE)):
         due = start + number / RATE
-        while (rest := due - time.monotonic()) > 0:
-            rclpy.spin_once(robot, timeout_sec=rest)
+        _receive_until(robot, due)
         robot.take_image(robot.scene.image(number / RATE))
         if (number + 1) % RATE == 0:
             told = _tell(robot, told, number + 1)
     end = time.monotonic() + 1.0
     while len(robot.answers) < len(robot.scene.sent) and time.monotonic() < end:
         rclpy.spin_once(robot, timeout_sec=0.05)
+
+
+def _receive_until(robot: _Robot, due: float) -> None:
+    """Receive answers; all that wait, also on a machine that is too slow for the rate."""
+    received = -1
+    while (rest := due - time.monotonic()) > 0 or len(robot.answers) > received:
+        received = len(robot.answers)
+        rclpy.spin_once(robot, timeout_sec=max(rest, 0.0))
 
 
 def _tell(robot: _Robot, told: int, sent: int) -> int:
