@@ -129,6 +129,8 @@ def _tell(report: Report, options: JobOptions, *, quiet: bool) -> None:
             "-p max_face_num:=0 keeps all",
             quiet=quiet,
         )
+    if options.parameters.depth_topic:
+        print("depth_topic is not used: the sizes of the heads are assumed", file=sys.stderr)
     if report.retried:
         print(f"{counted(report.retried, 'task')} had to be repeated", file=sys.stderr)
     for reason, count in report.unusable.most_common():
