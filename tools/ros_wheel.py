@@ -143,7 +143,8 @@ class BuildWithCMake(build):
         for file in sorted(python_package.rglob("*")):
             name = file.relative_to(python_package)
             # All others are in the wheel without ROS.
-            if file.is_file() and (name.parts[0] == "msg" or file.suffix == ".so"):
+            is_ours = name.parts[0] == "msg" or file.suffix == ".so"
+            if is_ours and file.is_file() and "__pycache__" not in name.parts:
                 target = Path(self.build_lib) / PACKAGE / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
