@@ -13,8 +13,10 @@ from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
 from maix_facemesh_ros.backends.onnx.search import (
     AVERAGE_PIXELS,
+    LOOK_AGAIN,
     MOST_PIXELS,
     MOST_SAVINGS,
+    QUIET,
     UNCHANGED,
     UNCHANGED_WHILE_FULL,
     LargerFaceSchedule,
@@ -27,7 +29,7 @@ from maix_facemesh_ros.image import Image, Pixels, Stamp
 from scenes import paste_head
 
 #: Images until every area has been searched again, the last of them after some that are due too.
-LONGEST = UNCHANGED[-1] + 10
+LONGEST = UNCHANGED[-1] + 20
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +182,35 @@ def test_area_that_a_face_appears_in_is_searched_in_the_same_image(
             assert area in due or searches.areas[1] in due
         for _ in range(30):
             searches.next(camera.image(room))
+
+
+def test_small_change_is_searched_again_with_smaller_pixels(
+    searches: Searches, room: Pixels, astronaut: Pixels
+) -> None:
+    camera, changed = Camera(), room.copy()
+    tile = searches.areas[-1]
+    x, y = around(tile)
+    paste_head(changed, astronaut, (x, y), 0.03 * room.shape[1])
+    for _ in range(QUIET + 2):
+        searches.next(camera.image(room))
+    due = [searches.next(camera.image(changed)) for _ in range(LOOK_AGAIN + 1)]
+    assert tile in due[0]
+    (closer,) = (area for area in due[LOOK_AGAIN] if area not in searches.areas)
+    left, top, width, height = closer.part
+    assert left + 0.2 * width < x < left + 0.8 * width
+    assert top + 0.1 * height < y < top + 0.9 * height
+    assert closer.size == tile.size
+    assert width / closer.shown[0] < 0.7 * tile.part[2] / tile.shown[0]
+    assert not [area for image in due[1:LOOK_AGAIN] for area in image if area.level]
+
+
+def test_overexposed_part_does_not_change_with_the_light(searches: Searches, room: Pixels) -> None:
+    bright = room.copy()
+    bright[100:200, 100:300] = (255, 235, 205)
+    camera = Camera()
+    for number in range(UNCHANGED[1] - 1):
+        due = searches.next(camera.image(bright, light=1 + 0.12 * math.sin(number / 5)))
+        assert not number or {area.level for area in due} <= {0}
 
 
 def test_image_that_changes_everywhere_is_searched_in_parts(

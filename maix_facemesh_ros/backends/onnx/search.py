@@ -6,19 +6,21 @@ image pyramid: the whole image at two coarse scales, and overlapping tiles at th
 is searched
 
     level                 coarsest (near faces)   next              tiles (smallest faces)
-    changed, for once     in the same image       same image        same image
+    newly changed         in the same image       same image        same image, and the place of
+                                                                    a small change 2 images later
     keeps changing        every image             every 3rd         every 8th
     unchanged             every 3rd               every 30th        every 60th
 
-A change is one since the area's last search, see `Thumbnail`. While faces are in view and there is
-room for more, this applies in every n-th image only (`detect_interval`), and tracked faces do not
-count as changes. Where a face was lost, the area of its size is searched at once and then in every
-3rd of 15 images.
+A change is one since the area's last search, see `Thumbnail`, and new after some images without
+one. While faces are in view and there is room for more, this applies in every n-th image only
+(`detect_interval`), and tracked faces do not count as changes. Where a face was lost, the area of
+its size is searched at once and then in every 3rd of 15 images.
 
 The finer levels together take at most `MOST_PIXELS` of the network's input in an image and
 `AVERAGE_PIXELS` on average, so that a moving camera, which changes everything, costs little more
-than a still one: areas then have their turn less often. The first image of a stream is searched
-whole. The schedule depends on the images since the start of the stream and on nothing else.
+than a still one: areas then have their turn less often. New changes have `AVERAGE_NEW_PIXELS` in
+addition. The first image of a stream is searched whole. The schedule depends on the images since
+the start of the stream and on nothing else.
 """
 
 from __future__ import annotations
@@ -44,11 +46,27 @@ UNCHANGED_WHILE_FULL = 6
 IMAGES_AFTER_A_LOSS = 15
 SEARCH_AFTER_A_LOSS = 3
 
+#: Images without a change in an area after which a change there is new, and is searched in the same
+#: image.
+QUIET = 8
+#: The place of a small new change is searched again after this number of images, with pixels that
+#: are this much smaller: where a face of the smallest size is found in 9 of 10 images at first, it
+#: is found in all of 60 then (4 scenes of the benchmark `entering`).
+LOOK_AGAIN = 2
+CLOSER = 0.625
+#: A change is small up to this number of squares as wide as the smallest face: a person whose face
+#: is that small. A second look is at most this number of images late.
+SMALL_CHANGE = 40.0
+LATEST_LOOK = 10
+
 #: Pixels of the network's input in an image, besides the coarsest level.
 MOST_PIXELS = 81920
-#: The same on average, and how much of it can be saved up while nothing changes.
+#: The same on average, and how much of it can be saved up while it is not needed.
 AVERAGE_PIXELS = 8192
 MOST_SAVINGS = 24 * AVERAGE_PIXELS
+#: The same for new changes only. A moving camera, which changes everything all the time, has none.
+AVERAGE_NEW_PIXELS = 6144
+MOST_NEW_SAVINGS = 30 * AVERAGE_NEW_PIXELS
 
 #: The thumbnail in which changes are seen: a smallest face is this many pixels wide in it, and it
 #: has a width between these.
@@ -60,6 +78,9 @@ BLUR = (3, 3)
 LIGHT = 0.8
 #: A place has changed when its mean differs by more gray levels, at a mean brightness of 128.
 CHANGE = 7.0
+#: Where a place is brighter than this before and after, it has not: one of its channels may be at
+#: its highest value, which does not follow the light.
+BRIGHT = 200.0
 #: A tracked face and what is around it (hair, neck) move without being another face.
 AROUND_KNOWN = 0.6
 #: A person and its motion, in widths of the face on each side and heights of the face above it.
@@ -68,6 +89,9 @@ AROUND_PERSON = (1.5, 0.9)
 DARKEST = 8.0
 #: A lost face is searched where it is at least this wide in the network's input.
 SMALLEST_LOST = 14.0
+#: Between the coarsest and the finest level a change counts from this number of squares as wide as
+#: the level's smallest face; a head has three.
+SMALLEST_CHANGE = 1.5
 
 
 #: Left, top, right, bottom in pixels of the image.
@@ -103,9 +127,12 @@ class _Late(NamedTuple):
     #: Its place among the areas.
     place: int
     level: int
-    changed: bool
-    #: How much it differs, in all pixels, if it had not changed when it was searched last.
+    #: How much it differs, in all pixels, if the change is new.
     new_change: float
+    #: A new change is searched a second time.
+    is_second_look: bool
+    #: What is searched then; None: the change is not new, or not small.
+    closer: SearchArea | None
     #: A face was lost there.
     near_loss: bool
     #: How long it has waited, in its usual intervals.
@@ -115,13 +142,13 @@ class _Late(NamedTuple):
 def _in_order(late: Sequence[_Late]) -> list[_Late]:
     """Return areas in the order in which they are searched while there is time.
 
-    The coarsest level, where a face was lost, what has changed for the first time, by how
-    much, and then whatever has waited for the most intervals.
+    The coarsest level, where a face was lost, new changes, by how much, second looks, and then
+    whatever has waited for the most intervals.
     """
     return sorted(
         late,
         key=lambda each: (
-            *(each.level > 0, not each.near_loss, -each.new_change),
+            *(each.level > 0, not each.near_loss, -each.new_change, not each.is_second_look),
             *(-each.waited, each.place),
         ),
     )
@@ -134,7 +161,7 @@ class SearchSchedule:
         """Start before the first image of a stream."""
         self._areas: Sequence[SearchArea] = ()
         self._number = 0
-        self._savings = MOST_SAVINGS
+        self._savings, self._new_savings = MOST_SAVINGS, MOST_NEW_SAVINGS
         self._last_loss = -IMAGES_AFTER_A_LOSS
         self._lost: list[Box] = []
 
@@ -156,21 +183,19 @@ class SearchSchedule:
             known: the faces that are tracked in it.
             lost: the faces that were tracked up to the last one, and are not any more.
         """
-        self._savings += (number - self._number) * AVERAGE_PIXELS
-        self._savings = min(self._savings, MOST_SAVINGS)
+        passed = number - self._number
+        self._savings = min(self._savings + passed * AVERAGE_PIXELS, MOST_SAVINGS)
+        self._new_savings = min(self._new_savings + passed * AVERAGE_NEW_PIXELS, MOST_NEW_SAVINGS)
         self._number = number
         if areas != self._areas:
             self._start(areas, new)
             return list(areas)
         if lost:
             self._last_loss, self._lost = number, list(lost)
-        # With faces in view this is called in every n-th image only, see `detect_interval`.
-        room = min(self._savings, MOST_PIXELS * (2 if known else 1))
-        in_reach = [n for n, area in enumerate(areas) if not area.level or room >= self._smallest]
         moving = [_around_face(box) for box in known]
-        whole = areas[0].part[2:]
+        in_reach = range(len(areas)) if self._may_search_finely() else [0]
         changes = {
-            level: new.changes(self._references[level], moving, whole)
+            level: new.changes(self._references[level], moving, areas[0].part[2:])
             for level in sorted({areas[index].level for index in in_reach})
         }
         late = [
@@ -178,7 +203,15 @@ class SearchSchedule:
             for index in in_reach
             if (each := self._late(index, changes, is_known=bool(known), is_loss=bool(lost)))
         ]
-        return self._search(_in_order(late), room, new)
+        # With faces in view this is called in every n-th image only, see `detect_interval`.
+        return self._search(_in_order(late), MOST_PIXELS * (2 if known else 1), new)
+
+    def _may_search_finely(self) -> bool:
+        """Whether there may be time for one of the finer areas in this image."""
+        return self._savings >= self._smallest or any(
+            waits.is_new or self._number >= min(waits.look_again, waits.changed + QUIET + 1)
+            for waits in self._waiting
+        )
 
     def _late(
         self,
@@ -189,20 +222,58 @@ class SearchSchedule:
         is_loss: bool,
     ) -> _Late | None:
         """Return an area that is to be searched again; None: not yet."""
-        area = self._areas[index]
+        area, waiting = self._areas[index], self._waiting[index]
         change = changes[area.level]
-        difference = 0.0 if change is None else float(change[self._places[index]].sum())
-        changed = difference > 0
+        here = None if change is None else change[self._places[index]]
+        extent = 0 if here is None else np.count_nonzero(here)
+        changed = extent > self._least_changes[area.level]
+        waiting.note(self._number, changed=changed)
         usual = (CHANGED if changed else UNCHANGED)[min(area.level, 2)]
         near_loss = self._is_where_lost(area)
-        is_new = changed and not self._had_changed[index]
-        at_once = is_new or (is_loss and (changed or near_loss)) or (is_known and not area.level)
+        is_second_look = self._number >= waiting.look_again
+        at_once = (
+            waiting.is_new
+            or is_second_look
+            or (is_loss and (changed or near_loss))
+            or (is_known and not area.level)
+        )
         interval = 1 if at_once else min(usual, SEARCH_AFTER_A_LOSS) if near_loss else usual
-        waited = self._number - self._searched[index]
+        waited = self._number - waiting.searched
         if waited < interval:
             return None
-        new_change = difference if is_new else 0.0
-        return _Late(index, area.level, changed, new_change, near_loss, waited / usual)
+        new_change, closer = 0.0, None
+        if here is not None and waiting.is_new:
+            new_change = float(here.sum())
+            if extent <= self._small_change and area.level == self._areas[-1].level:
+                closer = self._closer(index, here)
+        return _Late(
+            *(index, area.level, new_change, is_second_look, closer, near_loss, waited / usual)
+        )
+
+    def _closer(self, index: int, change: FloatArray) -> SearchArea:
+        """Return the surroundings of a change in an area, with smaller pixels.
+
+        Where the change is taller, they are those of its upper end: there a person has the head.
+        """
+        area, whole = self._areas[index], self._areas[0].part
+        place, (rows, columns) = self._places[index], self._references[0].pixels.shape
+        y, x = (each + 0.5 for each in np.nonzero(change))
+        pixel = CLOSER * area.part[2] / area.shown[0]
+        width, height = (
+            min(round(side * pixel), most) for side, most in zip(area.size, whole[2:], strict=True)
+        )
+        center_x = (place[1].start + float(x.mean())) * whole[2] / columns
+        top = (place[0].start + float(y.min())) * whole[3] / rows
+        center_y = (place[0].start + float(y.mean())) * whole[3] / rows
+        left = min(max(round(center_x - width / 2), 0), whole[2] - width)
+        upper = round(min(center_y - height / 2, top - height / 4))
+        upper = min(max(upper, 0), whole[3] - height)
+        return area._replace(
+            part=(left, upper, width, height),
+            shown=(max(round(width / pixel), 1), max(round(height / pixel), 1)),
+            core=self._areas[0].core,
+            largest=CLOSER * area.largest,
+        )
 
     def _start(self, areas: Sequence[SearchArea], new: Thumbnail) -> None:
         """Note that all areas are searched."""
@@ -211,9 +282,11 @@ class SearchSchedule:
         self._references = [Reference(new) for _ in range(areas[-1].level + 1)]
         #: Pixels of the smallest area of the finer levels.
         self._smallest = min((area.pixels for area in areas if area.level), default=0)
-        self._searched = [self._number] * len(areas)
-        #: Whether it was searched because it had changed.
-        self._had_changed = [False] * len(areas)
+        squares = _smallest_squares(areas, new.pixels.shape[1])
+        #: By level: the number of pixels in a thumbnail that a change exceeds.
+        self._least_changes = [0.0, *(SMALLEST_CHANGE * each for each in squares[1:-1]), 0.0]
+        self._small_change = SMALL_CHANGE * squares[-1]
+        self._waiting = [_Waiting(self._number) for _ in areas]
         self._places = [new.place(area.core, areas[0].part[2:]) for area in areas]
 
     def _is_where_lost(self, area: SearchArea) -> bool:
@@ -235,18 +308,61 @@ class SearchSchedule:
     def _search(self, late: Sequence[_Late], room: int, new: Thumbnail) -> list[SearchArea]:
         """Return as many of the areas as there is time for, and note that they are searched."""
         searched = []
-        for index, _, changed, *_ in late:
-            area = self._areas[index]
+        for each in late:
+            waiting = self._waiting[each.place]
+            closer = waiting.closer if each.is_second_look else None
+            area = closer or self._areas[each.place]
             if area.level:
-                if room < area.pixels:
+                is_for_new = each.new_change > 0 or each.is_second_look
+                savings = self._new_savings if is_for_new else 0
+                if area.pixels > min(room, savings + self._savings):
                     break
                 room -= area.pixels
-                self._savings -= area.pixels
-            self._searched[index] = self._number
-            self._had_changed[index] = changed
-            self._references[area.level].replace(self._places[index], new)
+                self._new_savings -= min(area.pixels, savings)
+                self._savings -= max(area.pixels - savings, 0)
             searched.append(area)
+            if closer is not None:
+                waiting.look_again = math.inf
+                continue
+            waiting.note_search(self._number, each.closer)
+            self._references[area.level].replace(self._places[each.place], new)
         return searched
+
+
+def _smallest_squares(areas: Sequence[SearchArea], width: int) -> list[float]:
+    """Return for each level the square as wide as its smallest face, in pixels of a thumbnail."""
+    pixels = {area.level: area.part[2] / area.shown[0] for area in areas}
+    image_width = areas[0].part[2]
+    return [(SMALLEST_LOST * pixel * width / image_width) ** 2 for pixel in pixels.values()]
+
+
+class _Waiting:
+    """What an area of a schedule waits for."""
+
+    def __init__(self, number: int) -> None:
+        """Take the number of the image in which it is searched."""
+        #: Number of the image in which it was searched last, and was seen to have changed last.
+        self.searched = self.changed = number
+        #: It has changed after some images without a change, and was not searched since.
+        self.is_new = False
+        #: The second look: what is searched, and the number of the image.
+        self.closer: SearchArea | None = None
+        self.look_again = math.inf
+
+    def note(self, number: int, *, changed: bool) -> None:
+        """Note whether it differs in an image from what it was when it was searched."""
+        self.is_new = changed and (self.is_new or number > self.changed + QUIET)
+        if changed:
+            self.changed = number
+        if number - self.look_again > LATEST_LOOK:
+            self.look_again = math.inf
+
+    def note_search(self, number: int, closer: SearchArea | None) -> None:
+        """Note that it is searched, and what is to be searched at the second look."""
+        self.searched = number
+        self.closer = closer
+        self.look_again = math.inf if closer is None else number + LOOK_AGAIN
+        self.is_new = False
 
 
 def _around_face(box: Box) -> Edges:
@@ -317,6 +433,8 @@ class Thumbnail:
         self.around = (side, side)
         #: (h, w) mean around each pixel.
         self.light = cv2.blur(pixels, self.around)
+        #: (h, w) whether a pixel is brighter than `BRIGHT`.
+        self.bright = pixels > gain * (BRIGHT + DARKEST)
 
     @classmethod
     def of(cls, image: Image, min_face_size: float) -> Thumbnail:
@@ -338,6 +456,7 @@ class Thumbnail:
         """Return by how much this one differs beyond the light and a camera's noise, (h, w)."""
         light = cv2.divide(reference.light, self.light)
         difference = cv2.absdiff(cv2.multiply(self.pixels, light), reference.pixels)
+        difference[self.bright & reference.bright] = 0.0
         allowed = CHANGE * max(self._gain, 1.0)
         beyond = np.asarray(cv2.blur(difference, BLUR), np.float32) - np.float32(allowed)
         return np.asarray(np.maximum(beyond, 0.0), np.float32)
@@ -371,11 +490,12 @@ class Thumbnail:
 
 
 class Reference:
-    """Pixels of earlier thumbnails, put together, and their light."""
+    """Pixels of earlier thumbnails, put together, with their light; see `Thumbnail`."""
 
     def __init__(self, thumbnail: Thumbnail) -> None:
         """Take those of one."""
         self.pixels = thumbnail.pixels.copy()
+        self.bright = thumbnail.bright.copy()
         self._around = thumbnail.around
         self._light: cv2.typing.MatLike | None = thumbnail.light
 
@@ -383,6 +503,7 @@ class Reference:
         """Take rows and columns of a later one."""
         pixels = thumbnail.pixels[place]
         self.pixels[place] = pixels
+        self.bright[place] = thumbnail.bright[place]
         self._light = thumbnail.light if pixels.size == self.pixels.size else None
 
     @property
