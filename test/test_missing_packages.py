@@ -29,7 +29,7 @@ KEYS = {
 }
 #: Imported where they are there, each for one option or place that says what it needs.
 ELSEWHERE = {
-    "av",  # .mp4 with sound
+    "av",  # .mp4 with sound, H.264 and H.265 topics
     "distributed",  # facemesh_bag --cluster
     "maix",  # MaixPy, on a MaixCAM
     "maixcam_shared",

@@ -23,6 +23,7 @@ APP = sorted((PACKAGE.parent / "maixcam_app").glob("*.py"))
 FORMER_PLACES = ("bags/golden_faces.py",)
 #: Name: the only places in the package that may import it.
 ONLY_IN = {
+    "av": ("messages/video.py", "offline/videos.py"),
     "onnxruntime": ("backends/onnx/network.py",),
     "maix": ("backends/maix/import_maix.py",),
     # A third of an environment without ROS, for one function.

@@ -22,17 +22,28 @@ from maix_facemesh_ros.bags.storage import BagTopic
 from maix_facemesh_ros.image import Image, ImageError
 from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_unchanged
 from maix_facemesh_ros.messages.image import read_compressed_image, read_image
+from maix_facemesh_ros.messages.transport_names import base_topic
+from maix_facemesh_ros.messages.video import (
+    ReadPacket,
+    read_compressed_video,
+    read_ffmpeg_packet,
+    why_no_video,
+)
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 
-#: Function that reads an image, by the type of its topic.
+#: Function that reads an image, by the type of its topic: each message has a whole one.
 READERS: dict[str, Callable[[bytes], Image]] = {
     IMAGE: read_image,
     COMPRESSED_IMAGE: read_compressed_image,
 }
 
-COMPRESSED = "/compressed"
+#: Function that reads a packet of a video, by the type of its topic.
+VIDEO_READERS: dict[str, ReadPacket] = {
+    "foxglove_msgs/msg/CompressedVideo": read_compressed_video,
+    "ffmpeg_image_transport_msgs/msg/FFMPEGPacket": read_ffmpeg_packet,
+}
 
 #: Images that this package publishes, and those of REP-155's other publishers, by any transport.
 PUBLISHED_BY_US = re.compile(
@@ -108,25 +119,38 @@ class _Content:
         return f"{'' if exact else 'about '}{self.usable_messages} usable messages"
 
 
-def find_camera_topics(bag: Bag) -> CameraTopics:
-    """Return which topics of a bag are cameras, and why the others are not."""
+def find_camera_topics(bag: Bag, *, videos: bool = True) -> CameraTopics:
+    """Return which topics of a bag are cameras, and why the others are not.
+
+    Args:
+        bag: with any topics.
+        videos: whether H.264 and H.265 count as images.
+    """
+    known = {*READERS, *VIDEO_READERS} if videos else {*READERS}
     found = CameraTopics()
     groups: defaultdict[str, list[_Content]] = defaultdict(list)
     for topic in bag.topics:
-        if topic.type not in READERS:
+        if topic.type not in known:
             continue
         if reason := _reason_by_name(topic):
             found.skipped.append(SkippedTopic(topic.name, reason, topic.message_count))
             continue
         content = _look_into(bag, topic)
         if content.usable:
-            groups[topic.name.removesuffix(COMPRESSED)].append(content)
+            groups[base_topic(topic.name)].append(content)
         else:
             reason = _main_reason(content)
             found.skipped.append(SkippedTopic(topic.name, reason, topic.message_count))
     for contents in groups.values():
-        # Of as many, the topic that is not compressed, whose name is the shorter one.
-        best = min(contents, key=lambda each: (-each.usable_messages, len(each.topic.name)))
+        # Of as many, the topic that is not compressed, whose name is the shortest; no video.
+        best = min(
+            contents,
+            key=lambda each: (
+                -each.usable_messages,
+                each.topic.type in VIDEO_READERS,
+                len(each.topic.name),
+            ),
+        )
         found.cameras.append(best.topic)
         for other in contents:
             if other is not best:
@@ -204,6 +228,8 @@ _OTHER_KINDS = {
 
 def _why_no_image(message_type: str, data: bytes) -> str:
     """Return why a message is not an image of a camera; empty if it is one."""
+    if message_type in VIDEO_READERS:
+        return _why_no_packet(message_type, data)
     encoding, gray = "", None
     try:
         message = deserialize(data, message_type)
@@ -223,6 +249,15 @@ def _why_no_image(message_type: str, data: bytes) -> str:
     if gray.dtype.itemsize == 2:
         return _OTHER_KINDS["distances"] if _are_distances(gray) else ""
     return _OTHER_KINDS["mask"] if _is_mask(gray) else ""
+
+
+def _why_no_packet(message_type: str, data: bytes) -> str:
+    """Return why a message is not a packet of a video; it is not decoded."""
+    try:
+        VIDEO_READERS[message_type](data)
+    except ImageError as error:
+        return str(error)
+    return why_no_video()
 
 
 def _gray_of(message: Any) -> npt.NDArray[Any] | None:

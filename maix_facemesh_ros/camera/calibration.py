@@ -12,6 +12,7 @@ import yaml
 
 from maix_facemesh_ros.camera.model import CameraModel, Region
 from maix_facemesh_ros.messages.cdr import CdrReader
+from maix_facemesh_ros.messages.transport_names import base_topic
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.user_files import read_small_file
 
@@ -95,7 +96,7 @@ def is_rectified(topic: str, rectified: str) -> bool:
     """
     if rectified != "auto":
         return rectified == "yes"
-    return re.search(r"/image_rect[^/]*(/compressed)?$", topic) is not None
+    return re.search(r"/image_rect[^/]*$", base_topic(topic)) is not None
 
 
 class _PlainLoader(yaml.SafeLoader):

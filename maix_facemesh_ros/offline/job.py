@@ -206,7 +206,12 @@ class Job:
 
     def _open(self, stack: ExitStack, number: int, path: Path) -> Recording:
         recording = open_recording(
-            path, self._options.topics, self._partial.unpacked(number), self._options.limits
+            path,
+            self._options.topics,
+            self._partial.unpacked(number),
+            self._options.limits,
+            # A video cannot be blurred packet by packet.
+            videos=not self._options.blur,
         )
         stack.callback(recording.close)
         if self._options.blur and not recording.topics:

@@ -22,6 +22,8 @@ def open_recording(
     topics: Sequence[str] = (),
     unpack_into: Path | None = None,
     limits: UnpackLimits | None = None,
+    *,
+    videos: bool = True,
 ) -> Recording:
     """Open a bag, a video or a folder of images.
 
@@ -30,6 +32,7 @@ def open_recording(
         topics: of a bag, those of the images; none: all that there are.
         unpack_into: folder for the contents of compressed files.
         limits: maximum unpacked sizes.
+        videos: whether H.264 and H.265 in a bag count as images.
 
     Raises:
         BagError: it cannot be read, or has no images.
@@ -42,7 +45,7 @@ def open_recording(
             # Not with the module: videos and images need no library that reads bags.
             from maix_facemesh_ros.offline.recorded_bag import RecordedBag
 
-            return RecordedBag(path, topics, unpack_into, limits)
+            return RecordedBag(path, topics, unpack_into, limits, videos=videos)
         if kind is not None:
             raise BagError(f"{path} is {kind}")
         return open_recorded_file(path)

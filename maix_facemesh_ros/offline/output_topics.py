@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from maix_facemesh_ros.bags.camera_topics import COMPRESSED
 from maix_facemesh_ros.bags.message_types import (
     COMPRESSED_IMAGE,
     FACE_ARRAY,
@@ -22,6 +21,7 @@ from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.messages.annotations import image_annotations
 from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT
 from maix_facemesh_ros.messages.faces import serialized_faces
+from maix_facemesh_ros.messages.transport_names import base_topic
 from maix_facemesh_ros.offline.recordings import Camera
 from maix_facemesh_ros.offline.segment_faces import ImageFaces
 
@@ -83,7 +83,7 @@ def face_topics(
     Raises:
         BagError: two cameras would have one topic.
     """
-    bases = [camera.topic.removesuffix(COMPRESSED) for camera in cameras]
+    bases = [base_topic(camera.topic) for camera in cameras]
     namespaces = [base.rpartition("/")[0] for base in bases]
     # image_left and image_right in one namespace: both are namespaces themselves.
     namespaces = [

@@ -97,8 +97,9 @@ class NodeParameters(FaceMeshParameters):
     image_transport: str = parameter(
         "raw",
         "Without a source: raw subscribes to image_raw, compressed to image_raw/compressed (JPEG "
-        "or PNG).",
-        choices=("raw", "compressed"),
+        "or PNG), foxglove and ffmpeg to image_raw/foxglove and image_raw/ffmpeg (H.264 or H.265 "
+        "of the image_transport of that name; they need PyAV).",
+        choices=("raw", "compressed", "foxglove", "ffmpeg"),
     )
     autostart: bool = parameter(
         True,

@@ -113,12 +113,14 @@ class DepthTopic:
         """Receive nothing for now, from the executor's thread."""
         if not self._subscription.rests:
             self._timer.cancel()
+            self._calibration.rest()
             self._subscription.rest()
             self._images.clear()
 
     def wake(self) -> None:
         """Subscribe again."""
         if self._subscription.rests:
+            self._calibration.wake()
             self._subscription.wake()
             self._silent_since = time.monotonic()
             self._timer.reset()

@@ -42,6 +42,7 @@ REASON = "not answered: "
 REPLACED = "a newer image came before it was its turn"
 UNUSABLE = "an image that cannot be used"
 FAULT = "a fault of the node"
+NO_KEY_FRAME = "a video that waits for its key frame"
 DEACTIVATED = "the node was deactivated before it was its turn"
 
 #: Steps with an image; their median time is under the step with `MEDIAN` after it.

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from rclpy.node import Node
 
-COMPRESSED = "/compressed"
+from maix_facemesh_ros.messages.transport_names import COMPRESSED, base_topic
 
 
 def compressed_topic(node: Node, base: str) -> str:
-    """Return the topic with the compressed images of a base topic, for a publisher or subscriber.
+    """Return the topic with the compressed images of a base topic, see `transport_topic`."""
+    return transport_topic(node, base, COMPRESSED)
+
+
+def transport_topic(node: Node, base: str, ending: str) -> str:
+    """Return the topic with the images of a base topic, for a publisher or subscriber.
 
     A remap of the base topic holds for it too, as in image_transport: with
     `image_raw:=/cam/image_raw` it is `/cam/image_raw/compressed`. Its own remap takes precedence.
@@ -16,9 +21,10 @@ def compressed_topic(node: Node, base: str) -> str:
     Args:
         node: its namespace and remaps are used.
         base: such as `image_raw`.
+        ending: that of a transport, such as `/compressed`.
     """
-    own = base + COMPRESSED
-    return own if _is_remapped(node, own) else node.resolve_topic_name(base) + COMPRESSED
+    own = base + ending
+    return own if _is_remapped(node, own) else node.resolve_topic_name(base) + ending
 
 
 def camera_info_topic(node: Node, images: str) -> str:
@@ -30,11 +36,11 @@ def camera_info_topic(node: Node, images: str) -> str:
 
     Args:
         node: its namespace and remaps are used.
-        images: full name of the topic with raw or compressed images.
+        images: full name of the topic with the images, by any transport.
     """
     if _is_remapped(node, "camera_info"):
         return "camera_info"
-    return f"{images.removesuffix(COMPRESSED).rpartition('/')[0]}/camera_info"
+    return f"{base_topic(images).rpartition('/')[0]}/camera_info"
 
 
 def _is_remapped(node: Node, topic: str) -> bool:

@@ -5,31 +5,39 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage
-from sensor_msgs.msg import Image as ImageMessage
 
 from maix_facemesh_ros.backends.registry import FACE_SOURCES, open_image_source
-from maix_facemesh_ros.image import Image
-from maix_facemesh_ros.messages.image import read_compressed_image
+from maix_facemesh_ros.image import Image, ImageError
+from maix_facemesh_ros.messages.video import NoKeyFrameError
 from maix_facemesh_ros.parameters import NodeParameters
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.calibration import Calibration
-from maix_facemesh_ros.ros.cv_bridge_encodings import read_image_of_any_encoding
 from maix_facemesh_ros.ros.dds_profile import advice_on_receive_buffer
 from maix_facemesh_ros.ros.demand import DemandWatch
 from maix_facemesh_ros.ros.depth_topic import DepthTopic
-from maix_facemesh_ros.ros.diagnostic_keys import ARRIVED, DEACTIVATED, DEPTH, IMAGE_PUBLISHERS
+from maix_facemesh_ros.ros.diagnostic_keys import (
+    ARRIVED,
+    DEACTIVATED,
+    DEPTH,
+    IMAGE_PUBLISHERS,
+    NO_KEY_FRAME,
+    UNUSABLE,
+)
 from maix_facemesh_ros.ros.diagnostics import Diagnostics
-from maix_facemesh_ros.ros.image_topics import compressed_topic
+from maix_facemesh_ros.ros.image_topics import compressed_topic, transport_topic
 from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.own_stamps import OwnStamps
 from maix_facemesh_ros.ros.topic_watch import TopicWatch
+from maix_facemesh_ros.ros.transports import open_transport
 from maix_facemesh_ros.sources.base import ImageSource, SourceNotice
 from maix_facemesh_ros.sources.latest import LatestSlot
 from maix_facemesh_ros.sources.names import public_name
+
+#: Seconds between two warnings about images that cannot be used.
+WARNING_INTERVAL = 5.0
 
 #: Maximum seconds for a camera or URL to end its last read when the node stops.
 READER_TIMEOUT = 0.5
@@ -96,10 +104,11 @@ class Images(Protocol):
 
 def image_topic(node: Node, parameters: NodeParameters) -> str:
     """Return the topic with the images, before any remaps that are not resolved."""
-    is_compressed = parameters.image_transport == "compressed"
-    if is_compressed or parameters.backend in FACE_SOURCES:
+    if parameters.backend in FACE_SOURCES:
         return compressed_topic(node, "image_raw")
-    return "image_raw"
+    if parameters.image_transport == "raw":
+        return "image_raw"
+    return transport_topic(node, "image_raw", f"/{parameters.image_transport}")
 
 
 def name_of_images(context: InputContext) -> str:
@@ -114,7 +123,8 @@ def open_images(context: InputContext) -> Images:
     """Subscribe to the topic or open the source that the parameters name.
 
     Raises:
-        SourceError: the source does not exist, or contains no readable image.
+        SourceError: the source does not exist, or contains no readable image; or a package that the
+            topic's transport needs is missing.
     """
     if not context.parameters.source:
         return TopicImages(context)
@@ -122,23 +132,8 @@ def open_images(context: InputContext) -> Images:
     return LiveImages(context, source) if source.is_live else FileImages(context, source)
 
 
-class Transport(NamedTuple):
-    """How images come on a topic."""
-
-    message_type: type
-    #: Reads a serialized message.
-    read: Callable[[bytes], Image]
-
-
-#: By the values of `image_transport`.
-TRANSPORTS = {
-    "raw": Transport(ImageMessage, read_image_of_any_encoding),
-    "compressed": Transport(CompressedImage, read_compressed_image),
-}
-
-
 class TopicImages(Images):
-    """Images of a topic, raw or compressed: the latest is always the next.
+    """Images of a topic, by any transport: the latest is always the next.
 
     While no output of the node has a subscriber, neither this topic nor camera_info is subscribed
     to: receiving messages that are not needed costs processor time.
@@ -149,8 +144,10 @@ class TopicImages(Images):
         self._node = context.node
         self._diagnostics = context.diagnostics
         self._calibration = context.calibration
-        self._slot: LatestSlot[bytes] = LatestSlot()
-        self._transport = TRANSPORTS[context.parameters.image_transport]
+        self._slot: LatestSlot[Any] = LatestSlot()
+        self._transport = open_transport(context.parameters.image_transport)
+        #: Messages that had been lost when the last one arrived.
+        self._lost = 0
         self._subscription = AdaptiveSubscription(
             context.node,
             self._transport.message_type,
@@ -188,6 +185,7 @@ class TopicImages(Images):
         """Rest while no output has a subscriber, and subscribe again for the first one."""
         if is_needed and self._subscription.rests:
             self._calibration.wake()
+            self._transport.restart()
             self._subscription.wake()
             self._watch.wake()
             if self.depth is not None:
@@ -202,14 +200,32 @@ class TopicImages(Images):
 
     def on_message(self, message: bytes) -> None:
         """Put a serialized message into the slot, in place of one that still waits there."""
-        self._diagnostics.arrived(replaced_another=self._slot.put(message))
+        if self._lost != self._subscription.lost:
+            self._lost = self._subscription.lost
+            self._transport.restart()
+        try:
+            item = self._transport.receive(message)
+        except NoKeyFrameError as error:
+            self._not_received(NO_KEY_FRAME)
+            self._node.get_logger().info(f"{self.name}: {error}", once=True)
+        except ImageError as error:
+            self._not_received(UNUSABLE)
+            self._node.get_logger().warning(
+                f"image on {self.name} not used: {error}", throttle_duration_sec=WARNING_INTERVAL
+            )
+        else:
+            self._diagnostics.arrived(replaced_another=self._slot.put(item))
 
-    def items(self) -> Iterator[bytes]:
+    def _not_received(self, reason: str) -> None:
+        self._diagnostics.arrived(replaced_another=False)
+        self._diagnostics.lost(reason)
+
+    def items(self) -> Iterator[Any]:
         """Take messages out of the slot."""
         return self._slot.items()
 
-    def read(self, item: bytes) -> Image:
-        """See `Images`; the pixels are a view of the message where nothing has to be converted."""
+    def read(self, item: Any) -> Image:
+        """See `Images`."""
         return self._transport.read(item)
 
     def stop(self) -> None:

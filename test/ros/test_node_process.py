@@ -68,14 +68,13 @@ node_process.run_node(make_node, (), [])
 #: Runs a node of which each compressed image takes a minute to decode.
 SLOW_DECODER = """
 import sys, time
-from maix_facemesh_ros.ros import facemesh_node, images
+from maix_facemesh_ros.ros import facemesh_node, transports
 
 def decode(message):
     print("decoding", flush=True)
     time.sleep(60)
 
-raw = images.TRANSPORTS["compressed"]
-images.TRANSPORTS["compressed"] = raw._replace(read=decode)
+transports.SINGLE_IMAGES["compressed"].read = decode
 sys.exit(facemesh_node.main(["--ros-args", "-p", "image_transport:=compressed"]))
 """
 

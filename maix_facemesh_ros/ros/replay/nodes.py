@@ -15,9 +15,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import QoSProfile
 
-from maix_facemesh_ros.bags.camera_topics import COMPRESSED
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, FACE_ARRAY
 from maix_facemesh_ros.errors import FaceMeshError
+from maix_facemesh_ros.messages.transport_names import COMPRESSED
 from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERED, REASON, STATUS
 
 #: Seconds between two checks of the graph, and until the first report of what is missing.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 #: By package: the packages that its messages use. Their definitions are the originals'.
 PACKAGES = {
+    "ffmpeg_image_transport_msgs": ("std_msgs",),
     "foxglove_msgs": ("builtin_interfaces",),
     "hri_msgs": ("std_msgs",),
     "tf2_msgs": ("geometry_msgs",),
@@ -19,13 +20,21 @@ PACKAGES = {
 _HERE = Path(__file__).resolve().parent
 
 
-def build_message_package(package: str, folder: Path) -> dict[str, str]:
+def build_message_package(package: str, folder: Path, only: str = "") -> dict[str, str]:
     """Build one of `PACKAGES` in a folder; returns the environment in which a process has it.
 
     The prefix is `folder / "prefix"`: two packages built into one folder are there together.
+
+    Args:
+        package: its name.
+        folder: is written into.
+        only: the one message that is built; empty: all.
     """
     source, build, prefix = folder / package, folder / f"build_{package}", folder / "prefix"
     shutil.copytree(_HERE / package, source)
+    for file in (source / "msg").iterdir():
+        if only not in ("", file.stem):
+            file.unlink()
     shutil.copy(_HERE / "CMakeLists.txt", source)
     environment = {**os.environ, "AMENT_PREFIX_PATH": sys.prefix}
     cmake = [Path(sys.prefix) / "bin" / "cmake"]
