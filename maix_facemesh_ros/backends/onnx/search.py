@@ -268,9 +268,14 @@ class SearchSchedule:
         left = min(max(round(center_x - width / 2), 0), whole[2] - width)
         upper = round(min(center_y - height / 2, top - height / 4))
         upper = min(max(upper, 0), whole[3] - height)
+        # With pixels smaller than the image's, the rounded part is up to half of one too wide.
+        across, down = (
+            min(max(round(side / pixel), 1), most)
+            for side, most in zip((width, height), area.size, strict=True)
+        )
         return area._replace(
             part=(left, upper, width, height),
-            shown=(max(round(width / pixel), 1), max(round(height / pixel), 1)),
+            shown=(across, down),
             core=self._areas[0].core,
             largest=CLOSER * area.largest,
         )
