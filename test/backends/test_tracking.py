@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from maix_facemesh_ros import Face, FaceMesh, ParameterError
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.rejected import CHECKS
 from maix_facemesh_ros.backends.onnx.roi import Roi, RoiRule, bounding_box, roi_from_landmarks
 from maix_facemesh_ros.backends.onnx.search import SearchArea, Thumbnail
 from maix_facemesh_ros.backends.onnx.tracker import FaceTracker, TrackerState, open_networks
@@ -584,3 +586,37 @@ def test_a_small_face_in_the_corner_of_a_near_ones_box_is_found(astronaut: Pixel
         both[y : y + 64, x : x + 64] = small
         with FaceMesh(max_face_num=0) as mesh:
             assert len(mesh.process(np.asarray(both, np.uint8))) == 2
+
+
+class NoFaceAtFirst(RecordedAnswers):
+    """Gives a detection in each image, which is a face from an image on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: Counter[str] = Counter()
+        self.is_face = False
+
+    def detections(
+        self, image: Image, parameters: FaceMeshParameters, quarters: int = 0
+    ) -> list[Detection]:
+        self.runs["turned" if quarters else "upright"] += 1
+        return super().detections(image, parameters, quarters)
+
+    def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
+        self.runs["landmarks"] += 1
+        found = super().landmarks(image, roi)
+        presence = 0.9 if self.is_face else 0.02
+        return FaceLandmarks(presence, found.points, found.points_z, found.points_rel)
+
+
+def test_a_false_detection_costs_little_and_a_face_is_found_soon() -> None:
+    parameters, answers = FaceMeshParameters(tracking=True, detect_interval=10), NoFaceAtFirst()
+    tracker = FaceTracker(parameters, answers)
+    image = Image(np.zeros((360, 640, 3), np.uint8), "rgb", Stamp(0, 0))
+    images = 300
+    assert not any(tracker.detect(image, parameters) for _ in range(images))
+    assert answers.runs["upright"] == images
+    assert answers.runs["turned"] < images / 10
+    assert answers.runs["landmarks"] < images / 2
+    answers.is_face = True
+    assert any(tracker.detect(image, parameters) for _ in range(CHECKS[-1]))

@@ -24,6 +24,7 @@ from maix_facemesh_ros.backends.onnx.eye_contrast import eye_contrast
 from maix_facemesh_ros.backends.onnx.face_search import TURNS, FaceSearch
 from maix_facemesh_ros.backends.onnx.flow import FaceFlow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.rejected import RejectedDetections
 from maix_facemesh_ros.backends.onnx.roi import (
     Roi,
     RoiRule,
@@ -208,7 +209,7 @@ class Track(NamedTuple):
 
 
 class TrackerState(NamedTuple):
-    """The tracker's state between images, except optical flow and the search schedule.
+    """The tracker's state between images, except optical flow, the schedule and rejections.
 
     A tracker that continues from a state searches all areas when it first searches.
     """
@@ -275,6 +276,7 @@ class FaceTracker:
         self._has_untracked = state.has_untracked
         self._flows: dict[int, FaceFlow] = {}
         self._schedule = SearchSchedule()
+        self._rejected = RejectedDetections()
         self._larger = LargerFaceSchedule()
 
     def forget(self) -> None:
@@ -311,7 +313,7 @@ class FaceTracker:
             new = self._detections(image, faces, parameters)
         turns = self._turns(faces, parameters)
         if new is not None or (turns and not faces):
-            faces = self._find_new(image, new or [], parameters, faces, turns)
+            faces = self._find_worthwhile(image, new or [], parameters, faces, turns)
         # For larger faces only, the detector needs little memory.
         self._images_since_detection += 1
         if new is not None and not is_full:
@@ -412,6 +414,24 @@ class FaceTracker:
         octaves = math.log2(max(width / image.size[0] / parameters.min_face_size, 1.0))
         smallest = min(parameters.min_face_size * 2 ** (int(2 * octaves) / 2), 1.0)
         return self._provider.detections(image, replace(parameters, min_face_size=smallest))
+
+    def _find_worthwhile(
+        self,
+        image: Image,
+        detections: list[Detection],
+        parameters: FaceMeshParameters,
+        tracked: list[Face],
+        turns: Sequence[int],
+    ) -> list[Face]:
+        """Do the same as `_find_new`, but seldom where there was no face again and again."""
+        checked = self._rejected.worth_checking(detections, self._images)
+        may_turn = bool(turns) or self._rejected.worth_turning(checked, self._images)
+        if not may_turn:
+            parameters = replace(parameters, any_roll=False)
+        faces = self._find_new(image, checked, parameters, tracked, turns)
+        if not _is_full(faces, parameters):  # With room for one more, all were checked.
+            self._rejected.note(checked, faces, self._images, turned=may_turn)
+        return faces
 
     def _find_new(
         self,
