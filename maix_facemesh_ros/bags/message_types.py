@@ -22,6 +22,40 @@ CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 #: A bag that does not know the hash of a type.
 _NO_HASH = "RIHS01_" + "0" * 64
 
+#: Those of ROS's types that a job without `--copy` and `--blur` reads and writes. rosbags has all
+#: types of a distribution, which take a quarter of a second to load.
+_ROS_DEFINITIONS = {
+    "std_msgs/msg/Header": "builtin_interfaces/Time stamp\nstring frame_id\n",
+    "geometry_msgs/msg/Point": "float64 x\nfloat64 y\nfloat64 z\n",
+    "geometry_msgs/msg/Vector3": "float64 x\nfloat64 y\nfloat64 z\n",
+    "geometry_msgs/msg/Quaternion": "float64 x\nfloat64 y\nfloat64 z\nfloat64 w\n",
+    "geometry_msgs/msg/Pose": """\
+geometry_msgs/Point position
+geometry_msgs/Quaternion orientation
+""",
+    "sensor_msgs/msg/CompressedImage": "std_msgs/Header header\nstring format\nuint8[] data\n",
+    "sensor_msgs/msg/RegionOfInterest": """\
+uint32 x_offset
+uint32 y_offset
+uint32 height
+uint32 width
+bool do_rectify
+""",
+    "sensor_msgs/msg/CameraInfo": """\
+std_msgs/Header header
+uint32 height
+uint32 width
+string distortion_model
+float64[] d
+float64[9] k
+float64[9] r
+float64[12] p
+uint32 binning_x
+uint32 binning_y
+sensor_msgs/RegionOfInterest roi
+""",
+}
+
 #: The definitions of foxglove_msgs/ImageAnnotations, as in foxglove_msgs 3.2.5 and later. A bag has
 #: them in itself, so the package need not be installed.
 _FOXGLOVE_DEFINITIONS = {
@@ -82,9 +116,9 @@ class _Package:
 
 
 @cache
-def _store() -> Any:
-    store = get_typestore(Stores.ROS2_JAZZY)
-    definitions = dict(_FOXGLOVE_DEFINITIONS)
+def _few_types() -> Any:
+    store = get_typestore(Stores.EMPTY)
+    definitions = {**_ROS_DEFINITIONS, **_FOXGLOVE_DEFINITIONS}
     for name in ("BoundingBox", "Face", "FaceArray"):
         path = find_share_file("msg", f"{name}.msg")
         if path is None:
@@ -97,6 +131,17 @@ def _store() -> Any:
     return store
 
 
+@cache
+def _all_types() -> Any:
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+def _store_of(message_type: str) -> Any:
+    """Return rosbags' store that has a type."""
+    store = _few_types()
+    return store if message_type in store.types else _all_types()
+
+
 def package(name: str) -> Any:
     """Return the message types of a package as attributes."""
     return _Package(name)
@@ -104,18 +149,19 @@ def package(name: str) -> Any:
 
 def serialize(message: Any) -> bytes:
     """Return CDR with its encapsulation header, as rclpy makes it."""
-    return bytes(_store().serialize_cdr(message, message.__msgtype__))
+    return bytes(_store_of(message.__msgtype__).serialize_cdr(message, message.__msgtype__))
 
 
 def deserialize(data: bytes, message_type: str) -> Any:
     """Read CDR of one of the types that are known here."""
-    return _store().deserialize_cdr(data, message_type)
+    return _store_of(message_type).deserialize_cdr(data, message_type)
 
 
 def topic_of_type(name: str, message_type: str) -> BagTopic:
     """Return a topic of one of the types that are known here, with its definition."""
-    definition, _ = _store().generate_msgdef(message_type, ros_version=2)
-    return BagTopic(name, message_type, definition, _store().hash_rihs01(message_type))
+    store = _store_of(message_type)
+    definition, _ = store.generate_msgdef(message_type, ros_version=2)
+    return BagTopic(name, message_type, definition, store.hash_rihs01(message_type))
 
 
 def described(topic: BagTopic) -> BagTopic:
@@ -126,8 +172,9 @@ def described(topic: BagTopic) -> BagTopic:
     definition, type_hash = topic.definition, topic.type_hash
     try:
         if not definition:
-            definition, _ = _store().generate_msgdef(topic.type, ros_version=2)
-            type_hash = _store().hash_rihs01(topic.type)
+            store = _store_of(topic.type)
+            definition, _ = store.generate_msgdef(topic.type, ros_version=2)
+            type_hash = store.hash_rihs01(topic.type)
         elif not type_hash:
             own = get_typestore(Stores.EMPTY)
             own.register(get_types_from_msg(definition, topic.type))
@@ -141,8 +188,9 @@ def described(topic: BagTopic) -> BagTopic:
 
 @cache
 def _maker(message_type: str) -> Callable[..., Any]:
-    message_class = _store().types[message_type]
-    _, field_types = _store().fielddefs[message_type]
+    store = _store_of(message_type)
+    message_class = store.types[message_type]
+    _, field_types = store.fielddefs[message_type]
     defaults = {name: _default_maker(field_type) for name, field_type in field_types}
     names = [field.name for field in fields(message_class) if field.name in defaults]
 
