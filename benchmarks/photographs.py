@@ -169,7 +169,7 @@ MARKS: Mapping[PublishedPackage, Mapping[str, tuple[Mark, ...]]] = {
 #: Of scikit-image, with the face as the others' are marked.
 ASTRONAUT = Mark(226, 124, 91, 3)
 #: Photographs of scikit-image's package without a face.
-WITHOUT_FACES = ("brick", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field") + (
+WITHOUT_FACES = ("brick", "cell", "chelsea", "coffee", "grass", "gravel", "hubble_deep_field") + (
     "immunohistochemistry",
     "moon",
     "page",

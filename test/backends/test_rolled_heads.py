@@ -12,11 +12,14 @@ from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection
+from maix_facemesh_ros.backends.onnx.face_search import Sighting, best_roll, check
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import Roi
+from maix_facemesh_ros.backends.onnx.tracker import open_networks
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, FloatArray
 from maix_facemesh_ros.image import Image, Pixels, Stamp
+from maix_facemesh_ros.parameters import FaceMeshParameters
 from posed_faces import degrees_between
 from scenes import ASTRONAUT_CENTER, ASTRONAUT_WIDTH, plain, scene
 
@@ -121,6 +124,28 @@ def test_an_upright_face_needs_one_run_of_each_network(
             runs.clear()
             mesh.process(rolled(astronaut, 3, (640, 480), width))
             assert runs == ["detector", "landmarks"]
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_mesh_of_the_wrong_roll_is_replaced(astronaut: Pixels, degrees: float) -> None:
+    """The detector's key points may be upside down; the mesh is not."""
+    networks = open_networks(FaceMeshParameters())
+    image = Image(rolled(astronaut, degrees, (640, 480), 120), "rgb", Stamp(0, 0))
+    upright = Roi(320, 240, 220, 220, 0.0)
+    detection = Detection((247, 167, 146, 146), 0.6, np.zeros((0, 2), np.float32))
+    candidate = check(networks, image, Sighting(detection, upright, is_turned=False))
+    assert not candidate.is_sure
+    best = best_roll(networks, image, candidate)
+    assert best.is_certain
+    assert abs(math.remainder(mesh_roll(best.landmarks.points) - degrees, 360)) < 15
+
+
+def test_where_one_head_is_rolled_others_are_found(astronaut: Pixels) -> None:
+    image = np.hstack([rolled(astronaut, 170, (320, 480), width) for width in (120, 60, 90)])
+    with FaceMesh(max_face_num=0) as mesh:
+        faces = mesh.process(image)
+    assert len(faces) == 3
+    assert all(abs(mesh_roll(face.points)) % 360 > 90 for face in faces)
 
 
 def test_an_empty_scene_stays_empty() -> None:
