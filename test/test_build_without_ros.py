@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from installation import PACKAGE, copy_source, run
+from installation import PACKAGE, SOURCE, copy_source, run
 from maix_facemesh_ros.image import Pixels
 
 pytestmark = pytest.mark.build
@@ -25,6 +25,56 @@ from maix_facemesh_ros import FaceMesh
 with FaceMesh(blendshapes=True, pose=True, assumed_field_of_view=60) as mesh:
     print(len(mesh.process(cv2.imread(sys.argv[1])[:, :, ::-1])))
 print(*(name for name in sys.modules if "rcl" in name or name.endswith("_msgs")))
+"""
+
+
+#: Writes a video of a photo with sound, whose images are 33 and 100 ms apart.
+MAKE_VIDEO = """
+import sys
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+
+photo = cv2.imread(sys.argv[1])[0:320, 60:380]
+container = av.open(sys.argv[2], "w")
+video = container.add_stream("libx264")
+video.width, video.height, video.pix_fmt = 320, 320, "yuv420p"
+video.codec_context.time_base = Fraction(1, 90000)
+sound = container.add_stream("aac", rate=44100)
+sound.layout = "mono"
+seconds = 0.0
+for number in range(20):
+    frame = av.VideoFrame.from_ndarray(np.roll(photo, 2 * number, 1), format="bgr24")
+    frame.pts, frame.time_base = round(seconds * 90000), Fraction(1, 90000)
+    container.mux(video.encode(frame))
+    seconds += 0.033 if number % 3 else 0.1
+container.mux(video.encode())
+wave = (8000 * np.sin(0.05 * np.arange(int(44100 * seconds)))).astype(np.int16)
+for start in range(0, len(wave), 1024):
+    frame = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], "s16", "mono")
+    frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
+    container.mux(sound.encode(frame))
+container.mux(sound.encode())
+container.close()
+"""
+
+#: Prints the times of the images in milliseconds, and the packets of the sound.
+DESCRIBE = """
+import hashlib
+import sys
+
+import av
+
+container = av.open(sys.argv[1])
+packets = [packet for packet in container.demux() if packet.pts is not None]
+times = {kind: [] for kind in ("video", "audio")}
+for packet in packets:
+    times[packet.stream.type].append(round(1000 * packet.pts * packet.time_base))
+sound = b"".join(bytes(packet) for packet in packets if packet.stream.type == "audio")
+print(container.streams.video[0].codec_context.name, sorted(times["video"]), times["audio"])
+print(hashlib.sha256(sound).hexdigest())
 """
 
 
@@ -104,3 +154,18 @@ def test_see_serves_its_page(python: Path, photo: Path, tmp_path: Path) -> None:
         assert see.wait(timeout=30) == 0
     finally:
         see.kill()
+
+
+def test_with_pyav_a_video_keeps_its_times_and_its_sound(
+    python: Path, photo: Path, tmp_path: Path
+) -> None:
+    requirements = SOURCE / "requirements" / "video.txt"
+    run([python, "-m", "pip", "install", "--no-compile", "-r", requirements], {}, tmp_path)
+    run([python, "-c", MAKE_VIDEO, photo, "talk.mp4"], {}, tmp_path)
+    said = run([python.parent / "facemesh", "find", "talk.mp4", "-o", "faces.mp4"], {}, tmp_path)
+    assert said.startswith("20 images, 20 faces in ")
+    source, drawn = (
+        run([python, "-c", DESCRIBE, name], {}, tmp_path) for name in ("talk.mp4", "faces.mp4")
+    )
+    assert source == drawn
+    assert source.startswith("h264 [0, 100, 133, 166, 266, ")
