@@ -169,3 +169,11 @@ def test_with_pyav_a_video_keeps_its_times_and_its_sound(
     )
     assert source == drawn
     assert source.startswith("h264 [0, 100, 133, 166, 266, ")
+
+
+def test_with_the_extra_bags_a_bag_is_written(python: Path, photo: Path, tmp_path: Path) -> None:
+    requirements = SOURCE / "requirements" / "bags.txt"
+    run([python, "-m", "pip", "install", "--no-compile", "-r", requirements], {}, tmp_path)
+    said = run([python.parent / "facemesh", "find", photo, "-o", "bag"], {}, tmp_path)
+    assert said.startswith("1 image, 1 face in ")
+    assert (tmp_path / "bag" / "bag_0.mcap").is_file()

@@ -97,6 +97,8 @@ def belongs_in_wheel(file: Path) -> bool:
     """
     left_out = any(file.match(pattern) for pattern in LEFT_OUT)
     shared = file.parts[:2] == ("share", PACKAGE) and file.parts[2] in SHARED
+    # rosidl adds other descriptions of the messages.
+    shared = shared and (file.parts[2] != "msg" or file.suffix == ".msg")
     return "site-packages" not in file.parts and not left_out and not shared
 
 

@@ -56,6 +56,7 @@ DISTRIBUTIONS = {
             "maix_facemesh_ros",
             "maixcam_app",
             "models",
+            "msg",
             "package.xml",
             "pyproject.toml",
             "requirements",
@@ -227,8 +228,15 @@ class Environment:
 
     def install_package(self, distro: str) -> None:
         """Build and install the package itself and its messages, unless that has been done."""
-        for name, (folder, parts) in DISTRIBUTIONS.items():
-            state = content_hash([SOURCE / part for part in parts])
+        states = {
+            name: content_hash([SOURCE / part for part in parts])
+            for name, (_, parts) in DISTRIBUTIONS.items()
+        }
+        if self.record().get("messages") != states["messages"]:
+            # A file may have moved from one distribution to the other: pip would remove it.
+            self.uninstall("maix_facemesh_ros", f"maix_facemesh_ros_{distro}")
+        for name, (folder, _) in DISTRIBUTIONS.items():
+            state = states[name]
             record = self.record()
             if record.get(name) == state:
                 continue
@@ -237,6 +245,12 @@ class Environment:
             place = str(SOURCE / folder)
             self.pip(f"building and installing the {name}", [*how, place], ROS_DISTRO=distro)
             self.write_record({**self.record(), name: state})
+
+    def uninstall(self, *distributions: str) -> None:
+        """Uninstall distributions, those that are there."""
+        self.write_record({key: self.record()[key] for key in self.wanted()})
+        command = [str(self.python), "-m", "pip", "uninstall", "--yes", *distributions]
+        subprocess.run(command, check=True, capture_output=True, env=quiet_environment())
 
     def pip(self, title: str, arguments: list[str], **variables: str) -> None:
         """Run `pip install`, with retries after network errors, and print the progress."""

@@ -11,8 +11,9 @@ SOURCE = Path(__file__).resolve().parents[1]
 #: ROS distributions with wheels on PyPI.
 DISTROS_WITH_WHEELS = ("jazzy", "kilted")
 
-#: Files and folders of share/maix_facemesh_ros that programs need without ROS too.
-SHARED = ("config", "examples", "maixcam_app", "models", "package.xml")
+#: Files and folders of share/maix_facemesh_ros that programs need without ROS too: the definitions
+#: of the messages, for example, are in each bag.
+SHARED = ("config", "examples", "maixcam_app", "models", "msg", "package.xml")
 
 
 def requirements(name: str) -> list[str]:
