@@ -204,6 +204,31 @@ def test_small_change_is_searched_again_with_smaller_pixels(
     assert not [area for image in due[1:LOOK_AGAIN] for area in image if area.level]
 
 
+@pytest.mark.parametrize("size", [(320, 240), (321, 243), (193, 191), (160, 120), (97, 61)])
+def test_searches_of_small_images_fit_into_the_networks_input(
+    detector: FullRangeDetector, size: tuple[int, int]
+) -> None:
+    width, height = size
+    random = np.random.default_rng(1)
+    room = np.full((height, width, 3), 110, np.uint8)
+    searches, camera = Searches(detector.areas(size, 0.03)), Camera()
+    for _ in range(12):
+        x, y = random.integers(0, width - 12), random.integers(0, height - 12)
+        changed = room.copy()
+        changed[y : y + 12, x : x + 8] = random.integers(0, 256, (12, 8, 3))
+        for _ in range(QUIET + 2):
+            searches.next(camera.image(room))
+        for _ in range(LOOK_AGAIN + 1):
+            searches.next(camera.image(changed))
+    closer = [area for image in searches.images for area in image if area not in searches.areas]
+    for area in [*searches.areas, *closer]:
+        left, top, part_width, part_height = area.part
+        assert 0 <= left <= width - part_width
+        assert 0 <= top <= height - part_height
+        assert area.shown[0] <= area.size[0] and area.shown[1] <= area.size[1], area
+    assert closer or width < 160
+
+
 def test_overexposed_part_does_not_change_with_the_light(searches: Searches, room: Pixels) -> None:
     bright = room.copy()
     bright[100:200, 100:300] = (255, 235, 205)
