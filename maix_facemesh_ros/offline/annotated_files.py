@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
-import numpy as np
-
+from maix_facemesh_ros.messages.compressed_image import check_compressed, decode_compressed
 from maix_facemesh_ros.offline.videos import open_video
 
 
@@ -48,8 +46,7 @@ class AnnotatedVideo:
             origin: gives its time.
             jpeg: the image with its faces drawn into it.
         """
-        pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        self._video.write(origin.seconds, np.asarray(pixels, np.uint8))
+        self._video.write(origin.seconds, decode_compressed(check_compressed(jpeg)).pixels)
 
     def __enter__(self) -> AnnotatedVideo:
         return self

@@ -35,7 +35,12 @@ from maix_facemesh_ros.bags.message_types import COMPRESSED_IMAGE, FACE_ARRAY
 from maix_facemesh_ros.drawing import draw_face
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import ImageError, Pixels
-from maix_facemesh_ros.messages.compressed_image import JPEG_FORMAT, encode_jpeg
+from maix_facemesh_ros.messages.compressed_image import (
+    JPEG_FORMAT,
+    check_compressed,
+    decode_compressed,
+    encode_jpeg,
+)
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from maix_facemesh_ros.ros.messages import faces_of, read_faces
@@ -126,8 +131,7 @@ class _Robot(Node):
     def take_image(self, image: Pixels) -> None:
         # As a camera with JPEG: the bag then has exactly the images that the node has processed.
         jpeg = encode_jpeg(image[:, :, ::-1])
-        decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        image = np.asarray(decoded, np.uint8)[:, :, ::-1]
+        image = decode_compressed(check_compressed(jpeg)).pixels[:, :, ::-1]
         now = self.get_clock().now()
         message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=WIDTH * 3)
         message.header.stamp = now.to_msg()
