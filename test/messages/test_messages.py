@@ -112,7 +112,7 @@ def test_attention_is_read_without_the_middleware() -> None:
 
 
 #: A bag with faces of each version of msg/Face.msg before this one.
-OLDER_BAGS = (Path(__file__).parents[1] / "data/replay/raw",)
+OLDER_BAGS = (Path(__file__).parents[1] / "data/older_faces",)
 
 
 @pytest.mark.parametrize("bag", OLDER_BAGS, ids=lambda bag: bag.name)
