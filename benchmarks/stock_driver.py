@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -148,17 +148,11 @@ class Transported:
         domain: int,
     ) -> None:
         """Measure a block of images."""
-        collector.answered.clear()
-        before = _computed(node)
-        driver = _drive(setting, images, domain, **self.variables)
-        computed = _computed(node) - before
-        answered = [stamp for stamp in driver.stamps if stamp in collector.answered]
-        if not answered:
-            raise NotMeasuredError(f"{setting.title}: no answers")
+        block = _answered(setting, images, node, collector, domain, **self.variables)
         self.images += images
-        self.latencies += [(collector.answered[stamp] - stamp) / 1e9 for stamp in answered]
-        self.driver.append(driver.computing)
-        self.node.append(1e3 * computed / len(answered))
+        self.latencies += block.latencies
+        self.driver.append(block.driver.computing)
+        self.node.append(block.computing)
 
 
 def _rows(options: Options, *, busy: bool) -> Iterator[Row]:
@@ -184,19 +178,14 @@ def _row(
     busy: bool,
 ) -> Row:
     """Measure one setting: the node answers; then a plain subscriber counts, in another domain."""
-    collector.answered.clear()
     arrived_before = collector.arrived_now()
-    before = _computed(node)
-    driver = _drive(setting, images, domain)
-    computed = _computed(node) - before
+    block = _answered(setting, images, node, collector, domain)
+    driver, answered = block.driver, len(block.latencies)
     arrived = collector.arrived_now() - arrived_before
     is_reliable = setting.reliability == "RELIABLE"
     of_plain = _count_plainly(setting, images, domain + 1) if is_reliable else 0
-    answered = [stamp for stamp in driver.stamps if stamp in collector.answered]
-    if not answered:
-        raise NotMeasuredError(f"{setting.title}: no answers")
-    latencies = Figure.milliseconds([(collector.answered[s] - s) / 1e9 for s in answered])
-    lost = 100 * (1 - len(answered) / images)
+    latencies = Figure.milliseconds(block.latencies)
+    lost = 100 * (1 - answered / images)
     lost_by_plain = 100 * (1 - of_plain / (images + FIRST_IMAGES))
     has_target = not busy or np.prod(setting.size) <= BUSY_PIXELS
     limits = [LIMIT] * has_target + [lost_by_plain] * is_reliable
@@ -206,11 +195,41 @@ def _row(
         limit=min(limits, default=None),
         remark=f"{arrived} of {images + FIRST_IMAGES} arrived"
         + (f", {of_plain} at a plain reliable subscriber" if is_reliable else "")
-        + f"; {len(answered)} of {images} answered"
+        + f"; {answered} of {images} answered"
         + f"; latency {latencies.median:.1f} ms [{latencies.p10:.1f}-{latencies.p90:.1f}], "
         f"driver {driver.rate:.1f} Hz, longest publish() {driver.longest_publish:.1f} ms, CPU an "
-        f"image: driver {driver.computing:.1f} ms, node {1e3 * computed / len(answered):.1f} ms",
+        f"image: driver {driver.computing:.1f} ms, node {block.computing:.1f} ms",
     )
+
+
+class Block(NamedTuple):
+    """Measurements of the images of one setting."""
+
+    driver: Driven
+    #: Seconds from the stamp of each answered image to the faces' arrival.
+    latencies: list[float]
+    #: Milliseconds of computing that an answered image cost the node.
+    computing: float
+
+
+def _answered(
+    setting: Setting,
+    images: int,
+    node: subprocess.Popen[bytes],
+    collector: Collector,
+    domain: int,
+    **variables: str,
+) -> Block:
+    """Publish the images of one setting, and collect the node's answers."""
+    collector.answered.clear()
+    before = _computed(node)
+    driver = _drive(setting, images, domain, **variables)
+    computed = _computed(node) - before
+    answered = [stamp for stamp in driver.stamps if stamp in collector.answered]
+    if not answered:
+        raise NotMeasuredError(f"{setting.title}: no answers")
+    latencies = [(collector.answered[stamp] - stamp) / 1e9 for stamp in answered]
+    return Block(driver, latencies, 1e3 * computed / len(answered))
 
 
 def _drive(setting: Setting, images: int, domain: int, **variables: str) -> Driven:

@@ -64,7 +64,6 @@ TRUST_IN_BACKEND = 0.5 * WEIGHT_OF_DISTANCE
 #: Cost of an impossible assignment.
 OUT_OF_REACH = 1e6
 
-
 #: Compare every 8th landmark only: as accurate, and faster.
 LANDMARK_STEP = 8
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.depth_image import DepthImage
 from maix_facemesh_ros.image import ImageError
-from maix_facemesh_ros.messages.cdr import CdrReader
+from maix_facemesh_ros.messages.image import read_image_fields
 
 #: Types of the encodings of depth images (REP-118); mono16 is the name some drivers use.
 DEPTH_TYPES: Final = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
@@ -21,18 +21,12 @@ def read_depth_image(message: bytes) -> DepthImage:
     Raises:
         ImageError: cut short, another encoding, or a size that does not fit the data.
     """
-    reader = CdrReader(message)
-    stamp, frame_id = reader.header()
-    height, width, length = reader.numbers("III")
-    encoding = reader.text(length)
-    (bigendian,) = reader.numbers("B")
-    step, length = reader.numbers("II")
-    data = reader.data(length)
+    stamp, frame_id, height, width, encoding, is_bigendian, step, data = read_image_fields(message)
     if encoding not in DEPTH_TYPES:
         raise ImageError(
             f"the encoding is {encoding[:40]!r}: a depth image has {', '.join(DEPTH_TYPES)}"
         )
-    dtype = np.dtype((">" if bigendian else "<") + DEPTH_TYPES[encoding])
+    dtype = np.dtype((">" if is_bigendian else "<") + DEPTH_TYPES[encoding])
     if not width or not height:
         raise ImageError(f"the depth image is {width}x{height}: it has no pixels")
     row = width * dtype.itemsize

@@ -24,6 +24,21 @@ from maix_facemesh_ros.messages.compressed_image import (
 from maix_facemesh_ros.messages.encodings import ENCODINGS, to_image, unknown_encoding
 
 
+class ImageFields(NamedTuple):
+    """The fields of a sensor_msgs/Image."""
+
+    stamp: Stamp
+    frame_id: str
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: bool
+    #: Bytes from one row to the next.
+    step: int
+    #: A view of the message's bytes.
+    data: memoryview
+
+
 class EncodedImage(NamedTuple):
     """A JPEG or PNG with its header, from a topic."""
 
@@ -54,6 +69,22 @@ def _no_other_encoding(name: str) -> OtherEncoding:
     raise ImageError(unknown_encoding(name))
 
 
+def read_image_fields(message: bytes) -> ImageFields:
+    """Read a serialized sensor_msgs/Image, of any encoding.
+
+    Raises:
+        ImageError: cut short.
+    """
+    reader = CdrReader(message)
+    stamp, frame_id = reader.header()
+    height, width, length = reader.numbers("III")
+    encoding = reader.text(length)
+    (is_bigendian,) = reader.numbers("B")
+    step, length = reader.numbers("II")
+    data = reader.data(length)
+    return ImageFields(stamp, frame_id, height, width, encoding, bool(is_bigendian), step, data)
+
+
 def read_image(
     message: bytes, find_other: Callable[[str], OtherEncoding] = _no_other_encoding
 ) -> Image:
@@ -67,25 +98,18 @@ def read_image(
     Raises:
         ImageError: cut short, an unknown encoding, or a size that does not fit the data.
     """
-    reader = CdrReader(message)
-    stamp, frame_id = reader.header()
-    height, width, length = reader.numbers("III")
-    name = reader.text(length)
-    (bigendian,) = reader.numbers("B")
-    step, length = reader.numbers("II")
-    data = reader.data(length)
-
+    stamp, frame_id, height, width, name, is_bigendian, step, data = read_image_fields(message)
     if width == 0 or height == 0:
         raise ImageError(f"the image is {width}x{height}: it has no pixels")
     encoding = ENCODINGS.get(name)
     if encoding is None:
         other = find_other(name)
         rows = _rows(data, height, width, step, other.bytes_per_pixel)
-        image, levels = other.to_bgr(rows, width, bool(bigendian))
+        image, levels = other.to_bgr(rows, width, is_bigendian)
         return Image(image, "bgr", stamp, frame_id, levels)
     row_count = height * encoding.rows_per_two // 2
     rows = _rows(data, row_count, width, step, encoding.bytes_per_pixel)
-    image, levels = to_image(rows, width, encoding, bool(bigendian))
+    image, levels = to_image(rows, width, encoding, is_bigendian)
     return Image(image, encoding.order, stamp, frame_id, levels)
 
 

@@ -160,11 +160,10 @@ class FaceSearch:
             turns: quarter turns of the image in which the detector also runs, if no face is found
                 or faces are known already.
         """
-        upright = self._candidates(image, detections, parameters, known)
+        candidates = upright = self._candidates(image, detections, parameters, known)
         if parameters.any_roll:
             upright = self._with_rolls(image, upright, known)
-        candidates = list(upright)
-        if parameters.any_roll:
+            candidates = list(upright)
             certain = [candidate for candidate in upright if candidate.is_certain]
             for quarters in _turns(turns, upright, known):
                 candidates += self._turned_candidates(image, parameters, known, certain, quarters)
@@ -331,8 +330,8 @@ def best_roll(networks: FaceNetworks, image: Image, candidate: Candidate) -> Can
         rolled = roi._replace(rotation=roi.rotation + turn * math.pi / 2)
         first = networks.landmarks(image, rolled)
         if logit(first.presence) > HOPELESS_TURNED:
-            again = partial(_look_again, networks, image, candidate.sighting, first)
-            found.append(again(CERTAIN_IN_TURNED_IMAGE, MORE_LOOKS))
+            sighting, certain = candidate.sighting, CERTAIN_IN_TURNED_IMAGE
+            found.append(_look_again(networks, image, sighting, first, certain, MORE_LOOKS))
     best = max(found, key=lambda each: (each.is_certain, each.presence), default=candidate)
     if best.presence <= candidate.presence:
         return candidate

@@ -17,16 +17,12 @@ from maix_facemesh_ros.face import Box, Face
 
 #: Detections are in one place where their boxes overlap by more (intersection over union).
 SAME_PLACE = 0.6
-#: Images from one check of a place to the next: the first wait, the factor from one to the next,
-#: the longest. For the check of its landmarks, and for the search at other rolls.
-CHECKS = (1, 2, 16)
-TURNS = (4, 4, 96)
 #: A place is forgotten after this number of images without a check that was due.
 LONGEST_GAP = 30
 
 
 class _Waits(NamedTuple):
-    """Growing waits."""
+    """Growing waits: images from one check of a place to the next."""
 
     first: int
     factor: int
@@ -35,6 +31,11 @@ class _Waits(NamedTuple):
     def next(self, wait: int) -> int:
         """Return the wait after one; 0: the first."""
         return min(self.factor * wait, self.longest) if wait else self.first
+
+
+#: For the check of the landmarks in a place, and for the search at other rolls.
+CHECKS = _Waits(first=1, factor=2, longest=16)
+TURNS = _Waits(first=4, factor=4, longest=96)
 
 
 class _Rejected(NamedTuple):
@@ -52,10 +53,10 @@ class _Rejected(NamedTuple):
 
     def again(self, box: Box, number: int, *, turned: bool) -> _Rejected:
         """Return the place after another rejection in the image of a number."""
-        check_wait = _Waits(*CHECKS).next(self.check_wait)
+        check_wait = CHECKS.next(self.check_wait)
         if not turned:
             return self._replace(box=box, check_wait=check_wait, check_at=number + check_wait)
-        turn_wait = _Waits(*TURNS).next(self.turn_wait)
+        turn_wait = TURNS.next(self.turn_wait)
         return _Rejected(box, check_wait, number + check_wait, turn_wait, number + turn_wait)
 
 
