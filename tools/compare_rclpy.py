@@ -1,9 +1,10 @@
 """Compares the names of rclpy that the package uses with those that ROS distributions have.
 
-    tools/compare_rclpy.py humble=CHECKOUT jazzy=.venv kilted=.venv-kilted rolling=CHECKOUT
+    tools/compare_rclpy.py humble=CHECKOUT jazzy=.venv kilted=.venv-kilted lyrical=CHECKOUT
 
-CHECKOUT is a folder with the branch of https://github.com/ros2/rclpy, whose Python files and
-bindings (pybind11 or nanobind) are read as text. An environment, which has bin/python, is asked.
+CHECKOUT is a folder with the branch of https://github.com/ros2/rclpy, or release/DISTRO/rclpy of
+https://github.com/ros2-gbp/rclpy-release, whose Python files and bindings (pybind11 or nanobind)
+are read as text. An environment, which has bin/python, is asked.
 
 Names are imported ones, attributes (private ones too) and keyword arguments. An attribute's class
 is known where the code says so: annotations, constructors, `self` of a node, and the return types
@@ -96,13 +97,18 @@ class Rclpy:
     def has(self, name: Use) -> bool:
         """Whether the distribution has all names that the package uses."""
         if name.kind == "keyword":
-            accepted = self.keywords[name.owner]
-            return name.name in accepted or "**" in accepted
+            return not {name.name, "**"}.isdisjoint(self.accepted_keywords(name.owner))
         if name.kind == "attribute":
             if name.owner:
                 return self.has_attribute(name.owner, name.name)
             return self.any_has(name.name)
         return self._has_import(name)
+
+    def accepted_keywords(self, called: str) -> set[str]:
+        """Return the keyword arguments of a function, or of a class: perhaps those of its bases."""
+        if called in self.keywords or called not in self:
+            return self.keywords.get(called, set())
+        return set().union(*(self.accepted_keywords(base) for base in self.classes[called].bases))
 
     def _has_import(self, name: Use) -> bool:
         return any(

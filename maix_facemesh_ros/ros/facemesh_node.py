@@ -22,6 +22,7 @@ from collections import deque
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.executors import ExternalShutdownException
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
@@ -141,9 +142,12 @@ class FaceMeshNode(ManagedNode):
                 raise
 
     def _on_input_ended(self) -> None:
-        """End the process; on the executor's thread, so not in the middle of a transition."""
+        """End the process; on the executor's thread, so not in the middle of a transition.
+
+        The context has to outlive the node: since Kilted its shutdown destroys what `stop` uses.
+        """
         if not self._is_stopping():
-            self.context.try_shutdown()
+            raise ExternalShutdownException
 
     def configure(self) -> None:
         """See `ManagedNode`; the topics are announced, and the networks are loaded."""

@@ -91,7 +91,7 @@ def run_node(
     name: str = "facemesh",
     profile: str | None = None,
 ) -> int:
-    """Run a node until it is stopped or ends the context itself.
+    """Run a node until it is stopped or raises ExternalShutdownException itself.
 
     Args:
         make_node: makes it, once rclpy is initialized.
@@ -110,7 +110,7 @@ def run_node(
         decoder_warnings.limit()
         _set_up_heap()  # Before there are threads of the node.
         stop_request = start_ros(arguments, profile)
-        # Made first: a source may have ended, and the context with it, before the node spins.
+        # Made first: the context may have ended before the node spins.
         executor = rclpy.get_global_executor()
         node = make_node()
         start_bound.end()
@@ -123,7 +123,7 @@ def run_node(
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual ways to stop a node
     except Exception:
-        # A short file as source may end, and the context with it, while the node is being made.
+        # The context may end while the node is being made.
         if rclpy.ok():
             raise
     finally:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
@@ -16,11 +17,16 @@ from view_client import frame_with_faces
 
 pytest_plugins = ["running_node"]
 
+SUPPORT = Path(__file__).parents[1] / "support"
+
 #: rclpy with Humble's names, and messages that check their fields, as Humble's always do.
 HUMBLE = {
-    "PYTHONPATH": str(Path(__file__).parents[1] / "support" / "humble_stand_in"),
+    "PYTHONPATH": str(SUPPORT / "humble_stand_in"),
     "ROS_PYTHON_CHECK_FIELDS": "1",
 }
+
+#: rclpy whose context destroys its nodes, as since Kilted.
+KILTED = {"PYTHONPATH": str(SUPPORT / "kilted_stand_in")}
 
 
 def test_the_stand_in_for_humble_has_humbles_names() -> None:
@@ -63,3 +69,14 @@ def test_humble_names_a_quality_of_service_that_does_not_fit(
     robot.create_publisher(Image, "image_raw", qos_profile_sensor_data)
     node = start("qos_overrides./image_raw.subscription.reliability:=reliable", environment=HUMBLE)
     robot.wait_until(lambda: "RELIABILITY" in node.output(), "warning")
+
+
+def test_a_source_that_ends_ends_the_node_cleanly_on_kilted(
+    start: StartNode, robot: Robot, astronaut: Pixels, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), astronaut)
+    node = start(f"source:={photo}", environment=KILTED)
+    robot.wait_until(lambda: node.process.poll() is not None, "end of the node")
+    assert "source ended after 1 images" in node.output()
+    assert node.process.returncode == 0, node.output()
