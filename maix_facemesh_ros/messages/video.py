@@ -25,6 +25,9 @@ from maix_facemesh_ros.missing_packages import pip_install
 #: Pixels of an image at most, 5K: a decoder keeps up to 16 images as references.
 LARGEST_VIDEO: Final = 16_000_000
 
+#: Seconds by which stamps go back where a recording is played again, and by no clock's correction.
+STEP_BACK: Final = 1.0
+
 #: By a part of the name of a format or encoder, such as h264, libx264 and hevc_nvenc: the decoder.
 DECODERS: Final = {"264": "h264", "265": "hevc", "hevc": "hevc"}
 
@@ -157,7 +160,8 @@ class VideoDecoder:
     """Decodes the messages of one stream, in order.
 
     A stream that is joined in the middle starts with its next key frame, and so does one with a
-    damaged packet: what follows refers to what is missing.
+    damaged packet, and one whose stamps go back by more than a second: what follows refers to what
+    is missing.
     """
 
     def __init__(self, read: ReadPacket) -> None:
@@ -178,6 +182,8 @@ class VideoDecoder:
         self._codec = ""
         #: None until the first key frame.
         self._context: Any = None
+        #: Stamp of the last packet, in seconds.
+        self._stamp = 0.0
 
     def restart(self) -> None:
         """Wait for the next key frame: messages are missing."""
@@ -191,7 +197,10 @@ class VideoDecoder:
             ImageError: the packet is damaged, too large, or does not give one image.
         """
         packet = self._read(message)
-        if packet.codec != self._codec:
+        stamp, before = packet.stamp.seconds, self._stamp
+        self._stamp = stamp
+        # A recording that is played again begins another stream, as for `StreamClock`.
+        if packet.codec != self._codec or stamp < before - STEP_BACK:
             self._codec, self._context = packet.codec, None
         if self._context is None:
             if not packet.is_key:

@@ -18,7 +18,7 @@ from maix_facemesh_ros.messages.video import (
     read_compressed_video,
     read_ffmpeg_packet,
 )
-from recorded_bags import HEIGHT, INTERVAL, START, WIDTH, scene
+from recorded_bags import HEIGHT, INTERVAL, SECOND, START, WIDTH, scene
 from video_streams import compressed_video, damaged, encoded, ffmpeg_packet
 
 SIZE = (WIDTH, HEIGHT)
@@ -93,6 +93,24 @@ def test_a_stream_joined_in_the_middle_starts_with_its_key_frame(
     assert [decoded(decoder, message) for message in messages(stream)[8:]] == [
         "waits", "waits", "10", "11",
     ]  # fmt: skip
+
+
+def test_a_recording_that_is_played_again_is_another_stream(
+    stream: tuple[str, list[bytes]],
+) -> None:
+    """Its first images refer to a key frame before it; a corrected clock changes nothing."""
+    format_name, packets = stream
+    interval = SECOND // 2
+    recording = [
+        compressed_video(START + number * interval, packet, format_name)
+        for number, packet in enumerate(packets)
+    ][2:]
+    decoder = VideoDecoder(read_compressed_video)
+    for _ in range(2):
+        waited = [decoded(decoder, message) == "waits" for message in recording]
+        assert waited == [True] * 3 + [False] * 7
+    corrected = compressed_video(START + 10 * interval, packets[10], format_name)
+    assert decoded(decoder, corrected) != "waits"
 
 
 def test_after_damage_the_next_key_frame_is_awaited() -> None:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from golden_replays import EXACTLY
 from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.ros.replay.golden import GoldenFaces
 from message_packages import build_message_package
+from recorded_bags import HEIGHT, SECOND, START, WIDTH, camera_info, write_bag
+from recorded_bags import scene as moving_scene
 from running_node import Robot, StartNode, stamp_of
 from scenes import scene
 from video_streams import compressed_video, encoded, ffmpeg_packet
@@ -20,7 +24,6 @@ pytest_plugins = ["running_node"]
 
 STAND_IN = str(Path(__file__).parents[1] / "support/missing_stand_in")
 
-SECOND = 10**9
 SIZE = (640, 360)
 IMAGES, KEY_INTERVAL = 40, 10
 #: The first packet that is sent, and one that is damaged.
@@ -49,32 +52,53 @@ time.sleep(60)
 """
 
 #: By `image_transport`: package, message, encoder, and how a packet becomes a message.
-MESSAGES: dict[str, tuple[str, str, str, Callable[[int, bytes], bytes]]] = {
-    "foxglove": ("foxglove_msgs", "CompressedVideo", "h264", compressed_video),
+MESSAGES: dict[str, tuple[str, str, str, Callable[[int, bytes, tuple[int, int]], bytes]]] = {
+    "foxglove": (
+        "foxglove_msgs",
+        "CompressedVideo",
+        "h264",
+        lambda stamp, packet, _size: compressed_video(stamp, packet),
+    ),
     "ffmpeg": (
         "ffmpeg_image_transport_msgs",
         "FFMPEGPacket",
         "h265",
-        lambda stamp, packet: ffmpeg_packet(stamp, packet, SIZE, "libx265"),
+        lambda stamp, packet, size: ffmpeg_packet(stamp, packet, size, "libx265"),
     ),
 }
 
 
+@pytest.fixture(scope="module", params=MESSAGES)
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def environment(transport: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment with the transport's messages."""
+    package, message, *_ = MESSAGES[transport]
+    return build_message_package(package, tmp_path_factory.mktemp(package), only=message)
+
+
 @pytest.mark.build
-@pytest.mark.parametrize("transport", MESSAGES)
 def test_a_video_has_faces_from_its_key_frame_on(
-    start: StartNode, robot: Robot, astronaut: Pixels, tmp_path: Path, transport: str
+    start: StartNode,
+    robot: Robot,
+    astronaut: Pixels,
+    tmp_path: Path,
+    transport: str,
+    environment: dict[str, str],
 ) -> None:
     """Joined in the middle, and with a damaged packet."""
     package, message, format_name, serialized = MESSAGES[transport]
-    environment = build_message_package(package, tmp_path, only=message)
     image = scene(astronaut, (320, 180, 120.0))
     packets = encoded([image] * IMAGES, format_name, key_interval=KEY_INTERVAL)
     packets[DAMAGED] = packets[DAMAGED][:20]
     folder = tmp_path / "messages"
     folder.mkdir()
     for number in range(FIRST, IMAGES):
-        (folder / f"{number:03}").write_bytes(serialized((number + 1) * SECOND, packets[number]))
+        packet = serialized((number + 1) * SECOND, packets[number], SIZE)
+        (folder / f"{number:03}").write_bytes(packet)
     node = start(
         f"image_transport:={transport}",
         "always_process:=true",
@@ -113,6 +137,46 @@ def test_a_video_has_faces_from_its_key_frame_on(
     assert counts["not answered: a video that waits for its key frame"] == str(awaited)
     assert counts["not answered: an image that cannot be used"] == "1"
     assert node.output().count("waits for its next key frame") == 1
+
+
+@pytest.mark.build
+@pytest.mark.usefixtures("own_network")
+def test_a_recorded_video_is_replayed_with_golden_faces(
+    tmp_path: Path, transport: str, environment: dict[str, str]
+) -> None:
+    """Recorded from the middle of a stream, and played twice: the same faces each time."""
+    package, message, format_name, serialized = MESSAGES[transport]
+    packets = encoded(moving_scene(14), format_name, key_interval=KEY_INTERVAL)[KEY_INTERVAL - 2 :]
+    topic = f"/camera/image_raw/{transport}"
+    recorded = []
+    for number, packet in enumerate(packets):
+        stamp = START + number * SECOND // 2
+        recorded += [
+            ("/camera/camera_info", "sensor_msgs/msg/CameraInfo", stamp, camera_info(stamp)),
+            (topic, f"{package}/msg/{message}", stamp, serialized(stamp, packet, (WIDTH, HEIGHT))),
+        ]
+    write_bag(tmp_path / "bag", recorded)
+
+    def replayed(*options: str | Path) -> str:
+        finished = subprocess.run(
+            [sys.executable, "-m", "maix_facemesh_ros.programs.start", "facemesh_replay"]
+            + [str(part) for part in (tmp_path / "bag", "--start-node", *options)],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
+
+    output = replayed("--record", tmp_path / "golden")
+    assert f"{topic} is answered by /camera/facemesh on /camera/faces" in output
+    assert "6 images played: 4 answered, 2 not used by the node (a video that waits" in output
+    with GoldenFaces(tmp_path / "golden") as golden:
+        answers = list(golden.on("/camera/faces"))
+    assert [[face.pose_valid for face in answer.faces] for answer in answers] == [[True]] * 4
+    output = replayed("--loop", "2", "--check", tmp_path / "golden", *EXACTLY)
+    assert output.count("/camera/faces: as the golden faces") == 2
 
 
 @pytest.mark.parametrize("transport", MESSAGES)

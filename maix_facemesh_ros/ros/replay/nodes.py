@@ -15,10 +15,19 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import QoSProfile
 
+from maix_facemesh_ros.bags.camera_topics import COMPRESSED_IMAGE, IMAGE
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, FACE_ARRAY
 from maix_facemesh_ros.errors import FaceMeshError
-from maix_facemesh_ros.messages.transport_names import COMPRESSED
+from maix_facemesh_ros.messages.transport_names import base_topic
 from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERED, REASON, STATUS
+from maix_facemesh_ros.ros.transports import VIDEO_MESSAGES
+
+#: The node's parameter `image_transport`, by the type of a topic of images.
+TRANSPORTS = {
+    IMAGE: "raw",
+    COMPRESSED_IMAGE: "compressed",
+    **{f"{video.package}/msg/{video.message}": name for name, video in VIDEO_MESSAGES.items()},
+}
 
 #: Seconds between two checks of the graph, and until the first report of what is missing.
 LOOK = 0.05
@@ -88,7 +97,7 @@ def other_face_nodes(node: Node) -> list[str]:
     for name, namespace in node.get_node_names_and_namespaces():
         if any(FACE_ARRAY in types for types in _published_by(node, name, namespace).values()):
             subscribed = _subscribed_by(node, name, namespace)
-            images = [topic for topic, types in subscribed.items() if _is_image(types)]
+            images = [topic for topic, types in subscribed.items() if TRANSPORTS.keys() & types]
             what = ", ".join(images) or "no images"
             found.append(f"{_full_name(name, namespace)}, which subscribes to {what}")
     return found
@@ -96,10 +105,6 @@ def other_face_nodes(node: Node) -> list[str]:
 
 def _full_name(name: str, namespace: str) -> str:
     return f"{namespace.rstrip('/')}/{name}"
-
-
-def _is_image(types: Sequence[str]) -> bool:
-    return any(name.endswith(("/Image", "/CompressedImage")) for name in types)
 
 
 def _published_by(node: Node, name: str, namespace: str) -> Mapping[str, Sequence[str]]:
@@ -164,9 +169,9 @@ def wait_for_nodes(
         if now - begin > timeout:
             raise ReplayError(
                 f"within {timeout:.0f} s these were not found: {_missing(node, images, found)}. "
-                "Start facemesh_node with -r image_raw:=TOPIC (and image_transport:=compressed for "
-                "compressed images), let --start-node do it, or publish the images on the "
-                "node's topic with --remap"
+                "Start facemesh_node with -r image_raw:=TOPIC (and image_transport:=compressed, "
+                "foxglove or ffmpeg for such a topic), let --start-node do it, or publish the "
+                "images on the node's topic with --remap"
             )
         time.sleep(LOOK)
     if len({answering.faces for answering in found.values()}) < len(found):
@@ -254,7 +259,11 @@ class NodeReports:
 
 
 def command_for(
-    images: str, faces: str, parameters: Sequence[str], parameter_files: Sequence[str]
+    images: str,
+    image_type: str,
+    faces: str,
+    parameters: Sequence[str],
+    parameter_files: Sequence[str],
 ) -> list[str]:
     """Return the command that starts a node for a camera.
 
@@ -262,20 +271,20 @@ def command_for(
 
     Args:
         images: full name of the topic with its images; the calibration is in its namespace.
+        image_type: such as `sensor_msgs/msg/Image`.
         faces: full name of the topic for their faces; the node is in its namespace.
         parameters: such as `max_face_num:=4`.
         parameter_files: YAML.
     """
-    base = images.removesuffix(COMPRESSED)
-    camera_info = f"{base.rpartition('/')[0]}/camera_info"
-    is_compressed = images.endswith(COMPRESSED)
+    camera_info = f"{base_topic(images).rpartition('/')[0]}/camera_info"
+    transport = TRANSPORTS[image_type]
     remaps = {
         "__ns": faces.rpartition("/")[0] or "/",
-        "image_raw/compressed" if is_compressed else "image_raw": images,
+        "image_raw" if transport == "raw" else f"image_raw/{transport}": images,
         "camera_info": camera_info,
         "faces": faces,
     }
-    own = [f"image_transport:={'compressed' if is_compressed else 'raw'}", "autostart:=true"] + [
+    own = [f"image_transport:={transport}", "autostart:=true"] + [
         f"qos_overrides.{topic}.subscription.reliability:=reliable"
         for topic in (images, camera_info)
     ]

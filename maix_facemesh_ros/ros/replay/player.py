@@ -227,6 +227,9 @@ class BagPlayer:
             clock_rate: how often to publish the bag's time on /clock; None: not.
             timeout: seconds to wait for the faces of one image.
             check: called again and again; raises an error if there is no use in going on.
+
+        Raises:
+            ReplayError: a topic that the nodes need cannot be published here.
         """
         self._node = node
         self._rate = rate
@@ -251,6 +254,9 @@ class BagPlayer:
         #: Topics of images that are answered, and of their calibration.
         self.needed_topics = [name for name, waiting in self._waiting.items() if waiting]
         self.topics = RecordedTopics(node, topics, reliable=self.needed_topics)
+        for name in self.needed_topics:
+            if reason := self.topics.left_out.get(name):
+                raise ReplayError(f"{name} cannot be played: {reason}")
         for camera in self.cameras:
             camera.publisher = self.topics.publisher(camera.topic.name)
         self._clock = self._clock_interval = None

@@ -255,8 +255,8 @@ def _commands(
         [Camera(name) for name in names], FACES_TOPIC, annotations=False, annotated=False
     )
     return [
-        command_for(name, of_camera.faces.name, clock, [str(parameter_file)])
-        for name, of_camera in zip(names, topics, strict=True)
+        command_for(name, topic.type, of_camera.faces.name, clock, [str(parameter_file)])
+        for name, topic, of_camera in zip(names, images, topics, strict=True)
     ]
 
 
