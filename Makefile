@@ -48,7 +48,7 @@ docs:  ## Write the documentation as a site to build/site (in .venv-docs)
 
 jammy:  ## Run quick tests with the versions of Ubuntu 22.04, for Humble (in .venv-jammy)
 	@$(PYTHON) tools/set_up.py jammy --folder .venv-jammy
-	AMENT_PREFIX_PATH="$(CURDIR)/.venv-jammy" .venv-jammy/bin/pytest -m "not build and not slow" $(ARGS)
+	AMENT_PREFIX_PATH="$(CURDIR)/.venv-jammy" .venv-jammy/bin/pytest -m "not build" $(ARGS)
 
 bench: setup  ## Measure speed, memory and latency in comparison with MediaPipe, in one table
 	@for peers in bench bench-newest; do \

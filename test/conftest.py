@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--without-ros", action="store_true", help="run only the files that import nothing of ROS"
     )
+    parser.addoption(
+        "--long", action="store_true", help="repeat long tests ten times as often, see repetitions"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,6 +110,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def missing_packages(file: str) -> list[str]:
     """Return the packages that a file of QUICK needs and this Python does not have."""
     return [name for name in QUICK[file] if importlib.util.find_spec(name) is None]
+
+
+@pytest.fixture(scope="session")
+def repetitions(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """Return a function of the count with `--long`, of cases or seconds: a tenth without."""
+    long = request.config.getoption("long")
+    return lambda count: count if long else count // 10
 
 
 @pytest.fixture(scope="session")

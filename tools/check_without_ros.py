@@ -45,7 +45,7 @@ def check(python: str, wheel: Path, prefix: Path) -> bool:
     run([own, "-m", "pip", "install", "--no-compile", str(wheel)])
     installed = (size_of(prefix) - before) / MEGABYTE
     run([own, "-m", "pip", "install", f"{wheel}[bags]", *TEST_PACKAGES])
-    tests = [own, "-m", "pytest", "-q", "--quick", "--without-ros", "-m", "not build and not slow"]
+    tests = [own, "-m", "pytest", "-q", "--quick", "--without-ros", "-m", "not build"]
     ended = subprocess.run(
         tests, cwd=SOURCE, capture_output=True, text=True, env=without_checkout()
     )

@@ -1,14 +1,10 @@
-"""The node's lifecycle: every transition in every state, parameters, and transitions under load.
-
-FACEMESH_TRANSITIONS sets the number of random transitions, such as 1000 for a check by hand.
-"""
+"""The node's lifecycle: every transition in every state, parameters, and transitions under load."""
 
 from __future__ import annotations
 
-import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +29,8 @@ from running_node import TIMEOUT, NodeProcess, Robot, StartNode, boolean, image_
 
 pytest_plugins = ["running_node"]
 
-TRANSITIONS = int(os.environ.get("FACEMESH_TRANSITIONS", "100"))
+#: With `--long`; 100 without.
+TRANSITIONS = 1000
 
 #: State: the states that its transitions lead to. All others are refused.
 GRAPH = {
@@ -336,15 +333,16 @@ def sending(publisher: Publisher, message: Image, interval: float) -> Iterator[N
 
 
 def test_random_transitions_under_a_camera(
-    start: StartNode, robot: Robot, astronaut: Pixels
+    start: StartNode, robot: Robot, astronaut: Pixels, repetitions: Callable[[int], int]
 ) -> None:
     """Each activation is followed by faces, each deactivation by silence."""
+    transitions = repetitions(TRANSITIONS)
     node = start("autostart:=false")
     choices = random.Random(20)
     state, activations, memory = "unconfigured", 0, 0.0
     curve: list[float] = []
     with sending(robot.images, image_message(astronaut), 0.02):
-        for number in range(TRANSITIONS):
+        for number in range(transitions):
             possible = [label for label in GRAPH[state] if label != "shutdown"]
             label = choices.choice(LABELS[:-1] if choices.random() < 0.2 else possible)
             goal = GRAPH[state].get(label)
@@ -361,10 +359,10 @@ def test_random_transitions_under_a_camera(
             state = goal or state
             if state == "unconfigured":
                 curve.append(round(1e-6 * node.memory(), 1))
-            if not memory and number > TRANSITIONS // 5 and state == "unconfigured":
+            if not memory and number > transitions // 5 and state == "unconfigured":
                 memory = node.memory()
     assert state_of(robot) == state
-    assert activations > TRANSITIONS / 10
+    assert activations > transitions / 10
     for back in ("deactivate", "cleanup"):
         robot.change_state(back)
     grown = node.memory() - memory
