@@ -29,6 +29,7 @@ from maix_facemesh_ros.messages.video import (
     read_ffmpeg_packet,
     why_no_video,
 )
+from maix_facemesh_ros.wording import counted
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -80,7 +81,7 @@ class SkippedTopic:
     count: int
 
     def __str__(self) -> str:
-        return f"{self.name} is skipped ({self.count} messages): {self.reason}"
+        return f"{self.name} is skipped ({counted(self.count, 'message')}): {self.reason}"
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class _Content:
     def number(self) -> str:
         """The same in words."""
         exact = self.seen >= self.topic.message_count
-        return f"{'' if exact else 'about '}{self.usable_messages} usable messages"
+        return f"{'' if exact else 'about '}{counted(self.usable_messages, 'usable message')}"
 
 
 def find_camera_topics(bag: Bag, *, videos: bool = True) -> CameraTopics:
@@ -179,7 +180,7 @@ def _main_reason(content: _Content) -> str:
     if not content.seen:
         return "none of its messages can be read"
     (reason, count), *rest = content.other.most_common()
-    more = f" ({count} of {content.seen}, and {len(rest)} other reasons)" if rest else ""
+    more = f" ({count} of {content.seen}, and {counted(len(rest), 'other reason')})" if rest else ""
     return reason + more
 
 

@@ -15,6 +15,8 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.web import Application
 
+from maix_facemesh_ros.wording import counted
+
 #: Connections of each kind at the same time, and how many of the process's file descriptors they
 #: may take at most, where its limit is a low one. Tornado accepts 128 connections before it reads
 #: from any of them, so there are more places than that for strangers.
@@ -132,7 +134,9 @@ class RepeatedLines(logging.Filter):
             self._dropped += 1
             return False
         text = record.getMessage().encode("unicode_escape").decode("ascii")[:LONGEST_LINE]
-        others = f" ({self._dropped} more lines before this one)" if self._dropped else ""
+        others = (
+            f" ({counted(self._dropped, 'more line')} before this one)" if self._dropped else ""
+        )
         record.msg, record.args = f"{text}{others}", ()
         self._said_at, self._dropped = now, 0
         return True

@@ -15,6 +15,7 @@ from maix_facemesh_ros.messages.cdr import CdrReader
 from maix_facemesh_ros.messages.transport_names import base_topic
 from maix_facemesh_ros.parameters import ParameterError
 from maix_facemesh_ros.user_files import read_small_file
+from maix_facemesh_ros.wording import counted
 
 #: Default of a field that a calibration file may omit: no rectification.
 IDENTITY = {"data": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
@@ -157,5 +158,5 @@ def _name(text: object) -> str:
 def _numbers(matrix: Mapping[str, Sequence[float]], count: int | None = None) -> list[float]:
     numbers = [float(number) for number in matrix["data"]]
     if count is not None and len(numbers) != count:
-        raise ValueError(f"a matrix has {len(numbers)} numbers where it needs {count}")
+        raise ValueError(f"a matrix has {counted(len(numbers), 'number')} where it needs {count}")
     return numbers

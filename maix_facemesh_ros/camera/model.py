@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.face import DoubleArray
+from maix_facemesh_ros.wording import counted
 
 #: Names of distortion models (sensor_msgs/distortion_models.hpp; "fisheye" is what some drivers
 #: call "equidistant"), and their numbers of coefficients. As in OpenCV, the number determines the
@@ -346,7 +347,9 @@ def _without_zeros(coefficients: DoubleArray, model: str) -> DoubleArray:
 def _numbers(name: str, values: Sequence[float] | DoubleArray, count: int = -1) -> DoubleArray:
     numbers = np.asarray(values, np.float64).ravel()
     if count >= 0 and len(numbers) != count:
-        raise CalibrationError(f"{name} has {len(numbers)} numbers: a CameraInfo has {count}")
+        raise CalibrationError(
+            f"{name} has {counted(len(numbers), 'number')}: a CameraInfo has {count}"
+        )
     if not np.isfinite(numbers).all():
         raise CalibrationError(
             f"{name} is {reprlib.repr(numbers.tolist())}: calibrate the camera again"
@@ -432,6 +435,6 @@ def _check_distortion(model: str, coefficients: DoubleArray) -> None:
         )
     if len(coefficients) not in COEFFICIENTS[model]:
         raise CalibrationError(
-            f"{model} has {len(coefficients)} coefficients: it needs "
+            f"{model} has {counted(len(coefficients), 'coefficient')}: it needs "
             f"{' or '.join(map(str, COEFFICIENTS[model]))}"
         )

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from maix_facemesh_ros.image import ImageError, Levels, Pixels
 from maix_facemesh_ros.messages import decoder_warnings
 from maix_facemesh_ros.messages.levels import levels_of, to_8_bits
+from maix_facemesh_ros.wording import counted
 
 #: `format` of the CompressedImages of this package, as compressed_image_transport writes it, and
 #: the quality of their JPEG, 1 to 100.
@@ -384,7 +385,7 @@ class _JpegWalk:
         if bits != 8:
             raise ImageError(f"it is a JPEG of {bits} bits a channel: known are 8")
         if not 1 <= count <= 4 or len(segment) != 6 + 3 * count:
-            raise ImageError(f"it is a JPEG of {count} channels in {len(segment)} bytes")
+            raise ImageError(f"it is a JPEG of {counted(count, 'channel')} in {len(segment)} bytes")
         _check_pixels(len(self._view), width, height)
         self._size = (width, height)
         self._progressive = marker == _SOF_PROGRESSIVE
@@ -401,7 +402,7 @@ class _JpegWalk:
             )
         count = segment[0] if len(segment) else 0
         if not 1 <= count <= 4 or len(segment) != 4 + 2 * count:
-            raise ImageError(f"it is a JPEG with a scan of {count} channels")
+            raise ImageError(f"it is a JPEG with a scan of {counted(count, 'channel')}")
         first, last, precision = segment[1 + 2 * count :]
         if not self._progressive:
             found = set(_COEFFICIENTS)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from maix_facemesh_ros.image import ChannelOrder, ImageError, Levels, Pixels
 from maix_facemesh_ros.messages.levels import levels_of, to_8_bits
+from maix_facemesh_ros.wording import counted
 
 
 class Encoding(NamedTuple):
@@ -97,7 +98,7 @@ def to_image(
         return np.asarray(cv2.cvtColor(rows, encoding.conversion), np.uint8), levels
     except cv2.error as error:
         raise ImageError(
-            f"OpenCV cannot convert {len(rows)} rows of data, {width} pixels wide: {error.err}"
+            f"OpenCV cannot convert {counted(len(rows), 'row')} of {width} pixels: {error.err}"
         ) from error
 
 

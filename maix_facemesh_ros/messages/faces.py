@@ -18,6 +18,7 @@ import numpy.typing as npt
 from maix_facemesh_ros.face import DoubleArray, Face, ScaleSource
 from maix_facemesh_ros.image import ImageError, Stamp
 from maix_facemesh_ros.messages.cdr import CdrReader
+from maix_facemesh_ros.wording import counted
 
 #: The encapsulation header of plain CDR, little endian.
 LITTLE_ENDIAN = b"\x00\x01\x00\x00"
@@ -77,7 +78,7 @@ def check_faces(message: bytes) -> None:
     reader.header()
     _width, _height, count = reader.numbers("III")
     if count * LEAST_FACE > reader.left:
-        raise ImageError(f"{reader.left} bytes cannot hold the {count} faces that they announce")
+        raise ImageError(f"{reader.left} bytes cannot hold {counted(count, 'face')}")
 
 
 def upgraded_faces(message: bytes) -> bytes:

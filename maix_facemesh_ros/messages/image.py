@@ -22,6 +22,7 @@ from maix_facemesh_ros.messages.compressed_image import (
     decode_compressed,
 )
 from maix_facemesh_ros.messages.encodings import ENCODINGS, to_image, unknown_encoding
+from maix_facemesh_ros.wording import counted
 
 
 class ImageFields(NamedTuple):
@@ -125,8 +126,9 @@ def _rows(
     if step < row_bytes:
         raise ImageError(f"step is {step} bytes where a row of {width} pixels has {row_bytes}")
     if len(data) < step * (count - 1) + row_bytes:
+        rows = counted(count, "row")
         raise ImageError(
-            f"the data has {len(data)} bytes where {count} rows of {step} make {step * count}"
+            f"the data has {len(data)} bytes where {rows} of {step} make {step * count}"
         )
     return np.ndarray((count, row_bytes), np.uint8, data, strides=(step, 1))
 

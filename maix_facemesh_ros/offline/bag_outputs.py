@@ -18,6 +18,7 @@ from maix_facemesh_ros.offline.drawings import DrawnImage
 from maix_facemesh_ros.offline.options import JobOptions
 from maix_facemesh_ros.offline.output_topics import FaceTopics, face_topics
 from maix_facemesh_ros.offline.recordings import Recording
+from maix_facemesh_ros.wording import counted
 
 
 class _Output(NamedTuple):
@@ -105,10 +106,8 @@ class BagOutputs:
         """Yield the remarks on what a recording's bag does not have."""
         path = self._recordings[number].path
         for name, count in self._not_decoded[number].items():
-            yield (
-                f"{path}: {count} images of {name} cannot be decoded, so they cannot be blurred "
-                "and were left out"
-            )
+            images = counted(count, "image")
+            yield f"{path}: left out, because they cannot be decoded: {images} of {name}"
         own = self._own_topics(number)
         replaced = [topic.name for topic in self._recorded_topics(number) if topic.name in own]
         if replaced:

@@ -35,6 +35,7 @@ from maix_facemesh_ros.offline.tracking import (
 )
 from maix_facemesh_ros.offline.workers import ClusterWorkers, LocalWorkers, Workers
 from maix_facemesh_ros.parameters import NodeParameters
+from maix_facemesh_ros.wording import counted
 
 #: Segments whose images workers draw into while later ones are processed.
 DRAWN_AHEAD = 3
@@ -201,7 +202,9 @@ class Job:
             return
         self._partial.discard()
         inputs = ", ".join(str(recording.path) for recording in self._recordings)
-        found = "; ".join(f"{count} images: {reason}" for reason, count in reasons.most_common())
+        found = "; ".join(
+            f"{counted(count, 'image')}: {reason}" for reason, count in reasons.most_common()
+        )
         raise NoImagesError(f"{inputs}: no image could be used: {found or 'there are none'}")
 
     def _open(self, stack: ExitStack, number: int, path: Path) -> Recording:

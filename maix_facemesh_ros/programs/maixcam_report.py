@@ -16,6 +16,7 @@ from maix_facemesh_ros.face_stream import FaceStream
 from maix_facemesh_ros.model_files import ModelError
 from maix_facemesh_ros.parameters import NodeParameters, ParameterError
 from maix_facemesh_ros.sources.base import SourceError
+from maix_facemesh_ros.wording import counted
 
 #: Images that are saved.
 IMAGES = 3
@@ -88,12 +89,12 @@ def _rate(frames: Sequence[tuple[float, FaceFrame]]) -> Iterator[str]:
     delays = [1000 * (arrived - frame.taken_at) for arrived, frame in frames]
     longest = max(gaps, default=0.0)
     print(
-        f"rate: {len(frames)} frames in {seconds:.1f} s, {rate:.1f} Hz; longest gap "
+        f"rate: {counted(len(frames), 'frame')} in {seconds:.1f} s, {rate:.1f} Hz; longest gap "
         f"{1000 * longest:.0f} ms; from the camera to here {median(delays):.0f} ms (median)"
     )
     with_face = [frame for _, frame in frames if frame.faces]
     size = f"{frames[-1][1].width}x{frames[-1][1].height}"
-    print(f"faces: in {len(with_face)} of {len(frames)} frames of {size}")
+    print(f"faces: in {len(with_face)} of {counted(len(frames), 'frame')} of {size}")
     if rate < LEAST_RATE:
         yield f"{rate:.1f} frames per second, where {LEAST_RATE:g} are the least"
     if longest > LONGEST_GAP:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,7 @@ from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from maix_facemesh_ros.ros.messages import faces_of, read_faces
 from maix_facemesh_ros.ros.node_process import end_node
+from maix_facemesh_ros.wording import counted
 
 WIDTH, HEIGHT = 640, 480
 RATE = 30  # images per second
@@ -58,14 +60,20 @@ WARM_UP = 15
 #: Parameters of the node: all that a face can have.
 PARAMETERS = ("assumed_field_of_view:=60.0", "gaze:=true", "blendshapes:=true")
 
-NEXT_STEPS = """
-Next:
-  .venv/bin/facemesh see 0                        your own camera in a browser
-  .venv/bin/facemesh find YOUR.mp4 -o faces.csv   a table of the faces in a video; faces.mp4: drawn
-  README.md, "Install"                            the node on your robot"""
+NEXT_STEPS = """\
+Annotated image: {image}
+Annotated video: {video}
+MCAP bag of images and faces: {bag}
 
-#: Finds the same faces in the bag again.
-REPLAY = "facemesh_replay {bag} --start-node {parameters} --check {bag}"
+Next:
+  {replay}
+      plays the bag into the node, which finds the same faces again
+  {facemesh} see 0
+      your own camera in a browser
+  {facemesh} find YOUR.mp4 -o faces.csv
+      a table of the faces in a video; with -o faces.mp4 the video with the faces drawn in
+  README.md, "Install"
+      the node on your robot"""
 
 
 @dataclass
@@ -286,7 +294,7 @@ def _tell(robot: _Robot, told: int, sent: int) -> int:
 
 def _describe(message: FaceArray) -> str:
     faces = faces_of(message)
-    return f"{len(faces)} face" + "".join(map(_describe_face, faces))
+    return counted(len(faces), "face") + "".join(map(_describe_face, faces))
 
 
 def _describe_face(face: Face) -> str:
@@ -306,7 +314,7 @@ def _describe_face(face: Face) -> str:
 def _report(robot: _Robot, output: Path) -> int:
     with_face = [answer for answer in robot.answers if answer.message.faces]
     print(
-        f"{len(robot.scene.sent)} images sent, {len(robot.answers)} answered, "
+        f"{counted(len(robot.scene.sent), 'image')} sent, {len(robot.answers)} answered, "
         f"{len(with_face)} with a face"
     )
     if not with_face:
@@ -317,12 +325,23 @@ def _report(robot: _Robot, output: Path) -> int:
     cv2.imwrite(str(image), _annotated(robot, with_face[-1]))
     _save_video(robot, video)
     _save_bag(robot, bag)
-    print(
-        f"Annotated image: {image.resolve()}\nAnnotated video: {video.resolve()}\n"
-        f"MCAP bag of images and faces: {bag.resolve()}\n  the same faces from it: "
-        f"{REPLAY.format(bag=bag, parameters=' '.join(_parameter_arguments()))}\n{NEXT_STEPS}"
-    )
+    played = shlex.quote(str(bag))
+    parameters = shlex.join(_parameter_arguments())
+    replay = f"{_typed('facemesh_replay')} {played} --start-node {parameters} --check {played}"
+    places = {"image": image.resolve(), "video": video.resolve(), "bag": bag.resolve()}
+    print(NEXT_STEPS.format(**places, replay=replay, facemesh=_typed("facemesh")))
     return 0
+
+
+def _typed(program: str) -> str:
+    """Return what a user types in the current folder to start a program of this environment."""
+    script = Path(sys.executable).with_name(program)
+    if not script.exists():  # installed by colcon
+        return f"ros2 run maix_facemesh_ros {program}"
+    if shutil.which(program) == str(script):
+        return program
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
 
 
 def _annotated(robot: _Robot, answer: _Answer) -> Pixels:

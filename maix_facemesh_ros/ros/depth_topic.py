@@ -17,6 +17,7 @@ from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.calibration import Calibration
 from maix_facemesh_ros.ros.message_reader import MessageReader
 from maix_facemesh_ros.ros.topic_watch import describe_publisher
+from maix_facemesh_ros.wording import counted
 
 #: Seconds between two checks of the topic's publishers.
 INTERVAL = 0.5
@@ -139,7 +140,7 @@ class DepthTopic:
             named = ", ".join(map(describe_publisher, publishers))
             self._node.get_logger().warning(
                 f"no depth image on {self.topic_name} for {PATIENCE:.0f} s, so the sizes of the "
-                f"heads are assumed: it has {len(publishers)} publishers"
+                f"heads are assumed: it has {counted(len(publishers), 'publisher')}"
                 + (f", {named}" if named else "")
             )
         if self._images.unmatched >= UNMATCHED_IMAGES and not self._said_unmatched:

@@ -134,7 +134,7 @@ class FaceMeshNode(ManagedNode):
         """Log that a file has ended, and let its last faces arrive before the node exits."""
         if self._is_stopping():
             return
-        self.get_logger().info(f"source ended after {self._diagnostics.total(keys.ARRIVED)} images")
+        self.get_logger().info(f"source ended after image {self._diagnostics.total(keys.ARRIVED)}")
         try:
             outputs.faces.wait_for_subscribers(LAST_FACES_TIMEOUT)
         except Exception:

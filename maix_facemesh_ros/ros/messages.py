@@ -23,6 +23,7 @@ from maix_facemesh_ros.messages.faces import (
 )
 from maix_facemesh_ros.msg import Face as FaceMessage
 from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.wording import counted
 
 _SCALE_SOURCES: dict[int, ScaleSource] = {
     number: source for source, number in SCALE_SOURCES.items()
@@ -67,7 +68,9 @@ def read_attention(message: bytes) -> Attention:
     reader.header()
     main_id, nearest_id, count = reader.numbers("III")
     if count * LEAST_ATTENTION > reader.left:
-        raise ImageError(f"{reader.left} bytes cannot hold the attention of {count} faces")
+        raise ImageError(
+            f"{reader.left} bytes cannot hold the attention of {counted(count, 'face')}"
+        )
     faces = [FaceAttention(*reader.numbers("I"), *reader.numbers("ff")) for _ in range(count)]
     return Attention(main_id, nearest_id, faces)
 
@@ -143,5 +146,7 @@ def _matrix(pose: Pose) -> npt.NDArray[np.float64]:
 
 def _points(values: array[float], dimensions: int) -> FloatArray:
     if len(values) % dimensions:
-        raise ImageError(f"a face has {len(values)} numbers for points of {dimensions} each")
+        raise ImageError(
+            f"a face has {counted(len(values), 'number')} for points of {dimensions} each"
+        )
     return np.array(values, np.float32).reshape(-1, dimensions)

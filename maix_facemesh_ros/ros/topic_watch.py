@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from maix_facemesh_ros.ros.adaptive_subscription import AdaptiveSubscription
 from maix_facemesh_ros.ros.dds_profile import advice_on_lost_images
+from maix_facemesh_ros.wording import counted
 
 if TYPE_CHECKING:
     # Since 2025 it is in rclpy.endpoint_info.
@@ -115,8 +116,9 @@ class TopicWatch:
             return
         arrived = self._arrived()
         lost_since = lost - lost_before
+        sent = counted(lost_since + arrived - arrived_before, "image")
         self._node.get_logger().warning(
-            f"{lost_since} of the last {lost_since + arrived - arrived_before} images on "
+            f"{lost_since} of the last {sent} on "
             f"{self._topic} were lost in transport to this node, which subscribes "
             f"{self._subscription.reliability.name}: {advice_on_lost_images()}"
         )
@@ -153,13 +155,13 @@ class TopicWatch:
                 else "Start the camera driver, or remap image_raw to its topic"
             )
         named = ", ".join(map(describe_publisher, publishers))
-        count = f"it has {len(publishers)} publishers, {named}"
+        count = f"it has {counted(len(publishers), 'publisher')}, {named}"
         if all(publisher.topic_type != wanted for publisher in publishers):
             return f"{count}, and none with {wanted}: image_transport chooses the type"
         if self._subscription.incompatible:
             return f"{count}, whose {self._subscription.incompatible} this node does not accept"
         if self._subscription.lost:
-            return f"{count}, and {self._subscription.lost} images were lost in transport"
+            return f"{count}, and {counted(self._subscription.lost, 'image')} lost in transport"
         return f"{count}, but nothing of them arrives: does `ros2 topic hz` show images?"
 
     def _is_published_by_another(self, topic: str) -> bool:

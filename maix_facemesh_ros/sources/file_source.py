@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from maix_facemesh_ros.image import Image, Levels, Pixels, Stamp
 from maix_facemesh_ros.sources.base import Report, SourceError, SourceNotice
 from maix_facemesh_ros.sources.files import ImageFile, ImageFolder
+from maix_facemesh_ros.wording import counted
 
 
 class FileSource:
@@ -64,7 +65,9 @@ class FileSource:
             if not given:
                 raise SourceError(f"source {self.name!r} holds no image that can be read")
             if skipped and not isinstance(self._file, ImageFolder):
-                self._name_once(f"source {self.name!r}: {skipped} frames that cannot be decoded")
+                self._name_once(
+                    f"source {self.name!r}: {counted(skipped, 'frame')} cannot be decoded"
+                )
             if not self._loop:
                 return
             begin += seconds + self._file.interval

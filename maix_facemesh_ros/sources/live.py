@@ -12,6 +12,7 @@ from maix_facemesh_ros.image import Image, Stamp
 from maix_facemesh_ros.sources.base import Report, SourceError, Watchdog
 from maix_facemesh_ros.sources.files import next_frame
 from maix_facemesh_ros.sources.names import URL, public_name
+from maix_facemesh_ros.wording import counted
 
 #: Seconds that FFMPEG may take to open a URL (name, connection, first images), and to wait for an
 #: image before the URL is opened again: a connection whose other end was switched off looks like
@@ -89,7 +90,7 @@ class LiveSource:
             while not self._closing.is_set():
                 image = next_frame(video)
                 if image is None:
-                    self._watchdog.lost(f"has ended after {number} images")
+                    self._watchdog.lost(f"has ended after {counted(number, 'image')}")
                     break
                 number += 1
                 taken_at = time.monotonic()

@@ -114,7 +114,7 @@ def test_distances_are_no_camera_whatever_their_topic_is_called(
     found = topics_in(tmp_path, [on("/camera/color", message)])
     assert found.cameras == []
     (skipped,) = map(str, found.skipped)
-    assert skipped == "/camera/color is skipped (1 messages): its images hold distances"
+    assert skipped == "/camera/color is skipped (1 message): its images hold distances"
 
 
 @pytest.mark.parametrize("message", CONFIDENCES.values(), ids=CONFIDENCES)

@@ -31,6 +31,7 @@ from golden_replays import EXACTLY
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.replay import main as facemesh_replay
+from maix_facemesh_ros.ros.replay import nodes as replay_nodes
 from maix_facemesh_ros.ros.replay import run as replay_run
 from maix_facemesh_ros.ros.replay.golden import GoldenFaces, stamp_of
 from maix_facemesh_ros.ros.replay.publishers import quality_of_service
@@ -429,6 +430,15 @@ def test_what_cannot_be_done_is_said(
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_what_it_waits_for_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(replay_nodes, "FIRST_TELL", 0.0)
+    monkeypatch.setattr(replay_nodes, "TELL_INTERVAL", 0.1)
+    assert facemesh_replay.main([str(image_bag(tmp_path)), "--timeout", "1"]) == 2
+    assert capsys.readouterr().out.count("waiting for") == 1
+
+
 def test_a_fault_of_the_program_is_not_a_difference(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -449,7 +459,7 @@ def unusable(folder: Path) -> list[str | Path]:
     ("arguments", "said"),
     [
         (no_images, "has no usable images: Its topics are /text (std_msgs/msg/String)"),
-        (unusable, "/camera/image_raw is skipped (1 messages): the encoding is 'strange'"),
+        (unusable, "/camera/image_raw is skipped (1 message): the encoding is 'strange'"),
     ],
 )
 def test_not_a_single_image_is_a_code_of_its_own(

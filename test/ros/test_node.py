@@ -147,7 +147,7 @@ def test_bad_images_are_named_and_the_next_good_one_is_answered(
 def test_a_wait_is_not_silent(start: StartNode, robot: Robot) -> None:
     node = start()
     robot.wait_until(lambda: "no image on /image_raw" in node.output(), "warning")
-    assert "1 publishers, /robot with sensor_msgs/msg/Image RELIABLE" in node.output()
+    assert "1 publisher, /robot with sensor_msgs/msg/Image RELIABLE" in node.output()
 
 
 def test_a_video_file_is_answered_image_for_image_until_it_ends(
@@ -163,7 +163,7 @@ def test_a_video_file_is_answered_image_for_image_until_it_ends(
     robot.wait_until(lambda: node.process.poll() is not None, "end of the node")
 
     assert node.process.returncode == 0
-    assert "source ended after 60 images" in node.output()
+    assert "source ended after image 60" in node.output()
     # The first images may be gone before the two processes have found each other.
     assert len(robot.answers) > 10
     assert {answer.header.frame_id for answer in robot.answers} == {"film"}

@@ -140,7 +140,7 @@ def test_a_folder_is_answered_image_for_image_until_it_ends(
 
     assert node.process.returncode == 0
     assert "face150.jpg' is not an image that OpenCV can read; skipped" in node.output()
-    assert "source ended after 179 images" in node.output()
+    assert "source ended after image 179" in node.output()
     # The first images are gone before the two processes have found each other, which may take
     # them some seconds.
     numbers = [answer.image_width - 256 for answer in robot.answers]

@@ -144,7 +144,7 @@ def test_images_from_a_file_until_it_ends(image_file: Path, start: StartNode) ->
     node = start(f"source:={image_file}")
 
     assert node.process.wait(timeout=TIMEOUT) == 0
-    assert "source ended after 1 images" in node.output()
+    assert "source ended after image 1" in node.output()
     assert complaints(node.output()) == []
 
 

@@ -20,6 +20,7 @@ from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.bags.storage import BagError
 from maix_facemesh_ros.face import DoubleArray
 from maix_facemesh_ros.ros.replay.tolerances import Tolerances
+from maix_facemesh_ros.wording import counted
 
 SECOND = 10**9
 
@@ -210,7 +211,7 @@ class GoldenCheck:
     def report(self) -> list[str]:
         """The differences, one line each: image, field, distance."""
         counts = ", ".join(f"{count} {result}" for result, count in self.results.items())
-        lines = [f"{self.images} images: {counts or 'nothing to compare'}"]
+        lines = [f"{counted(self.images, 'image')}: {counts or 'nothing to compare'}"]
         lines += self._told[:TOLD_IMAGES]
         if len(self._told) > TOLD_IMAGES:
             lines.append(f"and {len(self._told) - TOLD_IMAGES} more such")
@@ -275,7 +276,8 @@ class GoldenCheck:
     def _compare_numbers(self, field: _Field, face: Any, golden: Any) -> Iterator[str]:
         found, expected = field.numbers(face), field.numbers(golden)
         if len(found) != len(expected):
-            yield f"{field.name} has {len(found)} numbers and should have {len(expected)}"
+            numbers = counted(len(found), "number")
+            yield f"{field.name} has {numbers} and should have {len(expected)}"
             return
         if not len(found):
             return

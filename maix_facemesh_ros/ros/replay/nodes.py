@@ -155,6 +155,7 @@ def wait_for_nodes(
     begin = since = time.monotonic()
     tell_at = begin + (PATIENCE_WITH_STARTED if started_here else FIRST_TELL)
     found: dict[str, AnsweringNode] = {}
+    told = ""
     while len(found) < len(images):
         check()
         before, found = found, _one_each(node, images)
@@ -164,8 +165,10 @@ def wait_for_nodes(
         if found and not every_one and now - since > SETTLED:
             break
         if now > tell_at:
-            print(f"waiting for {_missing(node, images, found)}", flush=True)
-            tell_at = now + TELL_INTERVAL
+            missing = _missing(node, images, found)
+            if missing != told:
+                print(f"waiting for {missing}", flush=True)
+            told, tell_at = missing, now + TELL_INTERVAL
         if now - begin > timeout:
             raise ReplayError(
                 f"within {timeout:.0f} s these were not found: {_missing(node, images, found)}. "
