@@ -27,6 +27,10 @@ from wheel_metadata import (  # noqa: E402
 #: Optional requirements, each a file in requirements/.
 EXTRAS = ("bags", "cluster", "parquet", "test", "video")
 
+#: Without requirements: the browser view needs Tornado only, which the package requires anyway. pip
+#: warns of an extra that does not exist, and those who want the view may well ask for it.
+VIEW: dict[str, list[str]] = {"view": []}
+
 
 def shared_files() -> Iterator[tuple[str, list[str]]]:
     """Yield the folders below the environment's share/, each with its files."""
@@ -57,7 +61,7 @@ def main() -> None:
     setup(
         version=version,
         install_requires=requirements("run"),
-        extras_require={**{name: requirements(name) for name in EXTRAS}, **ros},
+        extras_require={**{name: requirements(name) for name in EXTRAS}, **VIEW, **ros},
         packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"], exclude=[f"{PACKAGE}.msg"]),
         package_data={PACKAGE: ["py.typed"], f"{PACKAGE}.browser": ["page/**/*"]},
         include_package_data=False,

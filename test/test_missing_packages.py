@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from importlib.metadata import metadata
 from pathlib import Path
 
 import cv2
@@ -96,6 +98,15 @@ def test_the_documents_name_pips_list() -> None:
     assert "requirements/pip.txt" in (SOURCE / "README.md").read_text()
     assert "requirements/pip.txt" in offline
     assert not [package for package in PIP_PACKAGES.values() if package not in offline]
+
+
+def test_each_extra_that_is_documented_exists() -> None:
+    """pip only warns of an extra that it does not know, and installs nothing for it."""
+    _, _, rest = (SOURCE / "docs" / "wheels.md").read_text().partition("## Extras")
+    rows = re.findall(r"^\| (`.*?) \|", rest.partition("\n## ")[0], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
+    there = set(metadata(PACKAGE).get_all("Provides-Extra") or ())
+    assert named == there - {"test"}
 
 
 @pytest.mark.parametrize(("program", "module", "advice"), CASES)

@@ -271,6 +271,8 @@ def _show_face(robot: _Robot, seconds: float) -> None:
     end = time.monotonic() + 1.0
     while len(robot.answers) < len(robot.scene.sent) and time.monotonic() < end:
         rclpy.spin_once(robot, timeout_sec=0.05)
+    if not told:  # not one answer within the seconds in which the images were sent
+        _tell(robot, 0, len(robot.scene.sent), time.monotonic() - start)
 
 
 def _receive_until(robot: _Robot, due: float) -> None:
@@ -281,11 +283,13 @@ def _receive_until(robot: _Robot, due: float) -> None:
         rclpy.spin_once(robot, timeout_sec=max(rest, 0.0))
 
 
-def _tell(robot: _Robot, told: int, sent: int) -> int:
+def _tell(robot: _Robot, told: int, sent: int, seconds: float = 1.0) -> int:
+    """Print a summary of the answers of the last seconds; returns the number of all answers."""
     fresh = robot.answers[told:]
     if fresh:
         print(
-            f"{sent:4d} images sent, {len(robot.answers):4d} answered | {len(fresh)} Hz, latency "
+            f"{sent:4d} images sent, {len(robot.answers):4d} answered | "
+            f"{len(fresh) / seconds:.0f} Hz, latency "
             f"{median(answer.latency for answer in fresh):.1f} ms | {_describe(fresh[-1].message)}",
             flush=True,
         )

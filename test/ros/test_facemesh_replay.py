@@ -431,11 +431,19 @@ def test_what_cannot_be_done_is_said(
 
 
 def test_what_it_waits_for_is_said_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    robot: Robot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(replay_nodes, "FIRST_TELL", 0.0)
     monkeypatch.setattr(replay_nodes, "TELL_INTERVAL", 0.1)
-    assert facemesh_replay.main([str(image_bag(tmp_path)), "--timeout", "1"]) == 2
+    with pytest.raises(replay_nodes.ReplayError, match="within 1 s these were not found"):
+        replay_nodes.wait_for_nodes(
+            robot,
+            {"/camera/image_raw": "sensor_msgs/msg/Image"},
+            every_one=False,
+            started_here=False,
+            timeout=1.0,
+            check=lambda: None,
+        )
     assert capsys.readouterr().out.count("waiting for") == 1
 
 
