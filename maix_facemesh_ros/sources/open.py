@@ -23,6 +23,15 @@ URL_SCHEMES = (
     *("srt", "rist", "hls", "mmsh", "mmst", "ftp", "sftp", "unix"),
 )
 
+#: Endings of the files of bags, also before the ending of a compressed one.
+BAG_FILES = frozenset({".mcap", ".db3"})
+
+#: Bags have several cameras, with calibrations, so they are read by other programs.
+BAG = (
+    "it is a bag: facemesh_bag (facemesh find) finds its faces, and facemesh_replay plays it into "
+    "the node"
+)
+
 
 def open_source(
     source: str, *, loop: bool = False, report: Report = lambda _notice: None
@@ -49,7 +58,8 @@ def open_source(
         if path.is_dir() or path.is_file():
             return FileSource(source, open_image_file(path), loop, report)
     except ImageFileError as error:
-        raise SourceError(f"source {source!r} cannot be opened: {error}") from error
+        reason = BAG if _is_bag(path) else str(error)
+        raise SourceError(f"source {source!r} cannot be opened: {reason}") from error
     except OSError as error:
         raise SourceError(f"source {source!r} cannot be read: {error.strerror}") from error
     if source.startswith("/dev/"):
@@ -58,6 +68,12 @@ def open_source(
         f"source {source!r} is neither a camera (such as 0 or /dev/video0) nor a file, a folder or "
         "a URL (such as rtsp://...)"
     )
+
+
+def _is_bag(path: Path) -> bool:
+    """Tell whether a file or folder is a bag, by the names of its files."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return any(BAG_FILES.intersection(file.suffixes) for file in files)
 
 
 def _check_scheme(source: str, scheme: str) -> None:

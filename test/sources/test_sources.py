@@ -210,6 +210,16 @@ def test_folder_without_a_image(tmp_path: Path, content: dict[str, bytes]) -> No
         open_source(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["x.mcap", "bag/bag_0.mcap", "bag/bag_0.db3.zstd"])
+def test_a_bag_is_no_source_but_other_programs_read_it(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"\x89MCAP0\r\n")
+    bag = file if file.parent == tmp_path else file.parent
+    with pytest.raises(SourceError, match="it is a bag: facemesh_bag"):
+        open_source(str(bag))
+
+
 def test_folder_with_damaged_images_only(tmp_path: Path, still: Path) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
