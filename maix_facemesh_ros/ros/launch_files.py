@@ -77,7 +77,7 @@ def refuse_unknown_arguments(context: Any, launch_file: str, known: Iterable[str
         raise LaunchError("; ".join(wrong))
 
 
-def fail_with_process(launch_file: str) -> Callable[[Any, Any], None]:
+def fail_with_process(launch_file: str, advice: str = "") -> Callable[[Any, Any], None]:
     """Return an `on_exit` handler that ends the launch with an error when a process fails.
 
     It raises LaunchError for an exit code other than 0, but only if `ros2 launch` was called with a
@@ -85,14 +85,37 @@ def fail_with_process(launch_file: str) -> Callable[[Any, Any], None]:
 
     Args:
         launch_file: path of the launch file that starts the process.
+        advice: what to do about it, appended to the message.
     """
 
     def on_exit(event: Any, context: Any) -> None:
-        ours = Path(launch_file).parent.glob("*.launch.py")
-        if event.returncode and not context.is_shutdown and any(map(is_started, map(str, ours))):
-            raise LaunchError(f"{event.process_name} ended with code {event.returncode}")
+        if event.returncode and not context.is_shutdown and is_any_started(launch_file):
+            message = f"{event.process_name} ended with code {event.returncode}"
+            raise LaunchError(f"{message}: {advice}" if advice else message)
 
     return on_exit
+
+
+def refuse_missing_bag(context: Any, launch_file: str, argument: str = "bag") -> None:
+    """Refuse a bag that does not exist, before any process starts.
+
+    Args:
+        context: the launch.LaunchContext.
+        launch_file: path of the launch file.
+        argument: the launch argument that holds the path of the bag.
+
+    Raises:
+        LaunchError: names the path; only if `ros2 launch` was called with one of our launch files.
+    """
+    bag = Path(context.launch_configurations[argument])
+    if not bag.exists() and is_any_started(launch_file):
+        where = "" if bag.is_absolute() else f" in {Path.cwd()}"
+        raise LaunchError(f"there is no bag {str(bag)!r}{where}: give {argument}:=FOLDER or FILE")
+
+
+def is_any_started(launch_file: str) -> bool:
+    """Whether `ros2 launch` was called with a launch file in the folder of this one."""
+    return any(is_started(str(file)) for file in Path(launch_file).parent.glob("*.launch.py"))
 
 
 def is_started(launch_file: str, command: Sequence[str] | None = None) -> bool:

@@ -34,6 +34,7 @@ from maix_facemesh_ros.ros.launch_files import (
     fail_with_process,
     is_started,
     parameter_arguments,
+    refuse_missing_bag,
     refuse_unknown_arguments,
 )
 from maix_facemesh_ros.ros.replay.golden import stamp_of
@@ -156,8 +157,25 @@ def test_a_process_that_fails_ends_the_launch_of_ours_with_an_error(
     monkeypatch.setattr(sys, "argv", ["ros2", "launch", "maix_facemesh_ros", "webcam.launch.py"])
     on_exit(SimpleNamespace(returncode=0, process_name="facemesh_node-1"), running)
     on_exit(failed, stopping)
-    with pytest.raises(LaunchError, match="facemesh_node-1 ended with code 1"):
+    with pytest.raises(LaunchError, match=r"facemesh_node-1 ended with code 1$"):
         on_exit(failed, running)
+    with pytest.raises(LaunchError, match="ended with code 1: install it"):
+        fail_with_process(str(LAUNCH / "bag.launch.py"), "install it")(failed, running)
+
+
+def test_a_bag_that_does_not_exist_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = str(LAUNCH / "bag.launch.py")
+    there, missing = (
+        SimpleNamespace(launch_configurations={"bag": str(path)})
+        for path in (tmp_path, tmp_path / "nowhere")
+    )
+    refuse_missing_bag(missing, file)  # included by another launch file
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", file])
+    refuse_missing_bag(there, file)
+    with pytest.raises(LaunchError, match=r"there is no bag '.*nowhere': give bag:=FOLDER or FILE"):
+        refuse_missing_bag(missing, file)
 
 
 def test_every_parameter_is_an_argument_that_no_other_is_called_like() -> None:
@@ -386,6 +404,24 @@ def test_each_camera_has_a_view_and_frames_of_its_own(tmp_path: Path) -> None:
     assert prefixes == ["left/", "right/"]
     assert set(re.findall(r"localhost:(\d+)/", launch.output())) == {"18478", "18479"}
     launch.assert_clean(nodes=2)
+
+
+@pytest.mark.usefixtures("ros2_launch")
+def test_a_missing_bag_is_one_line_before_anything_starts(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere"
+    with launched(tmp_path, "bag.launch.py", f"bag:={missing}", code=1) as launch:
+        launch.process.wait(timeout=TIMEOUT)
+    assert f"there is no bag '{missing}'" in launch.output()
+    assert "process started" not in launch.output()
+
+
+@pytest.mark.usefixtures("ros2_launch")
+def test_a_player_that_fails_ends_the_launch_with_advice(tmp_path: Path) -> None:
+    """With a folder that holds no bag, or without `ros2 bag`: it fails at once in both cases."""
+    (tmp_path / "bag").mkdir()
+    with launched(tmp_path, "bag.launch.py", f"bag:={tmp_path / 'bag'}", code=1) as launch:
+        launch.process.wait(timeout=TIMEOUT)
+    assert re.search(r"ros2-\d+ ended with code [12]: see the message of", launch.output())
 
 
 @pytest.mark.usefixtures("ros2_launch")
