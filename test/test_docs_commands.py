@@ -41,7 +41,7 @@ PARSERS = {
 #: Programs of others, whose arguments are not checked.
 OTHERS = {
     *("ros2", "rosdep", "colcon", "git", "pip", "python", "python3", "sudo", "ssh", "scp", "dask"),
-    *("openssl", "source", ".", "export", "mkdir", "(umask", "tools/lay_humble_rclpy.py"),
+    *("openssl", "source", ".", "export", "mkdir", "(umask", "tools/lay_rclpy.py"),
 }
 
 #: Pages whose commands with `facemesh find` and `facemesh_bag` are run, with what cannot be run:
@@ -128,7 +128,7 @@ def test_a_command_exists_and_has_right_arguments(command: Command) -> None:
         targets = re.findall(r"^(\w+):", (SOURCE / "Makefile").read_text(), re.MULTILINE)
         assert words[1] in targets
     else:
-        assert words[0] in OTHERS or words[0].startswith(".venv/bin/")
+        assert words[0] in OTHERS or words[0].startswith((".venv/bin/", ".venv-kilted/bin/"))
     for word in words:
         if re.fullmatch(r"(test|tools|examples|requirements|benchmarks)/[\w/]+\.(py|txt)", word):
             assert (SOURCE / word).is_file(), word

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
@@ -90,6 +91,38 @@ def test_a_shut_down_node_is_finalized_for_good(start: StartNode, robot: Robot, 
     assert state_of(robot) == "finalized"
     assert robot.next_diagnostics()["lifecycle state"] == "finalized"
     assert robot.status == "finalized"
+
+
+#: Commands of Nav2's lifecycle manager: each transition that it requests, by id alone, and the
+#: state that it expects of get_state. From nav2_lifecycle_manager/src/lifecycle_manager.cpp, jazzy.
+_DEACTIVATE = (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE)
+_ACTIVATE = (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE)
+_CLEAN_UP = (Transition.TRANSITION_CLEANUP, State.PRIMARY_STATE_UNCONFIGURED)
+NAV2_COMMANDS = {
+    "startup": ((Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_INACTIVE), _ACTIVATE),
+    "pause": (_DEACTIVATE,),
+    "resume": (_ACTIVATE,),
+    "reset": (_DEACTIVATE, _CLEAN_UP),
+    "shutdown": (
+        _DEACTIVATE,
+        _CLEAN_UP,
+        (Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, State.PRIMARY_STATE_FINALIZED),
+    ),
+}
+
+
+def test_the_calls_of_nav2s_lifecycle_manager(
+    start: StartNode, robot: Robot, astronaut: Pixels
+) -> None:
+    start("autostart:=false")
+    for command in ("startup", "pause", "resume", "reset", "startup", "shutdown"):
+        for transition, goal in NAV2_COMMANDS[command]:
+            assert robot.change_state(transition), (command, transition)
+            response = robot.call("get_state", GetState, GetState.Request())
+            assert response.current_state.id == goal, (command, transition)
+        if goal == State.PRIMARY_STATE_ACTIVE:
+            wait_until_it_answers(robot)
+            assert len(robot.ask(image_message(astronaut)).faces) == 1
 
 
 def test_a_node_that_starts_itself_is_active_and_can_be_driven(

@@ -185,14 +185,15 @@ class Robot(Node):
         response = self.call("get_parameters", GetParameters, GetParameters.Request(names=[name]))
         return float(response.values[0].double_value)
 
-    def change_state(self, label: str) -> bool:
-        """Ask the node for a transition of its lifecycle; returns whether it was made."""
+    def change_state(self, transition: str | int) -> bool:
+        """Ask for a transition of the lifecycle, by label or id; returns whether it was made."""
         if "change_state" not in self._service_clients:
             self._client("change_state", ChangeState)
             # The node may know the client a moment later than the client the node: an answer that
             # comes before is lost, and a transition cannot be asked for twice.
             self.spin_for(0.3)
-        request = ChangeState.Request(transition=Transition(label=label))
+        key = "label" if isinstance(transition, str) else "id"
+        request = ChangeState.Request(transition=Transition(**{key: transition}))
         return bool(self.call("change_state", ChangeState, request).success)
 
     def call(self, service: str, service_type: type, request: Any) -> Any:
