@@ -15,13 +15,13 @@ from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.face_search import Sighting, best_roll, check
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import Roi
-from maix_facemesh_ros.backends.onnx.tracker import open_networks
+from maix_facemesh_ros.backends.onnx.tracker import FaceTracker, open_networks
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, FloatArray
 from maix_facemesh_ros.image import Image, Pixels, Stamp
 from maix_facemesh_ros.parameters import FaceMeshParameters
 from posed_faces import degrees_between
-from scenes import ASTRONAUT_CENTER, ASTRONAUT_WIDTH, plain, scene
+from scenes import ASTRONAUT_CENTER, ASTRONAUT_POINTS, ASTRONAUT_WIDTH, plain, scene
 
 SHAPES = ((900, 900), (640, 480), (1280, 720), (720, 1280), (1920, 480))
 
@@ -154,6 +154,47 @@ def test_an_empty_scene_stays_empty() -> None:
     with FaceMesh(max_face_num=0) as mesh:
         for image in (noise, blurred, plain(640, 480)):
             assert mesh.process(image) == []
+
+
+def test_a_false_detection_in_a_stream_is_tried_at_other_rolls_after_a_change_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    networks = open_networks(FaceMeshParameters())
+    looks: list[float] = []
+    turned: list[int] = []
+
+    def somewhere_else(*_: object) -> list[Detection]:
+        box = (100.0 * (number % 5), 100.0 * (number % 3), 80.0, 80.0)
+        return [Detection(box, 0.6, np.zeros((0, 2), np.float32))]
+
+    def no_face(_: Image, roi: Roi) -> FaceLandmarks:
+        looks.append(roi.rotation)
+        points = ASTRONAUT_POINTS * (roi.width / 512)
+        return FaceLandmarks(1e-4, points, np.zeros(478, np.float32), points)
+
+    def nothing(_: Image, __: FaceMeshParameters, quarters: int = 0) -> list[Detection]:
+        turned.append(quarters)
+        return []
+
+    monkeypatch.setattr(networks, "detections_in", somewhere_else)
+    monkeypatch.setattr(networks, "detections", nothing)
+    monkeypatch.setattr(networks, "landmarks", no_face)
+    parameters = FaceMeshParameters(tracking=True)
+    tracker = FaceTracker(parameters, networks)
+    runs = []
+    for number in range(24):
+        looks.clear()
+        turned.clear()
+        pixels = plain(640, 480)
+        if number >= 20:
+            cv2.circle(pixels, (320, 240), 120, (250, 250, 250), -1)
+        assert tracker.detect(Image(pixels, "rgb", Stamp(number, 0)), parameters) == []
+        runs.append((len(looks) > 1, len(turned)))
+    assert runs[0] == (True, 3)
+    # In images without a change one look, but in every 30th one turn.
+    assert all(run in {(False, 0), (False, 1)} for run in runs[3:20])
+    assert sum(turns for _, turns in runs[3:20]) == 1
+    assert runs[20] == (True, 3)
 
 
 def test_a_rolled_head_is_found_in_a_stream_and_tracked(astronaut: Pixels) -> None:

@@ -84,9 +84,14 @@ NEAR = 0.15
 #: But not when its presence is lower than this. (An uncertain mesh of a higher one would be given,
 #: and has the image searched turned.)
 PRESENT = 0.5
-#: Below these presences another look does not help: on the first mesh and on later ones.
-HOPELESS_AT_FIRST = 1e-6
-HOPELESS = 0.01
+#: Logit of the presence up to which a candidate is neither checked again nor tried at other
+#: rolls: in a single image, and in a stream, where the next image follows soon. (Of 261 detections
+#: of faces rolled by 90 to 270 degrees, 8 and 25 % are lower; of 60 on images without any face, 60
+#: and 90 %.)
+HOPELESS = -13.8
+HOPELESS_IN_A_STREAM = -5.0
+#: Presence below which yet another look does not help.
+HOPELESS_LATER = 0.01
 
 #: Clockwise quarter turns of the image, in the order in which they are tried.
 TURNS = (2, 1, 3)
@@ -133,6 +138,39 @@ class Candidate(NamedTuple):
     #: Whether no other roll needs to be tried.
     is_sure: bool = False
 
+    @property
+    def highest_presence(self) -> float:
+        """Presence of the landmarks, or at the last look."""
+        return max(self.landmarks.presence, self.presence)
+
+
+class Effort(NamedTuple):
+    """How thoroughly heads are searched that are not upright."""
+
+    #: Quarter turns of the image in which the detector also runs, if no face is found or faces are
+    #: known already.
+    turns: Sequence[int] = ()
+    #: The same where something found is worth another look.
+    turns_in_doubt: Sequence[int] = TURNS
+    #: Logit of the presence up to which a candidate gets one look only. One that would be given as
+    #: a face is always checked.
+    hopeless: float = HOPELESS
+    #: Looks after the first one.
+    more_looks: int = MORE_LOOKS
+
+    def is_worth(self, presence: float) -> bool:
+        """Whether what has had a presence is checked again."""
+        return presence > PRESENT or logit(presence) > self.hopeless
+
+
+#: That for a single image, and for an image of a stream in which something has just appeared.
+FULL_EFFORT = Effort(TURNS)
+#: That for any other image of a stream, and where there was no face again and again.
+SMALL_EFFORT = Effort(turns_in_doubt=(), hopeless=HOPELESS_IN_A_STREAM)
+LEAST_EFFORT = Effort(turns_in_doubt=(), hopeless=math.inf)
+#: That without `any_roll`.
+NO_EFFORT = Effort(more_looks=0)
+
 
 class FaceSearch:
     """Finds the new faces in images."""
@@ -148,7 +186,7 @@ class FaceSearch:
         detections: list[Detection],
         parameters: FaceMeshParameters,
         known: list[Face],
-        turns: Sequence[int],
+        effort: Effort,
     ) -> list[Face]:
         """Find the faces that are not known; of more than the face limit at least the largest.
 
@@ -157,16 +195,19 @@ class FaceSearch:
             detections: in the image as it is.
             parameters: those in force.
             known: faces already found in this image; their score and key points are updated.
-            turns: quarter turns of the image in which the detector also runs, if no face is found
-                or faces are known already.
+            effort: for heads that are not upright.
         """
-        candidates = upright = self._candidates(image, detections, parameters, known)
+        if not parameters.any_roll:
+            effort = NO_EFFORT
+        candidates = upright = self._candidates(image, detections, parameters, known, effort)
         if parameters.any_roll:
-            upright = self._with_rolls(image, upright, known)
+            upright = self._with_rolls(image, upright, known, effort)
             candidates = list(upright)
             certain = [candidate for candidate in upright if candidate.is_certain]
-            for quarters in _turns(turns, upright, known):
-                candidates += self._turned_candidates(image, parameters, known, certain, quarters)
+            for quarters in _turns(effort, upright, known):
+                candidates += self._turned_candidates(
+                    *(image, parameters, known, certain, quarters, effort)
+                )
         faces = _distinct(candidates, known, parameters.landmarks_conf_th)
         if not parameters.require_landmarks:
             faces += _without_landmarks(upright, [*known, *faces])
@@ -178,12 +219,12 @@ class FaceSearch:
         detections: list[Detection],
         parameters: FaceMeshParameters,
         known: list[Face],
+        effort: Effort,
     ) -> list[Candidate]:
         """Check the largest detections, until as many faces are found as may be given."""
         new = [detection for detection in detections if not recognize(detection, known)]
         waiting = _sightings(new, self._networks.roi_rule, is_turned=False)
-        more_looks = MORE_LOOKS if parameters.any_roll else 0
-        check_it = partial(check, self._networks, image, more_looks=more_looks)
+        check_it = partial(check, self._networks, image, effort=effort)
         candidates: list[Candidate] = []
         # A candidate without landmarks makes room for the next, so that no face is missed for it.
         while waiting:
@@ -198,7 +239,7 @@ class FaceSearch:
         return candidates
 
     def _with_rolls(
-        self, image: Image, candidates: list[Candidate], known: list[Face]
+        self, image: Image, candidates: list[Candidate], known: list[Face], effort: Effort
     ) -> list[Candidate]:
         """Try other rolls of the candidates that may have a wrong one.
 
@@ -208,8 +249,8 @@ class FaceSearch:
 
         def is_doubtful(each: Candidate) -> bool:
             if has_sure:
-                return not each.is_certain and each.landmarks.presence > PRESENT
-            return not each.is_sure
+                return _is_uncertain_face(each)
+            return not each.is_sure and effort.is_worth(each.highest_presence)
 
         doubtful = [each for each in candidates if is_doubtful(each)]
         best = self._side_by_side(partial(best_roll, self._networks, image), doubtful)
@@ -222,6 +263,7 @@ class FaceSearch:
         known: list[Face],
         certain: list[Candidate],
         quarters: int,
+        effort: Effort,
     ) -> list[Candidate]:
         """Detect faces in the turned image; only meshes that are certain are returned."""
         faces = [candidate.landmarks.points for candidate in certain]
@@ -239,23 +281,29 @@ class FaceSearch:
             if all(overlap(detection.box, box) <= SAME_BOX_OVERLAP for box in boxes)
         ]
         waiting = _sightings(new, self._networks.roi_rule, is_turned=True)
-        check_it = partial(check, self._networks, image)
+        check_it = partial(check, self._networks, image, effort=effort)
         return [each for each in self._side_by_side(check_it, waiting) if each.is_certain]
 
 
-def _turns(turns: Sequence[int], candidates: list[Candidate], known: list[Face]) -> Sequence[int]:
+def _is_uncertain_face(candidate: Candidate) -> bool:
+    """Whether a mesh would be given as a face though it may have a wrong roll."""
+    return not candidate.is_certain and candidate.landmarks.presence > PRESENT
+
+
+def _turns(effort: Effort, candidates: list[Candidate], known: list[Face]) -> Sequence[int]:
     """Return the quarter turns of the image in which the detector runs.
 
-    All of them while nothing found is certain, or a doubtful mesh would be given; else those that
-    make rolled heads upright: where one head is rolled, others may be.
+    All of them where a doubtful mesh would be given, those of the effort while nothing found is
+    certain; else those that make rolled heads upright: where one head is rolled, others may be.
     """
     certain = [candidate for candidate in candidates if candidate.is_certain]
-    if any(not each.is_certain and each.landmarks.presence > PRESENT for each in candidates):
+    if any(map(_is_uncertain_face, candidates)):
         return TURNS
     if not certain:
-        return TURNS if candidates and not known else turns
-    rolls = (roll_of_landmarks(candidate.landmarks.points) for candidate in certain)
-    upright = {round(-roll / (math.pi / 2)) % 4 for roll in rolls}
+        is_doubtful = any(effort.is_worth(each.highest_presence) for each in candidates)
+        return effort.turns_in_doubt if is_doubtful and not known else effort.turns
+    upright_at = (roll_of_landmarks(candidate.landmarks.points) for candidate in certain)
+    upright = {round(-roll / (math.pi / 2)) % 4 for roll in upright_at}
     return [turn for turn in TURNS if turn in upright]
 
 
@@ -287,15 +335,15 @@ def _face_of(detection: Detection) -> Face:
 
 
 def check(
-    networks: FaceNetworks, image: Image, sighting: Sighting, *, more_looks: int = MORE_LOOKS
+    networks: FaceNetworks, image: Image, sighting: Sighting, *, effort: Effort = FULL_EFFORT
 ) -> Candidate:
     """Find the landmarks of a detection, and look again where they are not certain at once.
 
     Args:
-        networks: landmarks are asked for `1 + more_looks` times at most.
+        networks: landmarks are asked for `1 + effort.more_looks` times at most.
         image: in which the face is.
         sighting: the detection.
-        more_looks: after the first one.
+        effort: for what is not certain at the first look.
 
     Returns:
         The candidate. Its landmarks are those of the first look, which MediaPipe gives, unless a
@@ -309,7 +357,7 @@ def check(
             is_sure = agrees or sighting.detection.score > SURE_SCORE or clearness > SURE
             return Candidate(sighting, first, True, first.presence, is_sure)
     certain = CERTAIN_IN_TURNED_IMAGE if sighting.is_turned else CERTAIN_AT_REST
-    return _look_again(networks, image, sighting, first, certain, more_looks)
+    return _look_again(networks, image, sighting, first, certain, effort)
 
 
 def best_roll(networks: FaceNetworks, image: Image, candidate: Candidate) -> Candidate:
@@ -331,7 +379,7 @@ def best_roll(networks: FaceNetworks, image: Image, candidate: Candidate) -> Can
         first = networks.landmarks(image, rolled)
         if logit(first.presence) > HOPELESS_TURNED:
             sighting, certain = candidate.sighting, CERTAIN_IN_TURNED_IMAGE
-            found.append(_look_again(networks, image, sighting, first, certain, MORE_LOOKS))
+            found.append(_look_again(networks, image, sighting, first, certain, FULL_EFFORT))
     best = max(found, key=lambda each: (each.is_certain, each.presence), default=candidate)
     if best.presence <= candidate.presence:
         return candidate
@@ -358,17 +406,17 @@ def _look_again(
     sighting: Sighting,
     first: FaceLandmarks,
     certain: float,
-    more_looks: int,
+    effort: Effort,
 ) -> Candidate:
     """Use the ROI of the landmarks themselves, until they are certain or hopeless."""
     last = first
-    for _ in range(more_looks if first.presence > HOPELESS_AT_FIRST else 0):
+    for _ in range(effort.more_looks if effort.is_worth(first.presence) else 0):
         before, last = last, networks.landmarks(image, roi_from_landmarks(last.points))
         if logit(last.presence) > certain and _distance(before, last) < AT_REST:
             is_first = first.presence > PRESENT and _distance(first, last) < NEAR
             kept = first if is_first else last
             return Candidate(sighting, kept, is_certain=True, presence=last.presence)
-        if last.presence < HOPELESS:
+        if last.presence < HOPELESS_LATER:
             break
     return Candidate(sighting, first, is_certain=False, presence=last.presence)
 

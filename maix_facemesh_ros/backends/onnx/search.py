@@ -164,6 +164,8 @@ class SearchSchedule:
         self._savings, self._new_savings = MOST_SAVINGS, MOST_NEW_SAVINGS
         self._last_loss = -IMAGES_AFTER_A_LOSS
         self._lost: list[Box] = []
+        #: Number of the image in which an area changed last that had not changed before.
+        self.newest_change = 0
 
     def due(
         self,
@@ -228,6 +230,8 @@ class SearchSchedule:
         extent = 0 if here is None else np.count_nonzero(here)
         changed = extent > self._least_changes[area.level]
         waiting.note(self._number, changed=changed)
+        if waiting.is_new:
+            self.newest_change = self._number
         usual = (CHANGED if changed else UNCHANGED)[min(area.level, 2)]
         near_loss = self._is_where_lost(area)
         is_second_look = self._number >= waiting.look_again
@@ -283,6 +287,7 @@ class SearchSchedule:
     def _start(self, areas: Sequence[SearchArea], new: Thumbnail) -> None:
         """Note that all areas are searched."""
         self._areas = areas
+        self.newest_change = self._number
         # What each level's areas showed when they were searched last, put together.
         self._references = [Reference(new) for _ in range(areas[-1].level + 1)]
         #: Pixels of the smallest area of the finer levels.

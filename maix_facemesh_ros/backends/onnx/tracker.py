@@ -21,7 +21,14 @@ from maix_facemesh_ros.backends.onnx.detection import (
     turn_detection_back,
 )
 from maix_facemesh_ros.backends.onnx.eye_contrast import eye_contrast
-from maix_facemesh_ros.backends.onnx.face_search import TURNS, FaceSearch
+from maix_facemesh_ros.backends.onnx.face_search import (
+    FULL_EFFORT,
+    LEAST_EFFORT,
+    SMALL_EFFORT,
+    TURNS,
+    Effort,
+    FaceSearch,
+)
 from maix_facemesh_ros.backends.onnx.flow import FaceFlow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.rejected import RejectedDetections
@@ -192,6 +199,9 @@ IMAGES_UNTIL_REST = 30
 #: Without a face, the image is turned for the detector in every n-th image: one turned search takes
 #: as long as ten images of the schedule.
 TURN_INTERVAL = 30
+#: In this number of images from a new change on, see `search`, heads at any roll are searched as
+#: thoroughly as in a single image.
+IMAGES_OF_FULL_EFFORT = 3
 #: While faces are tracked, the image is turned in every n-th of the detector's regular runs.
 TURNED_DETECTIONS = 4
 #: While as many faces are tracked as may be given, the detector runs for larger ones only, of
@@ -303,8 +313,7 @@ class FaceTracker:
         """Find the faces of an image that is turned as `rotation` says."""
         if not parameters.tracking:
             detections = self._provider.detections(image, parameters)
-            turns = self._turns([], parameters)
-            return self._find_new(image, detections, parameters, [], turns)
+            return self._find_new(image, detections, parameters, [], FULL_EFFORT)
 
         faces = self._track(image, parameters)
         is_full = _is_full(faces, parameters)
@@ -426,9 +435,10 @@ class FaceTracker:
         """Do the same as `_find_new`, but seldom where there was no face again and again."""
         checked = self._rejected.worth_checking(detections, self._images)
         may_turn = bool(turns) or self._rejected.worth_turning(checked, self._images)
-        if not may_turn:
-            parameters = replace(parameters, any_roll=False)
-        faces = self._find_new(image, checked, parameters, tracked, turns)
+        is_new = self._images - self._schedule.newest_change < IMAGES_OF_FULL_EFFORT
+        effort = (FULL_EFFORT if is_new else SMALL_EFFORT) if may_turn else LEAST_EFFORT
+        effort = effort._replace(turns=turns)
+        faces = self._find_new(image, checked, parameters, tracked, effort)
         if not _is_full(faces, parameters):  # With room for one more, all were checked.
             self._rejected.note(checked, faces, self._images, turned=may_turn)
         return faces
@@ -439,18 +449,16 @@ class FaceTracker:
         detections: list[Detection],
         parameters: FaceMeshParameters,
         tracked: list[Face],
-        turns: Sequence[int],
+        effort: Effort,
     ) -> list[Face]:
         """Find the faces of detections, and return the largest of these and the tracked ones."""
-        new = self._search.find(image, detections, parameters, tracked, turns)
+        new = self._search.find(image, detections, parameters, tracked, effort)
         return largest(new, tracked, parameters.face_limit)
 
     def _turns(self, tracked: list[Face], parameters: FaceMeshParameters) -> Sequence[int]:
-        """Return the quarter turns in which this image is searched though nothing is in doubt."""
+        """Return the quarter turns in which an image of a stream is searched by schedule."""
         if not parameters.any_roll or _is_full(tracked, parameters):
             return ()
-        if not parameters.tracking:
-            return TURNS
         interval = TURNED_DETECTIONS * parameters.detect_interval if tracked else TURN_INTERVAL
         turn, is_between = divmod(self._images + interval // 2, interval)
         return () if is_between else [TURNS[turn % len(TURNS)]]
