@@ -22,7 +22,6 @@ from collections import deque
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import ExternalShutdownException
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
@@ -37,7 +36,7 @@ from maix_facemesh_ros.ros.diagnostics import Diagnostics
 from maix_facemesh_ros.ros.inputs import Input
 from maix_facemesh_ros.ros.managed_node import ManagedNode
 from maix_facemesh_ros.ros.message_reader import MessageReader
-from maix_facemesh_ros.ros.node_process import WORKER_TIMEOUT, end_node, run_node
+from maix_facemesh_ros.ros.node_process import WORKER_TIMEOUT, end_node, run_node, stop_spinning
 from maix_facemesh_ros.ros.outputs import Outputs
 from maix_facemesh_ros.ros.pipeline import Pipeline
 from maix_facemesh_ros.sources.base import SourceError
@@ -142,12 +141,9 @@ class FaceMeshNode(ManagedNode):
                 raise
 
     def _on_input_ended(self) -> None:
-        """End the process; on the executor's thread, so not in the middle of a transition.
-
-        The context has to outlive the node: since Kilted its shutdown destroys what `stop` uses.
-        """
+        """End the process; on the executor's thread, so not in the middle of a transition."""
         if not self._is_stopping():
-            raise ExternalShutdownException
+            stop_spinning()
 
     def configure(self) -> None:
         """See `ManagedNode`; the topics are announced, and the networks are loaded."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import rclpy
 import rclpy.logging
@@ -232,6 +232,16 @@ class _StartBound:
 
 #: Of the node that `run_node` starts; a node that something else makes is not bounded.
 start_bound = _StartBound()
+
+
+def stop_spinning() -> NoReturn:
+    """End `run_node`, from one of its callbacks: the node is destroyed before its context.
+
+    Raises:
+        ExternalShutdownException: always. Since Kilted, the shutdown of a context destroys what a
+            node still needs to end, so a callback may not shut it down itself.
+    """
+    raise ExternalShutdownException
 
 
 def end_node(node: Node) -> None:
