@@ -8,18 +8,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
 import pytest
 
 from maix_facemesh_ros.face import Face
-from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.image import ChannelOrder, Pixels
 from maix_facemesh_ros.mesh.landmark_subsets import DLIB_68
 from maix_facemesh_ros.ros.messages import faces_of
-from maix_facemesh_ros.ros.publishers.human_faces import HRI_LANDMARKS, align, crop
+from maix_facemesh_ros.ros.publishers.human_faces import (
+    ALIGNED_LANDMARKS,
+    FOREHEAD_MARGIN,
+    HumanFaces,
+    align,
+    crop,
+)
 from maix_facemesh_ros.ros.publishers.interop import OTHER_PACKAGES
 from message_packages import build_message_package
 from node_results import result_of
@@ -205,7 +214,7 @@ def test_faces_in_the_messages_of_other_packages(
     for part in ("cropped", "aligned"):
         image = messages[f"/humans/faces/f1/{part}"]
         assert (image["width"], image["height"], image["step"]) == (128, 128, 3 * 128)
-        assert image["encoding"] == "rgb8"
+        assert image["encoding"] == "bgr8"
         assert image["data"] == 3 * 128 * 128
     units = messages["/humans/faces/f1/facs"]
     assert len(units["intensity"]) == len(units["confidence"]) == 99
@@ -322,11 +331,54 @@ def test_the_cropped_image_is_black_outside_the_image(
         assert middle == pytest.approx((x + width / 2, y + height / 2), abs=3)
 
 
+def test_the_eyes_of_an_aligned_image_are_where_hri_face_identification_has_them() -> None:
+    """The medians of the 110 aligned images in its test/data; this head is turned a little."""
+    points = ASTRONAUT_POINTS[list(ALIGNED_LANDMARKS)]
+    image = np.zeros((512, 512, 3), np.uint8)
+    for x, y in points[-2:].astype(int).tolist():
+        image[y - 1 : y + 2, x - 1 : x + 2] = 255
+    aligned = align(image, points.astype(np.float32))
+    _, _, _, dots = cv2.connectedComponentsWithStats((aligned[:, :, 0] > 99).astype(np.uint8))
+    eyes = sorted(dots[1:].tolist())
+    np.testing.assert_allclose(eyes, [(41.9, 42.3), (89.1, 42.1)], atol=6)
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_images_of_a_face_are_bgr8_whatever_the_camera_sends(
+    order: ChannelOrder, astronaut: Pixels
+) -> None:
+    """hri_face_identification does not read their encoding."""
+
+    class Topic:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def get_subscription_count(self) -> int:
+            return int(self.name.endswith(("cropped", "aligned")))
+
+        def publish(self, message: Any) -> None:
+            published[self.name] = message
+
+    published: dict[str, Any] = {}
+    node = SimpleNamespace(create_publisher=lambda _type, name, _depth: Topic(name))
+    pixels = astronaut if order == "rgb" else astronaut[:, :, ::-1]
+    face = Face(id=3, score=0.9, box=(150.0, 50.0, 150.0, 200.0), points=ASTRONAUT_POINTS)
+    result = result_of([face], size=(512, 512), rgb=astronaut)
+    assert result.image is not None
+    image = replace(result.image, pixels=pixels, order=order)
+    HumanFaces(node, MagicMock()).publish(replace(result, image=image))
+    assert published.keys() == {"/humans/faces/f3/cropped", "/humans/faces/f3/aligned"}
+    for message in published.values():
+        assert message.encoding == "bgr8"
+        blue, _, red = np.frombuffer(message.data, np.uint8).reshape(-1, 3).mean(axis=0)
+        assert red > blue + 20, "skin"
+
+
 @pytest.mark.parametrize("degrees", [0, 30, -70, 90, 180])
 def test_the_aligned_image_has_level_eyes(degrees: float) -> None:
     """However the head is rolled: seen by a white dot on each pupil."""
     turn = cv2.getRotationMatrix2D((256, 256), degrees, 1.0)
-    points = ASTRONAUT_POINTS[list(HRI_LANDMARKS)] @ turn[:, :2].T + turn[:, 2]
+    points = ASTRONAUT_POINTS[list(ALIGNED_LANDMARKS)] @ turn[:, :2].T + turn[:, 2]
     # The center of a pixel.
     points[-2:] = np.floor(points[-2:]) + 0.5
     image = np.zeros((512, 512, 3), np.uint8)
@@ -336,12 +388,14 @@ def test_the_aligned_image_has_level_eyes(degrees: float) -> None:
     assert aligned.shape == (128, 128, 3)
     _, _, _, dots = cv2.connectedComponentsWithStats((aligned[:, :, 0] > 99).astype(np.uint8))
     (right, left) = sorted(dots[1:].tolist())
-    scale = 128 / np.ptp(points, axis=0).max()
+    low, high = points.min(axis=0), points.max(axis=0)
+    low[1] -= FOREHEAD_MARGIN * (high[1] - low[1])
+    scale = 128 / (high - low).max()
     distance = np.linalg.norm(points[-1] - points[-2]) * scale
     assert left[1] == pytest.approx(right[1], abs=0.7)
     assert left[0] - right[0] == pytest.approx(distance, abs=0.7)
     # The center of the box stays in the center.
-    center = (points.min(axis=0) + points.max(axis=0)) / 2
+    center = (low + high) / 2
     middle = np.mean([right, left], axis=0) + 0.5 - 64
     moved = np.linalg.norm(points[-2:].mean(axis=0) - center) * scale
     assert np.linalg.norm(middle) == pytest.approx(moved, abs=0.7)

@@ -105,7 +105,8 @@ def draw_annotations(image: Pixels, annotations: Any) -> Pixels:
 def draw_hri_face(cropped: Image, landmarks: Any, detections: Any) -> Pixels:
     """Draw the 70 landmarks into the cropped image; the detection's box tells where it is."""
     size = 3 * cropped.width
-    pixels = np.frombuffer(cropped.data, np.uint8).reshape(cropped.height, cropped.width, 3)
+    bgr = np.frombuffer(cropped.data, np.uint8).reshape(cropped.height, cropped.width, 3)
+    pixels = np.ascontiguousarray(bgr[:, :, ::-1])
     drawn = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_CUBIC)
     box = detections.detections[0].bbox
     side = 1.4 * max(box.size_x, box.size_y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -15,6 +16,7 @@ from sensor_msgs.msg import Image as ImageMessage
 from maix_facemesh_ros.analysis.action_units import action_units, expression_of
 from maix_facemesh_ros.face import Face, FloatArray
 from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.mesh.connections import FACEMESH_FACE_OVAL
 from maix_facemesh_ros.mesh.landmark_subsets import DLIB_68, LEFT_IRIS, RIGHT_IRIS
 from maix_facemesh_ros.ros.messages import image_message
 from maix_facemesh_ros.ros.result import Result
@@ -23,6 +25,12 @@ QUEUED_MESSAGES = 10
 
 #: The 70 landmarks of hri_msgs/FacialLandmarks: dlib's 68, then the right and the left pupil.
 HRI_LANDMARKS = (*DLIB_68, RIGHT_IRIS, LEFT_IRIS)
+
+#: The landmarks from which `align` takes the box of a face, forehead included, and its eyes.
+ALIGNED_LANDMARKS = (*FACEMESH_FACE_OVAL[:, 0].tolist(), *HRI_LANDMARKS)
+#: Above the landmarks in an aligned image, as a part of their box's height: with it, the eyes in
+#: the 110 aligned images of hri_face_identification/test/data are where they are there.
+FOREHEAD_MARGIN = 0.03
 
 #: Around a face in its cropped image, as a part of the box: the box of the landmarks ends at the
 #: eyebrows, and the cropped image should include the forehead too.
@@ -126,14 +134,22 @@ class HumanFaces:
     def _cropped(self, result: Result, face: Face) -> ImageMessage | None:
         if result.image is None:
             return None
-        return image_message(result.header, crop(face, result.image.rgb))
+        return self._image(result, crop(face, result.image.pixels))
 
     def _aligned(self, result: Result, face: Face) -> ImageMessage | None:
-        landmarks = face.points_at(HRI_LANDMARKS)
+        landmarks = face.points_at(ALIGNED_LANDMARKS)
         if result.image is None or landmarks is None:
             return None
-        aligned = align(result.image.pixels, landmarks)
-        return image_message(result.header, aligned, result.image.order)
+        return self._image(result, align(result.image.pixels, landmarks))
+
+    def _image(self, result: Result, pixels: Pixels) -> ImageMessage:
+        """Return a part of the result's image as a message.
+
+        Always bgr8, as hri_face_detect has it: libhri hands the pixels on as they are, and
+        hri_face_identification takes them for blue, green, red.
+        """
+        assert result.image is not None
+        return image_message(result.header, replace(result.image, pixels=pixels).bgr, "bgr")
 
 
 def hri_id(number: int) -> str:
@@ -146,7 +162,7 @@ def crop(face: Face, image: Pixels) -> Pixels:
 
     Args:
         face: its box counts.
-        image: uint8 (H, W, 3); the area outside is black.
+        image: uint8 (H, W, 3), of any channel order; the area outside is black.
     """
     x, y, width, height = face.box
     side = max(1, round((1 + 2 * CROP_MARGIN) * max(width, height)))
@@ -163,14 +179,15 @@ def align(image: Pixels, landmarks: FloatArray) -> Pixels:
     """Return a face with its eyes level, uint8 (CROP_SIZE, CROP_SIZE, 3).
 
     As hri_face_detect makes it (node_face_detect.py, publish_aligned_face): the image is rotated
-    about the center of the landmarks' box, and this box, scaled to the longer side, is cut out.
+    about the center of the face's box, and this box, scaled to the longer side, is cut out.
 
     Args:
         image: uint8 (H, W, 3), of any channel order.
-        landmarks: (70, 2) pixels, in the order of `HRI_LANDMARKS`; their box is cut out.
+        landmarks: (106, 2) pixels, in the order of `ALIGNED_LANDMARKS`; their box is cut out.
     """
     (right_eye, left_eye) = landmarks[-2:]
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    low[1] -= FOREHEAD_MARGIN * (high[1] - low[1])
     width, height = np.maximum(high - low, 1.0).tolist()
     center_x, center_y = ((low + high) / 2).tolist()
     slope = np.degrees(np.arctan2(*(left_eye - right_eye)[::-1]))
