@@ -29,8 +29,8 @@ class _Program(NamedTuple):
 #: Modules that read and write recordings.
 BAGS = ("apsw", "lz4", "mcap", "rosbags", "zstandard")
 
-#: A shell's exit code for a program that was ended by SIGPIPE.
-BROKEN_PIPE = 141
+#: A shell's exit codes for a program that was ended by SIGINT, as by Ctrl-C, or by SIGPIPE.
+INTERRUPTED, BROKEN_PIPE = 130, 141
 
 PROGRAMS = {
     "facemesh": _Program("maix_facemesh_ros.programs.facemesh"),
@@ -66,6 +66,8 @@ def start(name: str, arguments: list[str] | None = None) -> int:
         code = _start(name, PROGRAMS[name], given)
         sys.stdout.flush()
         return code
+    except KeyboardInterrupt:  # before the program handles it, such as while it is imported
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of the output, such as `head`, has ended. Flushing the rest of the buffer would
         # fail again when Python ends.

@@ -12,6 +12,7 @@ import math
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import serialize_message
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
@@ -52,6 +54,8 @@ WIDTH, HEIGHT = 640, 480
 RATE = 30  # images per second
 START_TIMEOUT = 20.0  # seconds
 LAST_ANSWER_TIMEOUT = 3.0
+#: Exit code where Ctrl-C came before the first answer.
+INTERRUPTED = 130
 FRAME = "camera_optical_frame"
 
 #: Answers before those that count: the node loads some networks with its first images.
@@ -192,22 +196,36 @@ def main() -> int:
 
     _keep_to_this_machine()
     photo = _load_photo()
-    rclpy.init()
+    # Ctrl-C raises KeyboardInterrupt; rclpy's handler would end the context under the node.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     robot = _Robot(Scene(photo))
     print("Starting facemesh_node in its own process ...", flush=True)
-    program = [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node"]
-    node = subprocess.Popen([*program, "--ros-args", *_parameter_arguments()])
+    node = _start_node()
+    is_interrupted = False
     try:
         _wait_for_node(robot, node)
         _show_face(robot, arguments.seconds)
     except KeyboardInterrupt:
+        is_interrupted = True
         print("interrupted")
     finally:
         node.terminate()
         node.wait(timeout=10)
         end_node(robot)
         rclpy.try_shutdown()
+    if is_interrupted and not robot.answers:
+        return INTERRUPTED
     return _report(robot, arguments.output)
+
+
+def _start_node() -> subprocess.Popen[bytes]:
+    """Start `facemesh_node`, which a Ctrl-C in the terminal reaches too: this process ends it."""
+    program = [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node"]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited
+    try:
+        return subprocess.Popen([*program, "--ros-args", *_parameter_arguments()])
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _parameter_arguments() -> list[str]:

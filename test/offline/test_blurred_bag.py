@@ -58,7 +58,7 @@ def test_a_copy_without_faces_and_otherwise_equal(
     bag = write_bag(tmp_path / "bag", messages)
     assert main([str(bag), "-o", str(tmp_path / "blurred"), "--blur", "--workers", "1"]) == 0
     said = capsys.readouterr().err
-    assert "1 images of /camera/image_raw/compressed cannot be decoded" in said
+    assert "they cannot be decoded: 1 image of /camera/image_raw/compressed" in said
     assert "not blurred: /camera/facemesh/image_annotated/compressed" in said
 
     before = images_of(bag, topic)

@@ -10,6 +10,7 @@ import pytest
 
 from maix_facemesh_ros import __version__
 from maix_facemesh_ros.parameters import NodeParameters, ViewParameters, parameters_of
+from maix_facemesh_ros.programs import start as start_module
 from maix_facemesh_ros.programs.command_line import UsageError, help_text, ros_arguments
 from maix_facemesh_ros.programs.start import PROGRAMS
 
@@ -140,3 +141,11 @@ def test_output_that_nobody_reads_any_more_is_no_traceback(tmp_path: Path) -> No
         program.stdout.close()
         assert program.wait(60) in (0, 141)
     assert errors.read_text() == ""
+
+
+def test_ctrl_c_while_a_program_is_imported_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_module: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(start_module, "import_module", interrupted)
+    assert start_module.start("facemesh_bag", ["talk.mp4", "-o", "talk.csv"]) == 130

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -66,6 +68,30 @@ def test_the_demo_shows_faces_and_leaves_an_image_and_a_bag(tmp_path: Path) -> N
     assert "a camera" in in_a_new_shell(see.removesuffix(" 0") + " --help", tmp_path)
     in_a_new_shell(find.replace("YOUR.mp4", "demo_output/faces.mp4"), tmp_path)
     assert (tmp_path / "faces.csv").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("seconds", [1.5, 6.0])  # while the node is imported; later
+def test_ctrl_c_ends_it_and_the_node_without_a_traceback(seconds: float, tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "maix_facemesh_ros.ros.demo", "--seconds", "60"],
+        cwd=tmp_path,
+        env={**os.environ, "ROS_DOMAIN_ID": str(101 + os.getpid() % 100)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Its own processes, to which the terminal sends the signal.
+        start_new_session=True,
+    )
+    assert demo.stdout is not None
+    assert "Starting facemesh_node" in demo.stdout.readline()
+    time.sleep(seconds)
+    os.killpg(demo.pid, signal.SIGINT)
+    output, _ = demo.communicate(timeout=60)
+    assert "Traceback" not in output
+    assert "interrupted" in output
+    assert demo.returncode in (0, 130), output
+    with pytest.raises(ProcessLookupError):  # nor is the node left
+        os.killpg(demo.pid, 0)
 
 
 def in_a_new_shell(command: str, folder: Path) -> str:
