@@ -385,7 +385,10 @@ def main() -> None:
         if not environment.is_ready():
             environment.make()
         if arguments.purpose in ("ros", "jammy"):
+            before = environment.record()
             environment.install_package(arguments.distro)
+            if arguments.purpose == "ros" and environment.record() != before:
+                say(f"ready: {arguments.folder}/bin/facemesh --help lists what it does")
 
 
 if __name__ == "__main__":

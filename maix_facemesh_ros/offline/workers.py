@@ -43,6 +43,11 @@ class Task(Generic[Result]):
         )
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether the function has not returned."""
+        return not self._future.done()
+
+    @property
     def has_lost_its_process(self) -> bool:
         """Whether the process that was to run it has died."""
         return self._future.done() and isinstance(self._future.exception(), BrokenProcessPool)
@@ -70,7 +75,8 @@ class Task(Generic[Result]):
         except Exception as error:
             raise BagError(f"a process has failed: {type(error).__name__}: {error}") from error
         finally:
-            self._workers.under_way.remove(self)
+            if not self.is_under_way:  # as it is after Ctrl-C
+                self._workers.under_way.remove(self)
 
 
 class Workers:
@@ -107,12 +113,22 @@ class LocalWorkers(Workers):
 
     def __init__(self, count: int) -> None:
         """Start them when there is work."""
-        super().__init__(count, _start(count))
+        self._pool = _start(count)
+        super().__init__(count, self._pool)
+
+    def close(self) -> None:
+        """See `Workers`; after an error or Ctrl-C, tasks under way are ended too."""
+        processes = list((self._pool._processes or {}).values())
+        is_busy = any(task.is_under_way for task in self.under_way)
+        self._pool.shutdown(wait=not is_busy, cancel_futures=True)
+        if is_busy:  # a long segment would take minutes
+            for process in processes:
+                process.terminate()
 
     def replace_dead(self) -> None:
         """See `Workers`: a process that dies breaks the whole pool."""
-        self.executor.shutdown(wait=False, cancel_futures=True)
-        self.executor = _start(self.count)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.executor = self._pool = _start(self.count)
         for task in self.under_way:
             if task.has_lost_its_process:
                 self.retried += 1

@@ -68,6 +68,11 @@ def start(name: str, arguments: list[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:  # before the program handles it, such as while it is imported
         return INTERRUPTED
+    except ImportError as error:
+        # A compiled module, such as onnxruntime, makes one of Ctrl-C while it is imported.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return INTERRUPTED
+        raise
     except BrokenPipeError:
         # The reader of the output, such as `head`, has ended. Flushing the rest of the buffer would
         # fail again when Python ends.

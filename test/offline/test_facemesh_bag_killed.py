@@ -189,6 +189,19 @@ def test_a_task_that_always_fails_ends_with_its_error(
     assert not (tmp_path / "faces").exists()
 
 
+@pytest.mark.timeout(2 * PATIENCE)
+def test_ctrl_c_does_not_wait_for_the_segments_under_way() -> None:
+    pool = workers.LocalWorkers(1)
+    task = pool.submit(time.sleep, 10 * PATIENCE)
+    processes = multiprocessing.active_children()
+    assert processes
+    pool.close()
+    for process in processes:
+        process.join()
+    while task.is_under_way:  # until the pool has noticed
+        time.sleep(0.01)
+
+
 def test_interrupted_between_two_moves_the_rest_is_moved(
     bag: Path, expected: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -143,9 +144,17 @@ def test_output_that_nobody_reads_any_more_is_no_traceback(tmp_path: Path) -> No
     assert errors.read_text() == ""
 
 
-def test_ctrl_c_while_a_program_is_imported_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_module: str) -> None:
-        raise KeyboardInterrupt
+def interrupted(_module: str) -> None:
+    raise KeyboardInterrupt
 
-    monkeypatch.setattr(start_module, "import_module", interrupted)
+
+def interrupted_in_a_compiled_module(_module: str) -> None:
+    raise ImportError("initialization failed") from KeyboardInterrupt()
+
+
+@pytest.mark.parametrize("importing", [interrupted, interrupted_in_a_compiled_module])
+def test_ctrl_c_while_a_program_is_imported_is_no_fault(
+    importing: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_module, "import_module", importing)
     assert start_module.start("facemesh_bag", ["talk.mp4", "-o", "talk.csv"]) == 130
