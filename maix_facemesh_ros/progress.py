@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,24 +31,35 @@ def progress_of_images(total: int | None, *, quiet: bool) -> Iterator[Callable[[
         with tqdm(total=total, unit=" images", dynamic_ncols=True) as bar:
             yield bar.update
     else:
-        yield _Lines(total).update
+        with _Lines(total) as lines:
+            yield lines.update
 
 
 class _Lines:
-    """One line each `INTERVAL` seconds, as a log needs it."""
+    """One line each `INTERVAL` seconds, as a log needs it, also while no image is done."""
 
     def __init__(self, total: int | None) -> None:
         self._total = total
-        self._started = self._told = time.monotonic()
+        self._started = time.monotonic()
         self._done = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._print, name="progress", daemon=True)
 
     def update(self, images: int) -> None:
         self._done += images
-        now = time.monotonic()
-        if now - self._told < INTERVAL:
-            return
-        self._told = now
-        done = counted(self._done, "image")
-        if self._total:
-            done = f"{self._done} of {counted(self._total, 'image')}"
-        print(f"{done} after {now - self._started:.0f} s", file=sys.stderr, flush=True)
+
+    def _print(self) -> None:
+        while not self._ended.wait(INTERVAL):
+            done = counted(self._done, "image")
+            if self._total:
+                done = f"{self._done} of {counted(self._total, 'image')}"
+            seconds = time.monotonic() - self._started
+            print(f"{done} after {seconds:.0f} s", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> _Lines:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
