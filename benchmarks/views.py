@@ -4,7 +4,8 @@ A camera sends 640x480 with one face at 30 Hz to a node in a process of its own;
 subscribes to nothing, to one view, to all. It takes messages as they are, as little work as RViz's
 C++ has with them. Measured are the node's processor time for each image, the time from sending an
 image to the arrival of its `faces`, and images without answer, compared with a node from which the
-views have been taken out. Everything is run in rounds, one after the other in each.
+views have been taken out. A third node reads the same image from a video, for the views that only a
+`source` has. Everything is run in rounds, one after the other in each.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import cv2
 import numpy as np
 import rclpy
 from rclpy.node import Node
@@ -72,11 +74,20 @@ VIEWS = {
         "/humans/faces/tracked hri_msgs IdsList",
         "/humans/faces/f1/roi hri_msgs NormalizedRegionOfInterest2D",
         "/humans/faces/f1/landmarks hri_msgs FacialLandmarks",
+        "/humans/faces/f1/facs hri_msgs FacialActionUnits",
+        "/humans/faces/f1/expression hri_msgs Expression",
         "/humans/faces/f1/cropped sensor_msgs Image",
         "/humans/faces/f1/aligned sensor_msgs Image",
     ),
 }
 EVERYTHING = tuple(topic for topics in VIEWS.values() for topic in topics)
+
+#: The same of a node with a `source`.
+SOURCE_VIEWS = {
+    "image_raw of a source": ("image_raw sensor_msgs Image",),
+    "image_raw/compressed of a source": ("image_raw/compressed sensor_msgs CompressedImage",),
+}
+OF_A_SOURCE = "source, no subscribers"
 
 #: A node that does not even check for subscribers.
 WITHOUT_VIEWS = """
@@ -84,6 +95,12 @@ from maix_facemesh_ros.ros import facemesh_node, outputs
 outputs.Outputs._publish_to = lambda *_: None
 facemesh_node.main()
 """
+
+
+WHOLE = "from maix_facemesh_ros.ros.facemesh_node import main; main()"
+
+#: Images of the video while the node starts.
+START_IMAGES = round(PATIENCE * RATE)
 
 
 @dataclass
@@ -238,9 +255,10 @@ def processor_time(pid: int) -> float:
 
 
 @contextmanager
-def running_node(namespace: str, code: str) -> Iterator[int]:
-    """Run a node in a namespace; returns its process id."""
-    parameters = ["assumed_field_of_view:=65.0", *(f"{name}:=true" for name in OTHER_PACKAGES)]
+def running_node(namespace: str, code: str, *more: str) -> Iterator[int]:
+    """Run a node in a namespace, with more parameters; returns its process id."""
+    parameters = ["assumed_field_of_view:=65.0", "blendshapes:=true", *more]
+    parameters += [f"{name}:=true" for name in OTHER_PACKAGES]
     process = subprocess.Popen(
         [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:={namespace}"]
         + [part for parameter in parameters for part in ("-p", parameter)],
@@ -290,6 +308,17 @@ def _rows(measured: dict[str, Measurement]) -> list[Row]:
                 remark=f"{np.mean(case.views):.0%} of the views received",
             )
         )
+    rows += [
+        Row(
+            f"computing more an image: {name}",
+            Figure.of(
+                np.subtract(measured[name].processor, measured[OF_A_SOURCE].processor).tolist(),
+                "ms",
+            ),
+            remark=f"{np.mean(measured[name].views):.0%} of the images in time",
+        )
+        for name in SOURCE_VIEWS
+    ]
     usual = float(np.median(unseen.latencies))
     later = [latency - usual for latency in everything.latencies]
     rows.append(
@@ -309,24 +338,68 @@ def _measure_all(rounds: int, images: int) -> dict[str, Measurement]:
     paste_head(image, np.asarray(data.astronaut(), np.uint8), (320, 240), 160)
     plain, full = "/plain", "/full"
     cases = {"views taken out": (), "no subscribers": (), **VIEWS, "everything": EVERYTHING}
-    measured = {name: Measurement() for name in cases}
+    measured = {name: Measurement() for name in (*cases, OF_A_SOURCE, *SOURCE_VIEWS)}
     viewer = Viewer()
     rclpy.init()
     camera = Camera((plain, full), image)
-    whole = "from maix_facemesh_ros.ros.facemesh_node import main; main()"
     try:
-        with running_node(plain, WITHOUT_VIEWS) as without, running_node(full, whole) as node:
+        with running_node(plain, WITHOUT_VIEWS) as without, running_node(full, WHOLE) as node:
             camera.wait_for(plain)
             camera.wait_for(full)
             for _ in range(rounds):
                 for name, topics in cases.items():
                     where = (plain, without) if name == "views taken out" else (full, node)
                     _measure_once(measured[name], camera, viewer, *where, topics, images)
+        _measure_source(measured, viewer, image, rounds, images)
     finally:
         viewer.stop()
         camera.destroy_node()
         rclpy.try_shutdown()
     return measured
+
+
+def _measure_source(
+    measured: dict[str, Measurement], viewer: Viewer, image: Pixels, rounds: int, images: int
+) -> None:
+    """Measure a node that reads a video, with the views of its images."""
+    cases = {OF_A_SOURCE: (), **SOURCE_VIEWS}
+    length = START_IMAGES + rounds * len(cases) * (images + 2 * WARM_UP)
+    faces = "/file/faces maix_facemesh_ros FaceArray"
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder, "face.avi")
+        _write_video(video, image, length)
+        with running_node("/file", WHOLE, f"source:={video}") as pid:
+            viewer.subscribe([faces])
+            _wait_for(viewer)
+            for _ in range(rounds):
+                for name, topics in cases.items():
+                    viewer.subscribe([faces, *(f"/file/{topic}" for topic in topics)])
+                    time.sleep(WARM_UP / RATE)
+                    viewer.received()
+                    before = processor_time(pid)
+                    time.sleep(images / RATE)
+                    used, received = processor_time(pid) - before, viewer.received()
+                    # Every image of a video is processed, however long it takes.
+                    done = max(received / (1 + len(topics)), 1.0)
+                    measured[name].processor.append(1e3 * used / done)
+                    measured[name].views.append(done / images)
+
+
+def _wait_for(viewer: Viewer) -> None:
+    """Wait until the viewer receives messages."""
+    end = time.perf_counter() + PATIENCE
+    while not viewer.received():
+        if time.perf_counter() > end:
+            raise SystemExit(f"no message within {PATIENCE:.0f} s")
+        time.sleep(0.1)
+
+
+def _write_video(path: Path, image: Pixels, length: int) -> None:
+    height, width = image.shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (width, height))
+    for _ in range(length):
+        writer.write(np.ascontiguousarray(image[:, :, ::-1]))
+    writer.release()
 
 
 def _measure_once(
