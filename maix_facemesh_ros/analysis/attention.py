@@ -25,14 +25,14 @@ HEAD_LIMITS = (15.0, 35.0)
 LIPS, EYES = (13, 14), (33, 263)
 
 #: Seconds of a mouth's movement that are examined, and the least of them.
-WINDOW, LEAST_WINDOW = 1.5, 0.9
+WINDOW, LEAST_WINDOW = 2.0, 0.9
 #: Opening of the mouth in eye distances: its spread (10 to 90 %) without and with speech.
 SPREAD_LIMITS = (0.025, 0.07)
 #: Openings per second in speech: syllables come at 3 to 8 (N. Ding et al., Temporal modulations in
-#: speech and music, 2017), of which a mouth closes for some only.
-SPEECH_RATE = (1.2, 8.0)
-#: The mouth has opened or closed when it has crossed the middle by this part of the spread.
-CROSSING = 0.15
+#: speech and music, 2017), of which a mouth closes for some only: in films for 0.7 to 2.4.
+SPEECH_RATE = (0.95, 8.0)
+#: The mouth opens or closes when it moves back by this part of the spread, and by more than noise.
+TURN, LEAST_TURN = 0.2, 0.03
 
 #: Seconds in which a value follows.
 TIME_CONSTANT = 0.3
@@ -41,6 +41,9 @@ TIME_CONSTANT = 0.3
 #: weight is larger by this factor, for some seconds.
 NEARER = 1.15
 CLEARLY_MORE, FOR_SECONDS = 1.25, 0.5
+
+#: Seconds for which eyes without a gaze are taken for a blink (0.1 to 0.4 s); then they are closed.
+BLINK = 0.4
 
 #: Screens show what is more certain than this.
 SHOWN = 0.5
@@ -72,6 +75,8 @@ class Attention(NamedTuple):
 class _Person:
     is_new: bool = True
     looking: float = 0.0
+    #: Seconds of the last image with a gaze; None: there was none.
+    seen_gaze: float | None = None
     speaking: float = 0.0
     #: Seconds and opening of the mouth.
     mouth: deque[tuple[float, float]] = field(default_factory=deque)
@@ -146,7 +151,12 @@ class AttentionEstimator:
             person.mouth.popleft()
         part = 1.0 if person.is_new else 1.0 - math.exp(-interval / TIME_CONSTANT)
         person.is_new = False
-        person.looking += part * (looking_at_camera(face) - person.looking)
+        if face.gaze is not None:
+            person.seen_gaze = seconds
+        if face.gaze is not None or person.seen_gaze is None:
+            person.looking += part * (looking_at_camera(face) - person.looking)
+        elif seconds - person.seen_gaze > BLINK:
+            person.looking -= part * person.looking
         person.speaking += part * (speech(person.mouth) - person.speaking)
 
     def _choose_nearest(self, nearness: dict[int, float]) -> None:
@@ -201,12 +211,25 @@ def speech(mouth: Sequence[tuple[float, float]]) -> float:
     openings = np.array([opening for _, opening in mouth])
     low, high = np.quantile(openings, (0.1, 0.9)).tolist()
     spread = high - low
-    away = openings - (low + high) / 2
-    sides = np.sign(away)[np.abs(away) > CROSSING * spread]
-    crossings = int(np.count_nonzero(np.diff(sides)))
-    rate = crossings / 2 / (mouth[-1][0] - mouth[0][0])
+    turns = _turns(openings.tolist(), max(TURN * spread, LEAST_TURN))
+    rate = turns / 2 / (mouth[-1][0] - mouth[0][0])
     slowest, fastest = SPEECH_RATE
     return 1.0 - _falling(spread, SPREAD_LIMITS) if slowest <= rate <= fastest else 0.0
+
+
+def _turns(openings: Sequence[float], least: float) -> int:
+    """Return how often a mouth that opens begins to close, or the reverse, by at least `least`."""
+    turns = direction = 0
+    low = high = openings[0]
+    for opening in openings:
+        low, high = min(low, opening), max(high, opening)
+        if direction <= 0 and opening - low >= least:
+            turns += direction < 0
+            direction, high = 1, opening
+        elif direction >= 0 and high - opening >= least:
+            turns += direction > 0
+            direction, low = -1, opening
+    return turns
 
 
 def _nearness(face: Face, have_poses: bool) -> float:

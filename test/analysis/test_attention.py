@@ -84,6 +84,14 @@ def test_noise_of_the_gaze_does_not_flicker() -> None:
     assert min(value.looking_at_camera for value in values[30:]) > 0.7
 
 
+@pytest.mark.parametrize(("closed", "looks"), [(0.3, True), (2.0, False)])
+def test_a_blink_is_not_the_end_of_a_look(closed: float, looks: bool) -> None:
+    """Closed eyes have no gaze; the head still faces the camera."""
+    open_eyes, closed_eyes = face(gaze=np.array([0.0, 0.0, -1.0])), face()
+    seen = after(lambda t: [open_eyes if t < 2 else closed_eyes], 2.0 + closed)
+    assert (seen.faces[0].looking_at_camera > 0.5) == looks
+
+
 def test_without_a_pose_nothing_is_known_of_the_eyes() -> None:
     made = face()
     made.pose = None
