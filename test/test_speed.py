@@ -26,6 +26,8 @@ from maix_facemesh_ros.face import FloatArray
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.model_files import find_model
 
+pytestmark = pytest.mark.alone
+
 IS_GLIBC = platform.libc_ver()[0] == "glibc"
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 ROUNDS = 15

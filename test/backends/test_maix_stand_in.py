@@ -651,6 +651,7 @@ def test_camera_shows_images_in_a_loop(tmp_path: Path) -> None:
     assert finished.stdout.splitlines()[1] == "100 200 200 50 100 200"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("knobs", "calls"),
     [

@@ -40,6 +40,7 @@ from running_node import HELLO, TIMEOUT, NodeProcess, Robot, StartNode, image_me
 from scenes import paste_head
 
 pytest_plugins = ["running_node"]
+pytestmark = pytest.mark.alone
 
 CAMERA_RATE = 30.0
 #: Seconds after which a stop counts as hanging. With the machine to itself a node stops within two.
