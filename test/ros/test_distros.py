@@ -78,5 +78,5 @@ def test_a_source_that_ends_ends_the_node_cleanly_on_kilted(
     cv2.imwrite(str(photo), astronaut)
     node = start(f"source:={photo}", environment=KILTED)
     robot.wait_until(lambda: node.process.poll() is not None, "end of the node")
-    assert "source ended after 1 images" in node.output()
+    assert "source ended after image 1" in node.output()
     assert node.process.returncode == 0, node.output()

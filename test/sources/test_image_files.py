@@ -189,7 +189,7 @@ def test_the_node_names_damaged_frames_once_and_loops_at_the_times_of_the_contai
     taken = [image.stamp.seconds for _, image in zip(range(62), source.images(), strict=False)]
     source.close()
     assert [notice.text for notice in notices] == [
-        f"source {str(VIDEOS / 'g10_bad.mp4')!r}: 1 frames that cannot be decoded; skipped"
+        f"source {str(VIDEOS / 'g10_bad.mp4')!r}: 1 frame cannot be decoded; skipped"
     ]
     np.testing.assert_allclose(
         np.array(taken[58:]) - taken[0], [59 / 30, 60 / 30, 61 / 30, 62 / 30], atol=1e-6
