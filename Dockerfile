@@ -1,4 +1,4 @@
-# The package on ROS 2 with the lines of README.md, for amd64 and arm64:
+# The package on ROS 2 with the lines of docs/install.md, for amd64 and arm64:
 #
 #   docker build -t maix_facemesh_ros .
 #   docker build -t maix_facemesh_ros --build-arg ROS_DISTRO=humble .
@@ -7,7 +7,7 @@
 #     ros2 launch maix_facemesh_ros facemesh.launch.py image:=/camera/image_raw
 #
 # It has never been built: where the package is developed there is no Docker. A test compares its lines
-# with those of README.md.
+# with those of docs/install.md.
 ARG ROS_DISTRO=jazzy
 FROM ros:${ROS_DISTRO}
 

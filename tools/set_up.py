@@ -111,7 +111,7 @@ def check_platform() -> None:
     if system != "x86_64 Linux":
         stop(
             f"the ROS 2 wheels on PyPI are for x86_64 Linux only and this is {system}: "
-            "install ROS 2 and build with colcon, as README.md says."
+            "install ROS 2 and build with colcon, as docs/install.md says."
         )
     if libc != "glibc" or version_numbers(libc_version) < OLDEST_GLIBC:
         stop(
@@ -362,7 +362,7 @@ def main() -> None:
     if arguments.distro not in DISTROS_WITH_WHEELS:
         stop(
             f"there are no ROS 2 {arguments.distro} wheels on PyPI: use ROS=jazzy or ROS=kilted, "
-            "or build with colcon, as README.md says."
+            "or build with colcon, as docs/install.md says."
         )
     if arguments.purpose == "jammy":
         use_a_suitable_python(JAMMY_PYTHON, JAMMY_PYTHON)

@@ -76,7 +76,7 @@ Next:
       your own camera in a browser
   {facemesh} find YOUR.mp4 -o faces.csv
       a table of the faces in a video; with -o faces.mp4 the video with the faces drawn in
-  README.md, "Install"
+  docs/install.md
       the node on your robot"""
 
 

@@ -91,7 +91,7 @@ def run_node(
     name: str = "facemesh",
     profile: str | None = None,
 ) -> int:
-    """Run a node until it is stopped or raises ExternalShutdownException itself.
+    """Run a node until it is stopped, or until one of its callbacks calls `stop_spinning`.
 
     Args:
         make_node: makes it, once rclpy is initialized.
