@@ -73,7 +73,7 @@ def test_what_is_the_same_passes() -> None:
     result = check(answer(7, face(), face(id=2)), answer(7, face(), face(id=2)))
     assert result.passed
     assert result.report() == [
-        "1 images: 1 the same",
+        "1 image: 1 the same",
         "largest differences: 0 pixels (allowed: 0.2), 0 (score) (allowed: 0.01), "
         "0 of the distance (allowed: 0.01), 0 degrees (allowed: 2)",
     ]
@@ -102,7 +102,7 @@ CHANGES: dict[str, tuple[Any, Any, str]] = {
     "box_keypoints": ([np.nan, np.nan, 3.1, 4.0], [1.0, np.nan, 3.0, 4.0], "inf pixels apart"),
     "landmarks_score": (0.795, np.nan, "landmarks_score is nan and should be 0.8"),
     "points": ([1.0, 2.0, 3.1, 4.0], [1.0, 2.0, 3.0, 4.5], "points[3] is 4.5 and should be 4"),
-    "points_z": ([5.1, 6.0], [5.0], "points_z has 1 numbers and should have 2"),
+    "points_z": ([5.1, 6.0], [5.0], "points_z has 1 number and should have 2"),
     "points_rel": ([7.1, 8.0, 9.0, 10.0], [np.inf, 8.0, 9.0, 10.0], "points_rel[0] is inf"),
     "indices": ([4, 5], [5, 4], "indices differ (2 here, 2 golden)"),
     "blendshapes": ([0.1, 0.205], [0.1, 0.3], "blendshapes[1] is 0.3"),
