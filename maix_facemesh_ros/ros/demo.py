@@ -198,6 +198,7 @@ def main() -> int:
     photo = _load_photo()
     # Ctrl-C raises KeyboardInterrupt; rclpy's handler would end the context under the node.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     robot = _Robot(Scene(photo))
     print("Starting facemesh_node in its own process ...", flush=True)
     node = _start_node()
