@@ -31,6 +31,7 @@ from maix_facemesh_ros.backends.onnx.tracker import IMAGES_UNTIL_REST
 from maix_facemesh_ros.face import Face
 from maix_facemesh_ros.image import Pixels
 from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.programs.start import INTERRUPTED
 from maix_facemesh_ros.ros.facemesh_node import FaceMeshNode
 from maix_facemesh_ros.ros.images import TopicImages
 from maix_facemesh_ros.ros.inputs import FaceMeshInput
@@ -334,10 +335,11 @@ class Stop:
     def _ended_by_python(self) -> bool:
         """Whether the interpreter ended before main(), as it ends any program.
 
-        By the signal, which at SIGINT shows the KeyboardInterrupt among the imports; with 1 if that
-        comes even before those, in the site module.
+        By the signal, which at SIGINT shows the KeyboardInterrupt among the imports, or gives
+        `INTERRUPTED`; with 1 if that comes even before those, in the site module.
         """
-        codes = {-self.how} if self.how == signal.SIGTERM else {-self.how, 1}
+        is_term = self.how == signal.SIGTERM
+        codes = {-self.how} if is_term else {-self.how, INTERRUPTED, 1}
         in_main = re.search(r'facemesh_node.py", line \d+, in main', self.output)
         return self.code in codes and not in_main
 
