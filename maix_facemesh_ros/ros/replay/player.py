@@ -309,9 +309,12 @@ class BagPlayer:
             for name, waiting in self._waiting.items()
             if camera in waiting and name != camera.topic.name
         ]
-        publishers = [self.topics.publisher(name) for name in (camera.topic.name, *topics)]
-        if not all(publisher.get_subscription_count() for publisher in publishers):
-            return False
+        # Others may be seen from here alone, such as those of a network that the node is not in.
+        waited_long = time.monotonic() - begin > PATIENCE_WITH_OTHERS
+        for publisher in (self.topics.publisher(name) for name in (camera.topic.name, *topics)):
+            known = 1 if waited_long else self._node.count_subscribers(publisher.topic_name)
+            if publisher.get_subscription_count() < max(known, 1):
+                return False
         calibrations = {self._node.resolve_topic_name(name) for name in topics}
         expected = {
             IMAGE_PUBLISHERS: self._node.count_publishers(camera.node.images),
@@ -322,8 +325,6 @@ class BagPlayer:
         if not reports or reports[-1].number(IMAGE_PUBLISHERS) is None:
             tells = DIAGNOSTICS in camera.node.publishes
             return time.monotonic() - begin > (self._timeout / 2 if tells else PATIENCE)
-        # Others may be seen from here alone, such as those of a network that the node is not in.
-        waited_long = time.monotonic() - begin > PATIENCE_WITH_OTHERS
         # A number that the node does not report is of an unused connection.
         return all(
             known is None or known >= (min(number, 1) if waited_long else number)
