@@ -98,7 +98,8 @@ def to_image(
         return np.asarray(cv2.cvtColor(rows, encoding.conversion), np.uint8), levels
     except cv2.error as error:
         raise ImageError(
-            f"OpenCV cannot convert {counted(len(rows), 'row')} of {width} pixels: {error.err}"
+            f"OpenCV cannot convert {counted(len(rows), 'row')} of data, {width} pixels wide: "
+            f"{error.err}"
         ) from error
 
 

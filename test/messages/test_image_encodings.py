@@ -151,7 +151,7 @@ def test_an_odd_size_that_cannot_be_is_named(encoding: str) -> None:
     message = image(SENT[encoding][0], encoding)
     message.width -= 1
     message.height -= 1
-    with pytest.raises(ImageError, match="47 pixels"):
+    with pytest.raises(ImageError, match="47 pixels wide"):
         read_image(serialize_message(message))
 
 
