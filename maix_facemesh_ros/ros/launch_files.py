@@ -96,21 +96,20 @@ def fail_with_process(launch_file: str, advice: str = "") -> Callable[[Any, Any]
     return on_exit
 
 
-def refuse_missing_bag(context: Any, launch_file: str, argument: str = "bag") -> None:
+def refuse_missing_bag(context: Any, launch_file: str) -> None:
     """Refuse a bag that does not exist, before any process starts.
 
     Args:
         context: the launch.LaunchContext.
-        launch_file: path of the launch file.
-        argument: the launch argument that holds the path of the bag.
+        launch_file: path of the launch file, whose argument `bag` is the path of the bag.
 
     Raises:
         LaunchError: names the path; only if `ros2 launch` was called with one of our launch files.
     """
-    bag = Path(context.launch_configurations[argument])
+    bag = Path(context.launch_configurations["bag"])
     if not bag.exists() and is_any_started(launch_file):
         where = "" if bag.is_absolute() else f" in {Path.cwd()}"
-        raise LaunchError(f"there is no bag {str(bag)!r}{where}: give {argument}:=FOLDER or FILE")
+        raise LaunchError(f"the bag {str(bag)!r} does not exist{where}: give bag:=FOLDER or FILE")
 
 
 def is_any_started(launch_file: str) -> bool:

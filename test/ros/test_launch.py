@@ -174,7 +174,9 @@ def test_a_bag_that_does_not_exist_is_refused(
     refuse_missing_bag(missing, file)  # included by another launch file
     monkeypatch.setattr(sys, "argv", ["ros2", "launch", file])
     refuse_missing_bag(there, file)
-    with pytest.raises(LaunchError, match=r"there is no bag '.*nowhere': give bag:=FOLDER or FILE"):
+    with pytest.raises(
+        LaunchError, match=r"the bag '.*nowhere' does not exist: give bag:=FOLDER or FILE"
+    ):
         refuse_missing_bag(missing, file)
 
 
@@ -411,7 +413,7 @@ def test_a_missing_bag_is_one_line_before_anything_starts(tmp_path: Path) -> Non
     missing = tmp_path / "nowhere"
     with launched(tmp_path, "bag.launch.py", f"bag:={missing}", code=1) as launch:
         launch.process.wait(timeout=TIMEOUT)
-    assert f"there is no bag '{missing}'" in launch.output()
+    assert f"the bag '{missing}' does not exist" in launch.output()
     assert "process started" not in launch.output()
 
 
