@@ -197,10 +197,10 @@ class VideoDecoder:
             ImageError: the packet is damaged, too large, or does not give one image.
         """
         packet = self._read(message)
-        stamp, before = packet.stamp.seconds, self._stamp
-        self._stamp = stamp
         # A recording that is played again begins another stream, as for `StreamClock`.
-        if packet.codec != self._codec or stamp < before - STEP_BACK:
+        is_played_again = packet.stamp.seconds < self._stamp - STEP_BACK
+        self._stamp = packet.stamp.seconds
+        if packet.codec != self._codec or is_played_again:
             self._codec, self._context = packet.codec, None
         if self._context is None:
             if not packet.is_key:

@@ -111,24 +111,25 @@ class Workers:
 class LocalWorkers(Workers):
     """Processes of this machine."""
 
+    executor: ProcessPoolExecutor
+
     def __init__(self, count: int) -> None:
         """Start them when there is work."""
-        self._pool = _start(count)
-        super().__init__(count, self._pool)
+        super().__init__(count, _start(count))
 
     def close(self) -> None:
         """See `Workers`; after an error or Ctrl-C, tasks under way are ended too."""
-        processes = list((self._pool._processes or {}).values())
+        processes = list((self.executor._processes or {}).values())
         is_busy = any(task.is_under_way for task in self.under_way)
-        self._pool.shutdown(wait=not is_busy, cancel_futures=True)
+        self.executor.shutdown(wait=not is_busy, cancel_futures=True)
         if is_busy:  # a long segment would take minutes
             for process in processes:
                 process.terminate()
 
     def replace_dead(self) -> None:
         """See `Workers`: a process that dies breaks the whole pool."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self.executor = self._pool = _start(self.count)
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        self.executor = _start(self.count)
         for task in self.under_way:
             if task.has_lost_its_process:
                 self.retried += 1

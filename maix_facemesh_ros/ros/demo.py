@@ -45,6 +45,7 @@ from maix_facemesh_ros.messages.compressed_image import (
     encode_jpeg,
 )
 from maix_facemesh_ros.msg import FaceArray
+from maix_facemesh_ros.programs.start import INTERRUPTED
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
 from maix_facemesh_ros.ros.messages import faces_of, read_faces
 from maix_facemesh_ros.ros.node_process import end_node
@@ -54,8 +55,6 @@ WIDTH, HEIGHT = 640, 480
 RATE = 30  # images per second
 START_TIMEOUT = 20.0  # seconds
 LAST_ANSWER_TIMEOUT = 3.0
-#: Exit code where Ctrl-C came before the first answer.
-INTERRUPTED = 130
 FRAME = "camera_optical_frame"
 
 #: Answers before those that count: the node loads some networks with its first images.

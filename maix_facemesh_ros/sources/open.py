@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 
+from maix_facemesh_ros.bags.files import storage_by_name
 from maix_facemesh_ros.sources.base import ImageSource, Report, SourceError
 from maix_facemesh_ros.sources.file_source import FileSource
 from maix_facemesh_ros.sources.files import ImageFileError, open_image_file
@@ -22,9 +23,6 @@ URL_SCHEMES = (
     *("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srtp", "udp", "tcp", "tls"),
     *("srt", "rist", "hls", "mmsh", "mmst", "ftp", "sftp", "unix"),
 )
-
-#: Endings of the files of bags, also before the ending of a compressed one.
-BAG_FILES = frozenset({".mcap", ".db3"})
 
 #: Bags have several cameras, with calibrations, so they are read by other programs.
 BAG = (
@@ -73,7 +71,7 @@ def open_source(
 def _is_bag(path: Path) -> bool:
     """Tell whether a file or folder is a bag, by the names of its files."""
     files = path.iterdir() if path.is_dir() else [path]
-    return any(BAG_FILES.intersection(file.suffixes) for file in files)
+    return any(storage_by_name(file) for file in files)
 
 
 def _check_scheme(source: str, scheme: str) -> None:

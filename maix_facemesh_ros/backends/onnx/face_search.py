@@ -206,7 +206,7 @@ class FaceSearch:
             certain = [candidate for candidate in upright if candidate.is_certain]
             for quarters in _turns(effort, upright, known):
                 candidates += self._turned_candidates(
-                    *(image, parameters, known, certain, quarters, effort)
+                    image, parameters, known, certain, quarters, effort
                 )
         faces = _distinct(candidates, known, parameters.landmarks_conf_th)
         if not parameters.require_landmarks:

@@ -12,10 +12,11 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image as ImageMessage
+from std_msgs.msg import Header
 
 from maix_facemesh_ros.analysis.action_units import action_units, expression_of
 from maix_facemesh_ros.face import Face, FloatArray
-from maix_facemesh_ros.image import Pixels
+from maix_facemesh_ros.image import Image, Pixels
 from maix_facemesh_ros.mesh.connections import FACEMESH_FACE_OVAL
 from maix_facemesh_ros.mesh.landmark_subsets import DLIB_68, LEFT_IRIS, RIGHT_IRIS
 from maix_facemesh_ros.ros.messages import image_message
@@ -132,24 +133,25 @@ class HumanFaces:
         return self._msg.Expression(header=result.header, expression=name, confidence=confidence)
 
     def _cropped(self, result: Result, face: Face) -> ImageMessage | None:
-        if result.image is None:
+        image = result.image
+        if image is None:
             return None
-        return self._image(result, crop(face, result.image.pixels))
+        return _bgr8(result.header, replace(image, pixels=crop(face, image.pixels)))
 
     def _aligned(self, result: Result, face: Face) -> ImageMessage | None:
-        landmarks = face.points_at(ALIGNED_LANDMARKS)
-        if result.image is None or landmarks is None:
+        image, landmarks = result.image, face.points_at(ALIGNED_LANDMARKS)
+        if image is None or landmarks is None:
             return None
-        return self._image(result, align(result.image.pixels, landmarks))
+        return _bgr8(result.header, replace(image, pixels=align(image.pixels, landmarks)))
 
-    def _image(self, result: Result, pixels: Pixels) -> ImageMessage:
-        """Return a part of the result's image as a message.
 
-        Always bgr8, as hri_face_detect has it: libhri hands the pixels on as they are, and
-        hri_face_identification takes them for blue, green, red.
-        """
-        assert result.image is not None
-        return image_message(result.header, replace(result.image, pixels=pixels).bgr, "bgr")
+def _bgr8(header: Header, image: Image) -> ImageMessage:
+    """Return an image as a message in bgr8, as hri_face_detect has it.
+
+    libhri hands the pixels on as they are, and hri_face_identification takes them for blue, green,
+    red.
+    """
+    return image_message(header, image.bgr, "bgr")
 
 
 def hri_id(number: int) -> str:
