@@ -167,6 +167,17 @@ def test_a_node_that_runs_gives_the_same_faces_again_and_again(
     assert all(named.search(line) for line in warnings), warnings
 
 
+def test_a_node_that_rests_is_found(one_camera: Path, start: StartNode, robot: Robot) -> None:
+    for subscription in list(robot.subscriptions):
+        if subscription.topic_name == "/faces":
+            robot.destroy_subscription(subscription)
+    robot.destroy_publisher(robot.images)
+    start()
+    robot.wait_until(lambda: robot.status == "resting: no subscribers", "rest of the node")
+    output = succeeded(one_camera)
+    assert "30 images played: 30 answered" in output
+
+
 def test_a_subscriber_beside_a_replay_sees_what_is_in_the_bag_and_nothing_else(
     one_camera: Path, start: StartNode, robot: Robot
 ) -> None:

@@ -14,11 +14,13 @@ from typing import NamedTuple
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 
 from maix_facemesh_ros.bags.camera_topics import COMPRESSED_IMAGE, IMAGE
 from maix_facemesh_ros.bags.message_types import CAMERA_INFO, FACE_ARRAY
 from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.messages.transport_names import base_topic
+from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERED, REASON, STATUS
 from maix_facemesh_ros.ros.transports import VIDEO_MESSAGES
 
@@ -138,6 +140,9 @@ def wait_for_nodes(
 ) -> dict[str, AnsweringNode]:
     """Wait for the nodes that process the images; prints the missing ones.
 
+    Every node that publishes faces has a subscriber meanwhile: one that rests has no subscription
+    to its images.
+
     Args:
         node: sees the graph.
         images: full names of the topics, and their types.
@@ -155,9 +160,11 @@ def wait_for_nodes(
     begin = since = time.monotonic()
     tell_at = begin + (PATIENCE_WITH_STARTED if started_here else FIRST_TELL)
     found: dict[str, AnsweringNode] = {}
+    subscriptions: dict[str, Subscription] = {}
     told = ""
     while len(found) < len(images):
         check()
+        _subscribe_to_faces(node, subscriptions)
         before, found = found, _one_each(node, images)
         now = time.monotonic()
         if found != before:
@@ -177,12 +184,28 @@ def wait_for_nodes(
                 "images on the node's topic with --remap"
             )
         time.sleep(LOOK)
+    for subscription in subscriptions.values():
+        node.destroy_subscription(subscription)
     if len({answering.faces for answering in found.values()}) < len(found):
         nodes = ", ".join(f"{node.name} on {node.faces}" for node in found.values())
         raise ReplayError(
             f"several nodes publish faces on one topic: {nodes}. Give each its own namespace"
         )
     return found
+
+
+def _subscribe_to_faces(node: Node, subscriptions: dict[str, Subscription]) -> None:
+    """Subscribe to each topic of faces that has no subscription of this node yet."""
+    for name, namespace in node.get_node_names_and_namespaces():
+        for topic, types in _published_by(node, name, namespace).items():
+            if FACE_ARRAY in types and topic not in subscriptions:
+                subscriptions[topic] = node.create_subscription(
+                    FaceArray, topic, _do_nothing, QoSProfile(depth=1), raw=True
+                )
+
+
+def _do_nothing(_: bytes) -> None:
+    """Take faces: that they have a subscriber is all that matters."""
 
 
 def _one_each(node: Node, images: Mapping[str, str]) -> dict[str, AnsweringNode]:
