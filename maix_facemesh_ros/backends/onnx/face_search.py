@@ -157,19 +157,33 @@ class Effort(NamedTuple):
     hopeless: float = HOPELESS
     #: Looks after the first one.
     more_looks: int = MORE_LOOKS
+    #: Presence from which on other rolls of a doubtful candidate are tried in the same image; for
+    #: one with less they are left for the next images, see `postponed`.
+    at_once: float = 0.0
 
     def is_worth(self, presence: float) -> bool:
         """Whether what has had a presence is checked again."""
         return presence > PRESENT or logit(presence) > self.hopeless
 
 
-#: That for a single image, and for an image of a stream in which something has just appeared.
+#: That for a single image, and for the first one of a stream.
 FULL_EFFORT = Effort(TURNS)
-#: That for any other image of a stream, and where there was no face again and again.
-SMALL_EFFORT = Effort(turns_in_doubt=(), hopeless=HOPELESS_IN_A_STREAM)
-LEAST_EFFORT = Effort(turns_in_doubt=(), hopeless=math.inf)
+#: Those for an image of a stream in which something has just appeared, for any other, and where
+#: there was no face again and again.
+NEW_EFFORT = Effort(turns_in_doubt=(), at_once=PRESENT)
+SMALL_EFFORT = Effort(turns_in_doubt=(), hopeless=HOPELESS_IN_A_STREAM, at_once=math.inf)
+LEAST_EFFORT = SMALL_EFFORT._replace(hopeless=math.inf)
 #: That without `any_roll`.
 NO_EFFORT = Effort(more_looks=0)
+
+
+class Findings(NamedTuple):
+    """What the search of an image has found."""
+
+    faces: list[Face]
+    #: Candidates whose other rolls are left for the next images. Those that would be given as faces
+    #: are withheld.
+    doubtful: list[Candidate]
 
 
 class FaceSearch:
@@ -187,7 +201,7 @@ class FaceSearch:
         parameters: FaceMeshParameters,
         known: list[Face],
         effort: Effort,
-    ) -> list[Face]:
+    ) -> Findings:
         """Find the faces that are not known; of more than the face limit at least the largest.
 
         Args:
@@ -200,18 +214,23 @@ class FaceSearch:
         if not parameters.any_roll:
             effort = NO_EFFORT
         candidates = upright = self._candidates(image, detections, parameters, known, effort)
+        doubtful: list[Candidate] = []
+        withheld: list[Candidate] = []
         if parameters.any_roll:
-            upright = self._with_rolls(image, upright, known, effort)
+            upright, now, doubtful = _by_doubt(upright, known, effort)
+            upright += self._side_by_side(partial(best_roll, self._networks, image), now)
+            withheld = [each for each in doubtful if is_uncertain_face(each)]
+            upright += [each for each in doubtful if not is_uncertain_face(each)]
             candidates = list(upright)
             certain = [candidate for candidate in upright if candidate.is_certain]
             for quarters in _turns(effort, upright, known):
                 candidates += self._turned_candidates(
                     image, parameters, known, certain, quarters, effort
                 )
-        faces = _distinct(candidates, known, parameters.landmarks_conf_th)
+        faces = faces_of(candidates, known, parameters.landmarks_conf_th)
         if not parameters.require_landmarks:
-            faces += _without_landmarks(upright, [*known, *faces])
-        return faces
+            faces += _without_landmarks([*upright, *withheld], [*known, *faces])
+        return Findings(faces, doubtful)
 
     def _candidates(
         self,
@@ -228,7 +247,7 @@ class FaceSearch:
         candidates: list[Candidate] = []
         # A candidate without landmarks makes room for the next, so that no face is missed for it.
         while waiting:
-            found = _distinct(candidates, known, parameters.landmarks_conf_th)
+            found = faces_of(candidates, known, parameters.landmarks_conf_th)
             if not parameters.require_landmarks:
                 found += _without_landmarks(candidates, [*known, *found])
             room = room_for(waiting[0].detection.area, known, found, parameters.face_limit)
@@ -237,24 +256,6 @@ class FaceSearch:
             candidates += self._side_by_side(check_it, waiting[:room])
             waiting = waiting[room:]
         return candidates
-
-    def _with_rolls(
-        self, image: Image, candidates: list[Candidate], known: list[Face], effort: Effort
-    ) -> list[Candidate]:
-        """Try other rolls of the candidates that may have a wrong one.
-
-        Next to faces whose mesh is beyond doubt these are the uncertain ones only.
-        """
-        has_sure = bool(known) or any(each.is_sure for each in candidates)
-
-        def is_doubtful(each: Candidate) -> bool:
-            if has_sure:
-                return _is_uncertain_face(each)
-            return not each.is_sure and effort.is_worth(each.highest_presence)
-
-        doubtful = [each for each in candidates if is_doubtful(each)]
-        best = self._side_by_side(partial(best_roll, self._networks, image), doubtful)
-        return [*(each for each in candidates if not is_doubtful(each)), *best]
 
     def _turned_candidates(
         self,
@@ -285,7 +286,28 @@ class FaceSearch:
         return [each for each in self._side_by_side(check_it, waiting) if each.is_certain]
 
 
-def _is_uncertain_face(candidate: Candidate) -> bool:
+def _by_doubt(
+    candidates: list[Candidate], known: list[Face], effort: Effort
+) -> tuple[list[Candidate], list[Candidate], list[Candidate]]:
+    """Return candidates whose other rolls are not tried, are tried now, and in the next images.
+
+    Next to faces whose mesh is beyond doubt only the uncertain ones may have a wrong roll.
+    """
+    has_sure = bool(known) or any(each.is_sure for each in candidates)
+    parts: tuple[list[Candidate], list[Candidate], list[Candidate]] = [], [], []
+    never, now, later = parts
+    for each in candidates:
+        is_worth = not each.is_sure and effort.is_worth(each.highest_presence)
+        if not (is_uncertain_face(each) if has_sure else is_worth):
+            never.append(each)
+        elif each.is_certain or each.landmarks.presence >= effort.at_once:
+            now.append(each)
+        else:
+            later.append(each)
+    return parts
+
+
+def is_uncertain_face(candidate: Candidate) -> bool:
     """Whether a mesh would be given as a face though it may have a wrong roll."""
     return not candidate.is_certain and candidate.landmarks.presence > PRESENT
 
@@ -297,18 +319,24 @@ def _turns(effort: Effort, candidates: list[Candidate], known: list[Face]) -> Se
     certain; else those that make rolled heads upright: where one head is rolled, others may be.
     """
     certain = [candidate for candidate in candidates if candidate.is_certain]
-    if any(map(_is_uncertain_face, candidates)):
+    if any(map(is_uncertain_face, candidates)):
         return TURNS
     if not certain:
         is_doubtful = any(effort.is_worth(each.highest_presence) for each in candidates)
-        return effort.turns_in_doubt if is_doubtful and not known else effort.turns
+        return (effort.turns_in_doubt if is_doubtful and not known else ()) or effort.turns
     upright_at = (roll_of_landmarks(candidate.landmarks.points) for candidate in certain)
     upright = {round(-roll / (math.pi / 2)) % 4 for roll in upright_at}
     return [turn for turn in TURNS if turn in upright]
 
 
-def _distinct(candidates: list[Candidate], known: list[Face], presence: float) -> list[Face]:
-    """Return the faces of candidates; of several in one place, the one that is most certain."""
+def faces_of(candidates: list[Candidate], known: list[Face], presence: float) -> list[Face]:
+    """Return the faces of candidates; of several in one place, the one that is most certain.
+
+    Args:
+        candidates: in any order.
+        known: faces that are not found again.
+        presence: the least of a face's landmarks.
+    """
     best_first = sorted(candidates, key=lambda each: (not each.is_certain, -logit(each.presence)))
     faces: list[Face] = []
     for candidate in best_first:
@@ -369,17 +397,39 @@ def best_roll(networks: FaceNetworks, image: Image, candidate: Candidate) -> Can
         candidate: found in the ROI as it is.
 
     Returns:
-        The candidate of the highest presence. It is not certain if another roll is better and is
-        not certain either.
+        See `best_of`.
     """
-    found: list[Candidate] = []
+    return best_of(candidate, [at_roll(networks, image, candidate, turn) for turn in TURNS])
+
+
+def at_roll(
+    networks: FaceNetworks, image: Image, candidate: Candidate, turn: int
+) -> Candidate | None:
+    """Find the landmarks in the candidate's ROI turned by a number of quarter turns.
+
+    Args:
+        networks: landmarks are asked for up to 3 times.
+        image: in which the face is.
+        candidate: found in the ROI as it is.
+        turn: 1 to 3.
+
+    Returns:
+        The candidate with other landmarks; None: there is hardly a face of this roll.
+    """
     roi = candidate.sighting.roi
-    for turn in TURNS:
-        rolled = roi._replace(rotation=roi.rotation + turn * math.pi / 2)
-        first = networks.landmarks(image, rolled)
-        if logit(first.presence) > HOPELESS_TURNED:
-            sighting, certain = candidate.sighting, CERTAIN_IN_TURNED_IMAGE
-            found.append(_look_again(networks, image, sighting, first, certain, FULL_EFFORT))
+    first = networks.landmarks(image, roi._replace(rotation=roi.rotation + turn * math.pi / 2))
+    if logit(first.presence) <= HOPELESS_TURNED:
+        return None
+    sighting, certain = candidate.sighting, CERTAIN_IN_TURNED_IMAGE
+    return _look_again(networks, image, sighting, first, certain, FULL_EFFORT)
+
+
+def best_of(candidate: Candidate, rolled: Sequence[Candidate | None]) -> Candidate:
+    """Return the candidate of the highest presence, those at other rolls included.
+
+    It is not certain if another roll is better and is not certain either.
+    """
+    found = (each for each in rolled if each is not None)
     best = max(found, key=lambda each: (each.is_certain, each.presence), default=candidate)
     if best.presence <= candidate.presence:
         return candidate

@@ -24,13 +24,15 @@ from maix_facemesh_ros.backends.onnx.eye_contrast import eye_contrast
 from maix_facemesh_ros.backends.onnx.face_search import (
     FULL_EFFORT,
     LEAST_EFFORT,
+    NEW_EFFORT,
     SMALL_EFFORT,
     TURNS,
-    Effort,
     FaceSearch,
+    faces_of,
 )
 from maix_facemesh_ros.backends.onnx.flow import FaceFlow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
+from maix_facemesh_ros.backends.onnx.postponed import PostponedRolls
 from maix_facemesh_ros.backends.onnx.rejected import RejectedDetections
 from maix_facemesh_ros.backends.onnx.roi import (
     Roi,
@@ -199,10 +201,10 @@ IMAGES_UNTIL_REST = 30
 #: Without a face, the image is turned for the detector in every n-th image: one turned search takes
 #: as long as ten images of the schedule.
 TURN_INTERVAL = 30
-#: In this number of images from a new change on, see `search`, heads at any roll are searched as
-#: thoroughly as in a single image.
-IMAGES_OF_FULL_EFFORT = 3
-#: While faces are tracked, the image is turned in every n-th of the detector's regular runs.
+#: In this number of images from a new change on, see `search`, heads at any roll are searched more
+#: thoroughly.
+NEW_IMAGES = 3
+#: While faces are tracked, the image is turned once in n of the detector's regular runs.
 TURNED_DETECTIONS = 4
 #: While as many faces are tracked as may be given, the detector runs for larger ones only, of
 #: this part of the least width that counts.
@@ -287,6 +289,7 @@ class FaceTracker:
         self._flows: dict[int, FaceFlow] = {}
         self._schedule = SearchSchedule()
         self._rejected = RejectedDetections()
+        self._postponed = PostponedRolls(self._provider)
         self._larger = LargerFaceSchedule()
 
     def forget(self) -> None:
@@ -313,15 +316,18 @@ class FaceTracker:
         """Find the faces of an image that is turned as `rotation` says."""
         if not parameters.tracking:
             detections = self._provider.detections(image, parameters)
-            return self._find_new(image, detections, parameters, [], FULL_EFFORT)
+            found = self._search.find(image, detections, parameters, [], FULL_EFFORT)
+            return largest(found.faces, [], parameters.face_limit)
 
         faces = self._track(image, parameters)
+        if not _is_full(faces, parameters):
+            faces = self._find_postponed(image, parameters, faces)
         is_full = _is_full(faces, parameters)
         new = None
         if self._must_detect(faces, parameters):
             new = self._detections(image, faces, parameters)
         turns = self._turns(faces, parameters)
-        if new is not None or (turns and not faces):
+        if new is not None or turns:
             faces = self._find_worthwhile(image, new or [], parameters, faces, turns)
         # For larger faces only, the detector needs little memory.
         self._images_since_detection += 1
@@ -399,12 +405,13 @@ class FaceTracker:
         if not areas:
             return self._provider.detections(image, parameters)
         ids = {face.id for face in tracked}
+        lost = [face_box(track.roi) for track in self._tracks if track.id not in ids]
         due = self._schedule.due(
             self._provider.thumbnail(image, parameters),
             self._images,
             areas,
             known=[bounding_box(face.points) for face in tracked],
-            lost=[face_box(track.roi) for track in self._tracks if track.id not in ids],
+            lost=[*lost, *self._postponed.lost],
         )
         return self._provider.detections_in(image, due, parameters) if due else None
 
@@ -424,6 +431,14 @@ class FaceTracker:
         smallest = min(parameters.min_face_size * 2 ** (int(2 * octaves) / 2), 1.0)
         return self._provider.detections(image, replace(parameters, min_face_size=smallest))
 
+    def _find_postponed(
+        self, image: Image, parameters: FaceMeshParameters, tracked: list[Face]
+    ) -> list[Face]:
+        """Add the face that the last images have left in doubt, if it turns out to be one."""
+        candidates = self._postponed.find(image, self._images, tracked)
+        new = faces_of(candidates, tracked, parameters.landmarks_conf_th)
+        return largest(new, tracked, parameters.face_limit)
+
     def _find_worthwhile(
         self,
         image: Image,
@@ -432,35 +447,34 @@ class FaceTracker:
         tracked: list[Face],
         turns: Sequence[int],
     ) -> list[Face]:
-        """Do the same as `_find_new`, but seldom where there was no face again and again."""
-        checked = self._rejected.worth_checking(detections, self._images)
+        """Find the faces of detections, but seldom where there was none again and again.
+
+        Returns:
+            The largest of these and the tracked ones.
+        """
+        is_new = self._images - self._schedule.newest_change < NEW_IMAGES
+        checked = self._rejected.worth_checking(detections, self._images, is_new=is_new)
         may_turn = bool(turns) or self._rejected.worth_turning(checked, self._images)
-        is_new = self._images - self._schedule.newest_change < IMAGES_OF_FULL_EFFORT
-        effort = (FULL_EFFORT if is_new else SMALL_EFFORT) if may_turn else LEAST_EFFORT
-        effort = effort._replace(turns=turns)
-        faces = self._find_new(image, checked, parameters, tracked, effort)
+        effort = (NEW_EFFORT if is_new else SMALL_EFFORT) if may_turn else LEAST_EFFORT
+        effort = effort._replace(turns=turns) if self._images else FULL_EFFORT
+        new, doubtful = self._search.find(image, checked, parameters, tracked, effort)
+        self._postponed.add(doubtful, self._images, turned=is_new and not (tracked or new))
+        faces = largest(new, tracked, parameters.face_limit)
         if not _is_full(faces, parameters):  # With room for one more, all were checked.
             self._rejected.note(checked, faces, self._images, turned=may_turn)
         return faces
-
-    def _find_new(
-        self,
-        image: Image,
-        detections: list[Detection],
-        parameters: FaceMeshParameters,
-        tracked: list[Face],
-        effort: Effort,
-    ) -> list[Face]:
-        """Find the faces of detections, and return the largest of these and the tracked ones."""
-        new = self._search.find(image, detections, parameters, tracked, effort)
-        return largest(new, tracked, parameters.face_limit)
 
     def _turns(self, tracked: list[Face], parameters: FaceMeshParameters) -> Sequence[int]:
         """Return the quarter turns in which an image of a stream is searched by schedule."""
         if not parameters.any_roll or _is_full(tracked, parameters):
             return ()
-        interval = TURNED_DETECTIONS * parameters.detect_interval if tracked else TURN_INTERVAL
-        turn, is_between = divmod(self._images + interval // 2, interval)
+        if turns := self._postponed.turn():
+            return turns
+        interval, offset = TURN_INTERVAL, TURN_INTERVAL // 2
+        if tracked:  # Half-way between two regular runs of the detector.
+            interval = TURNED_DETECTIONS * parameters.detect_interval
+            offset = (interval + parameters.detect_interval) // 2
+        turn, is_between = divmod(self._images + offset, interval)
         return () if is_between else [TURNS[turn % len(TURNS)]]
 
     def _find_again(self, image: Image, track: Track, *, interval: int) -> FaceLandmarks:
