@@ -46,10 +46,10 @@ class _Doubt(NamedTuple):
     #: Found at other rolls.
     rolled: tuple[Candidate, ...] = ()
 
-    def is_at(self, candidate: Candidate) -> bool:
-        """Whether another candidate is in this place."""
-        box = candidate.sighting.detection.box
-        return overlap(box, self.candidate.sighting.detection.box) > SAME_BOX_OVERLAP
+    @property
+    def box(self) -> Box:
+        """The candidate's place."""
+        return self.candidate.sighting.detection.box
 
 
 class PostponedRolls:
@@ -68,10 +68,11 @@ class PostponedRolls:
         Args:
             candidates: in any order.
             number: how many images there were before.
-            turned: whether the image is worth to be turned for what is not a face as it is.
+            turned: whether the whole image is searched turned, too, for what is hardly a face.
         """
         for each in sorted(candidates, key=lambda each: -each.highest_presence):
-            if not any(doubt.is_at(each) for doubt in self._doubts):
+            box = each.sighting.detection.box
+            if all(overlap(box, doubt.box) <= SAME_BOX_OVERLAP for doubt in self._doubts):
                 is_first = not any(doubt.turns for doubt in self._doubts)
                 is_worth = is_first and (turned or is_uncertain_face(each))
                 self._doubts.append(_Doubt(each, number, TURNS, TURNS if is_worth else ()))
@@ -93,16 +94,7 @@ class PostponedRolls:
             known: the faces that are tracked in it.
         """
         self.lost = []
-        boxes = [bounding_box(face.points) for face in known if len(face.points)]
-        self._doubts = [
-            each
-            for each in self._doubts
-            if number - each.number <= LATEST
-            and all(
-                overlap(each.candidate.sighting.detection.box, box) <= SAME_BOX_OVERLAP
-                for box in boxes
-            )
-        ]
+        self._forget(number, known)
         if not self._doubts:
             return []
         doubt = self._doubts.pop(0)
@@ -110,7 +102,7 @@ class PostponedRolls:
         if is_face:
             followed = self._followed(image, doubt)
             if followed is None:
-                self.lost = [doubt.candidate.sighting.detection.box]
+                self.lost = [doubt.box]
                 return []
             doubt = followed
             if doubt.candidate.is_certain or not (doubt.rolls or doubt.turns):
@@ -122,6 +114,16 @@ class PostponedRolls:
         if is_face or doubt.rolls or doubt.turns:
             self._doubts.insert(0, doubt)
         return []
+
+    def _forget(self, number: int, known: Sequence[Face]) -> None:
+        """Drop what has waited for long, and what is a known face."""
+        boxes = [bounding_box(face.points) for face in known if len(face.points)]
+        self._doubts = [
+            each
+            for each in self._doubts
+            if number - each.number <= LATEST
+            and all(overlap(each.box, box) <= SAME_BOX_OVERLAP for box in boxes)
+        ]
 
     def _followed(self, image: Image, doubt: _Doubt) -> _Doubt | None:
         """Return what would be given as a face, in this image; None: it is not there."""
