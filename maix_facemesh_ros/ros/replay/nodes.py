@@ -35,7 +35,7 @@ TRANSPORTS = {
 LOOK = 0.05
 FIRST_TELL, PATIENCE_WITH_STARTED, TELL_INTERVAL = 1.0, 10.0, 5.0
 
-#: Seconds without a new node after which the list of nodes counts as complete.
+#: Seconds without a new node, or subscriber, after which those that are known count as all.
 SETTLED = 1.0
 
 #: Maximum seconds for a node to stop before it is killed.

@@ -31,6 +31,7 @@ from maix_facemesh_ros.ros.diagnostic_keys import (
     IMAGE_PUBLISHERS,
 )
 from maix_facemesh_ros.ros.replay.nodes import (
+    SETTLED,
     AnsweringNode,
     NodeReport,
     NodeReports,
@@ -291,10 +292,17 @@ class BagPlayer:
                     self.topics.publish(message)
 
     def _connect(self, camera: PlayedCamera) -> None:
-        """Wait until this node and a camera's know each other's publishers and subscriptions."""
-        begin = time.monotonic()
-        while not self._is_connected(camera, begin):
+        """Wait until this node and a camera's know each other's publishers and subscriptions.
+
+        Another subscriber, such as a recorder, may become known later than the node.
+        """
+        begin = since = time.monotonic()
+        known = 0
+        while not self._is_connected(camera, begin) or time.monotonic() - since < SETTLED:
             self._spin(LOOK)
+            before, known = known, self._node.count_subscribers(camera.node.images)
+            if known != before:
+                since = time.monotonic()
             if time.monotonic() - begin > self._timeout:
                 raise ReplayError(
                     f"{camera.node.name} has not connected to {camera.node.images} and "
