@@ -168,9 +168,7 @@ def test_a_node_that_runs_gives_the_same_faces_again_and_again(
 
 
 def test_a_node_that_rests_is_found(one_camera: Path, start: StartNode, robot: Robot) -> None:
-    for subscription in list(robot.subscriptions):
-        if subscription.topic_name == "/faces":
-            robot.destroy_subscription(subscription)
+    robot.unsubscribe_from_faces()
     robot.destroy_publisher(robot.images)
     start()
     robot.wait_until(lambda: robot.status == "resting: no subscribers", "rest of the node")

@@ -23,9 +23,7 @@ RESTING = "resting: no subscribers"
 @pytest.fixture
 def camera(robot: Robot) -> Robot:
     """A robot that sends images and has not subscribed to faces."""
-    for subscription in list(robot.subscriptions):
-        if subscription.topic_name == "/faces":
-            robot.destroy_subscription(subscription)
+    robot.unsubscribe_from_faces()
     return robot
 
 

@@ -139,6 +139,12 @@ class Robot(Node):
         self.status = status.message
         self.diagnostics.append({value.key: value.value for value in status.values})
 
+    def unsubscribe_from_faces(self) -> None:
+        """Let the node rest."""
+        for subscription in list(self.subscriptions):
+            if subscription.topic_name == "/faces":
+                self.destroy_subscription(subscription)
+
     def spin_for(self, seconds: float) -> None:
         """Take what arrives for so long."""
         end = time.monotonic() + seconds

@@ -215,11 +215,9 @@ class FaceSearch:
             effort = NO_EFFORT
         candidates = upright = self._candidates(image, detections, parameters, known, effort)
         doubtful: list[Candidate] = []
-        withheld: list[Candidate] = []
         if parameters.any_roll:
             upright, now, doubtful = _by_doubt(upright, known, effort)
             upright += self._side_by_side(partial(best_roll, self._networks, image), now)
-            withheld = [each for each in doubtful if is_uncertain_face(each)]
             upright += [each for each in doubtful if not is_uncertain_face(each)]
             candidates = list(upright)
             certain = [candidate for candidate in upright if candidate.is_certain]
@@ -229,6 +227,7 @@ class FaceSearch:
                 )
         faces = faces_of(candidates, known, parameters.landmarks_conf_th)
         if not parameters.require_landmarks:
+            withheld = filter(is_uncertain_face, doubtful)
             faces += _without_landmarks([*upright, *withheld], [*known, *faces])
         return Findings(faces, doubtful)
 

@@ -127,14 +127,16 @@ class PostponedRolls:
 
     def _followed(self, image: Image, doubt: _Doubt) -> _Doubt | None:
         """Return what would be given as a face, in this image; None: it is not there."""
-        sighting, landmarks, *_ = doubt.candidate
-        mesh = self._networks.landmarks(image, roi_from_landmarks(landmarks.points))
-        if mesh.presence <= PRESENT:
+        candidate = self._in_image(image, doubt.candidate)
+        if candidate.presence <= PRESENT:
             return None
-        detection = replace(sighting.detection, box=bounding_box(mesh.points))
-        sighting = sighting._replace(detection=detection, roi=roi_from_landmarks(mesh.points))
-        is_certain = logit(mesh.presence) > CERTAIN
-        return doubt._replace(candidate=Candidate(sighting, mesh, is_certain, mesh.presence))
+        sighting, points = candidate.sighting, candidate.landmarks.points
+        detection = replace(sighting.detection, box=bounding_box(points))
+        sighting = sighting._replace(detection=detection, roi=roi_from_landmarks(points))
+        is_certain = logit(candidate.presence) > CERTAIN
+        return doubt._replace(
+            candidate=candidate._replace(sighting=sighting, is_certain=is_certain)
+        )
 
     def _rolled(self, image: Image, doubt: _Doubt) -> tuple[_Doubt, Candidate | None]:
         """Try the next roll; return what is left of the doubt, and the face found."""

@@ -196,16 +196,12 @@ def wait_for_nodes(
 
 def _subscribe_to_faces(node: Node, subscriptions: dict[str, Subscription]) -> None:
     """Subscribe to each topic of faces that has no subscription of this node yet."""
-    for name, namespace in node.get_node_names_and_namespaces():
-        for topic, types in _published_by(node, name, namespace).items():
-            if FACE_ARRAY in types and topic not in subscriptions:
-                subscriptions[topic] = node.create_subscription(
-                    FaceArray, topic, _do_nothing, QoSProfile(depth=1), raw=True
-                )
-
-
-def _do_nothing(_: bytes) -> None:
-    """Take faces: that they have a subscriber is all that matters."""
+    for topic, types in node.get_topic_names_and_types():
+        if FACE_ARRAY in types and topic not in subscriptions:
+            # That they have a subscriber is all that matters.
+            subscriptions[topic] = node.create_subscription(
+                FaceArray, topic, lambda _: None, QoSProfile(depth=1), raw=True
+            )
 
 
 def _one_each(node: Node, images: Mapping[str, str]) -> dict[str, AnsweringNode]:
