@@ -3,7 +3,7 @@
 To try them all in the image of the detection takes as long as tracking a face in up to sixteen
 images. Instead, each image has one of these steps for one candidate: its ROI turned by 180, 90 and
 270 degrees, and then, where it is worth it, the detector on the image turned by these angles. A
-head that is not upright is found a few images later, and no image takes much longer than another.
+head that is not upright is found a few images later, and the slowest images are faster.
 
 A candidate that would be given as a face, if no other roll showed a better one, is followed by its
 landmarks meanwhile, and given as soon as it is certain.
