@@ -178,7 +178,7 @@ def wait_for_nodes(
             told, tell_at = missing, now + TELL_INTERVAL
         if now - begin > timeout:
             raise ReplayError(
-                f"within {timeout:.0f} s these were not found: {_missing(node, images, found)}. "
+                f"within {timeout:g} s these were not found: {_missing(node, images, found)}. "
                 "Start facemesh_node with -r image_raw:=TOPIC (and image_transport:=compressed, "
                 "foxglove or ffmpeg for such a topic), let --start-node do it, or publish the "
                 "images on the node's topic with --remap"

@@ -277,38 +277,56 @@ class BagPlayer:
             first_messages: the first on each topic.
 
         Raises:
-            ReplayError: a node does not connect.
+            ReplayError: a topic has no images, or a node does not connect.
         """
+        begins = {message.topic.name: message.log_time for message in first_messages}
         for camera in self.cameras:
-            first = [message for message in first_messages if message.topic == camera.topic]
-            if not first:
+            if camera.topic.name not in begins:
                 raise ReplayError(f"there are no messages on {camera.topic.name}")
-            self._connect(camera)
+        self._connect()
+        for camera in self.cameras:
             if reports := self._reports.of(camera.node.name):
                 camera.refused = reports[-1].not_answered
-            for message in first_messages:
-                is_calibration = camera in self._waiting[message.topic.name]
-                if is_calibration and message.log_time > first[0].log_time:
-                    self.topics.publish(message)
+        for message in first_messages:
+            waiting = self._waiting[message.topic.name]
+            if any(message.log_time > begins[camera.topic.name] for camera in waiting):
+                self.topics.publish(message)
 
-    def _connect(self, camera: PlayedCamera) -> None:
-        """Wait until this node and a camera's know each other's publishers and subscriptions.
+    def _connect(self) -> None:
+        """Wait until this node and those of the cameras know each other's endpoints.
 
-        Another subscriber, such as a recorder, may become known later than the node.
+        Other subscribers, such as a recorder, may become known later than the nodes.
         """
         begin = since = time.monotonic()
-        known = 0
-        while not self._is_connected(camera, begin) or time.monotonic() - since < SETTLED:
+        known: list[int] = []
+        while (missing := self._unconnected(begin)) or time.monotonic() - since < SETTLED:
+            if time.monotonic() - begin > self._timeout:
+                raise ReplayError(self._not_connected(missing))
             self._spin(LOOK)
-            before, known = known, self._node.count_subscribers(camera.node.images)
+            before = known
+            known = [self._node.count_subscribers(camera.node.images) for camera in self.cameras]
             if known != before:
                 since = time.monotonic()
-            if time.monotonic() - begin > self._timeout:
-                raise ReplayError(
-                    f"{camera.node.name} has not connected to {camera.node.images} and "
-                    f"{camera.node.faces} within {self._timeout:.0f} s: see its log, and compare "
-                    "the quality of service with ros2 topic info -v"
-                )
+
+    def _unconnected(self, begin: float) -> list[AnsweringNode]:
+        """Return the nodes of the cameras that have not connected since `begin`."""
+        return [c.node for c in self.cameras if not self._is_connected(c, begin)]
+
+    def _not_connected(self, missing: Sequence[AnsweringNode]) -> str:
+        """Return the error for nodes that have not connected in time."""
+        if not missing:
+            topics = ", ".join(camera.node.images for camera in self.cameras)
+            return (
+                f"the subscribers of {topics} did not stay the same for {SETTLED:g} s within "
+                f"{self._timeout:g} s: see ros2 topic info -v, or give a longer --timeout"
+            )
+        nodes = ", ".join(
+            f"{node.name} has not connected to {node.images} and {node.faces}" for node in missing
+        )
+        return (
+            f"{nodes} within {self._timeout:g} s: see its log, and compare the quality of "
+            "service with ros2 topic info -v"
+        )
 
     def _is_connected(self, camera: PlayedCamera, begin: float) -> bool:
         """Tell whether all connections with a camera's node exist on both sides."""
@@ -399,7 +417,7 @@ class BagPlayer:
         reports = self._reports.of(camera.node.name)
         is_refused = bool(reports) and reports[-1].not_answered > camera.refused
         if time.monotonic() - asked.sent_at > self._timeout:
-            camera.give_up(Outcome.UNANSWERED, f"no answer within {self._timeout:.0f} s")
+            camera.give_up(Outcome.UNANSWERED, f"no answer within {self._timeout:g} s")
         elif camera.publisher is not None and not camera.publisher.get_subscription_count():
             raise ReplayError(
                 f"{camera.node.name} has ended: {camera.node.images} has no subscriber any more"
