@@ -47,6 +47,7 @@ from maix_facemesh_ros.messages.compressed_image import (
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.programs.start import INTERRUPTED
 from maix_facemesh_ros.ros.dds_profile import shared_memory_environment
+from maix_facemesh_ros.ros.facemesh_node_child import start_node, stop_nodes
 from maix_facemesh_ros.ros.messages import faces_of, read_faces
 from maix_facemesh_ros.ros.node_process import end_node
 from maix_facemesh_ros.wording import counted
@@ -200,7 +201,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     robot = _Robot(Scene(photo))
     print("Starting facemesh_node in its own process ...", flush=True)
-    node = _start_node()
+    node = start_node(_parameter_arguments())
     is_interrupted = False
     try:
         _wait_for_node(robot, node)
@@ -209,23 +210,12 @@ def main() -> int:
         is_interrupted = True
         print("interrupted")
     finally:
-        node.terminate()
-        node.wait(timeout=10)
+        stop_nodes([node])
         end_node(robot)
         rclpy.try_shutdown()
     if is_interrupted and not robot.answers:
         return INTERRUPTED
     return _report(robot, arguments.output)
-
-
-def _start_node() -> subprocess.Popen[bytes]:
-    """Start `facemesh_node`, which a Ctrl-C in the terminal reaches too: this process ends it."""
-    program = [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node"]
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited
-    try:
-        return subprocess.Popen([*program, "--ros-args", *_parameter_arguments()])
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _parameter_arguments() -> list[str]:

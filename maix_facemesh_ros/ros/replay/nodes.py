@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
-import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from maix_facemesh_ros.errors import FaceMeshError
 from maix_facemesh_ros.messages.transport_names import base_topic
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.diagnostic_keys import ANSWERED, ARRIVED, NOT_ANSWERED, REASON, STATUS
+from maix_facemesh_ros.ros.facemesh_node_child import start_node, stop_nodes
 from maix_facemesh_ros.ros.transports import VIDEO_MESSAGES
 
 #: The node's parameter `image_transport`, by the type of a topic of images.
@@ -37,9 +36,6 @@ FIRST_TELL, PATIENCE_WITH_STARTED, TELL_INTERVAL = 1.0, 10.0, 5.0
 
 #: Seconds without a new node, or subscriber, after which those that are known count as all.
 SETTLED = 1.0
-
-#: Maximum seconds for a node to stop before it is killed.
-STOP_TIMEOUT = 10.0
 
 
 class ReplayError(FaceMeshError, RuntimeError):
@@ -280,14 +276,14 @@ class NodeReports:
                 self._reports[status.name.removesuffix(STATUS)].append(report)
 
 
-def command_for(
+def node_arguments(
     images: str,
     image_type: str,
     faces: str,
     parameters: Sequence[str],
     parameter_files: Sequence[str],
 ) -> list[str]:
-    """Return the command that starts a node for a camera.
+    """Return the arguments after `--ros-args` of a node for a camera.
 
     Nothing may be lost on the way, so images and calibration come reliably.
 
@@ -310,29 +306,21 @@ def command_for(
         f"qos_overrides.{topic}.subscription.reliability:=reliable"
         for topic in (images, camera_info)
     ]
-    options = [
+    options: list[tuple[str, str]] = [
         *(("-r", f"{name}:={topic}") for name, topic in remaps.items()),
         *(("--params-file", str(file)) for file in parameter_files),
         *(("-p", parameter) for parameter in (*own, *parameters)),
     ]
-    program = [sys.executable, "-m", "maix_facemesh_ros.ros.facemesh_node", "--ros-args"]
-    return program + [part for option in options for part in option]
+    return [part for option in options for part in option]
 
 
 @contextmanager
-def started(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Run nodes in separate processes, and stop them at the end as with Ctrl-C."""
+def started(nodes: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Run nodes with these arguments in separate processes, and stop them at the end."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        for command in commands:
-            processes.append(subprocess.Popen(command))
+        for arguments in nodes:
+            processes.append(start_node(arguments))
         yield processes
     finally:
-        for process in processes:
-            process.send_signal(signal.SIGINT)
-        for process in processes:
-            try:
-                process.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        stop_nodes(processes)

@@ -40,7 +40,7 @@ from maix_facemesh_ros.ros.replay.golden import GoldenCheck, GoldenFaces
 from maix_facemesh_ros.ros.replay.nodes import (
     AnsweringNode,
     ReplayError,
-    command_for,
+    node_arguments,
     started,
     wait_for_nodes,
 )
@@ -63,7 +63,9 @@ def run(options: argparse.Namespace, ros_arguments: list[str]) -> int:
         options: the command line, parsed by `main`.
         ros_arguments: those for rclpy.
     """
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # As nohup sets it.
+            signal.signal(number, _end)
     try:
         with ExitStack() as stack:
             return _replay(options, ros_arguments, stack)
@@ -83,7 +85,7 @@ def run(options: argparse.Namespace, ros_arguments: list[str]) -> int:
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
-    """Handle SIGTERM like Ctrl-C, which also stops the started nodes."""
+    """Handle SIGTERM, and SIGHUP of a terminal that is closed, like Ctrl-C."""
     raise KeyboardInterrupt
 
 
@@ -106,8 +108,8 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     # Closed before the node ends, which may end the process.
     inputs = [path for path in (options.bag, options.check) if path]
     record = stack.enter_context(FacesBag(options.record, inputs)) if options.record else None
-    commands = _commands(options, node, images, parameter_file) if options.start_node else []
-    player = _player(options, commands, topics, images, node, stack)
+    to_start = _nodes(options, node, images, parameter_file) if options.start_node else []
+    player = _player(options, to_start, topics, images, node, stack)
     _tell_what_is_played(topics, player)
     golden_topics = golden.topic_for([c.node.faces for c in player.cameras]) if golden else {}
     player.meet(_first_messages(bag, player))
@@ -132,14 +134,14 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
 
 def _player(
     options: argparse.Namespace,
-    commands: Sequence[Sequence[str]],
+    to_start: Sequence[Sequence[str]],
     topics: Sequence[BagTopic],
     images: Sequence[BagTopic],
     node: Node,
     stack: ExitStack,
 ) -> BagPlayer:
-    """Return a player for the running nodes, or those started with these commands."""
-    processes = stack.enter_context(started(commands))
+    """Return a player for the running nodes, or those started with these arguments."""
+    processes = stack.enter_context(started(to_start))
 
     def check_processes() -> None:
         for process in processes:
@@ -245,17 +247,17 @@ def _parameter_file(options: argparse.Namespace, stack: ExitStack) -> Path:
     return file
 
 
-def _commands(
+def _nodes(
     options: argparse.Namespace, node: Node, images: Sequence[BagTopic], parameter_file: Path
 ) -> list[list[str]]:
-    """Return the commands that start a node for each camera."""
+    """Return the arguments that start a node for each camera."""
     clock = ["use_sim_time:=true"] if options.clock else []
     names = [node.resolve_topic_name(topic.name) for topic in images]
     topics = face_topics(
         [Camera(name) for name in names], FACES_TOPIC, annotations=False, annotated=False
     )
     return [
-        command_for(name, topic.type, of_camera.faces.name, clock, [str(parameter_file)])
+        node_arguments(name, topic.type, of_camera.faces.name, clock, [str(parameter_file)])
         for name, topic, of_camera in zip(names, images, topics, strict=True)
     ]
 
