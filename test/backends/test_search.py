@@ -6,17 +6,21 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 import pytest
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
+from maix_facemesh_ros.backends.onnx.same_face import LARGER
 from maix_facemesh_ros.backends.onnx.search import (
     AVERAGE_PIXELS,
     LOOK_AGAIN,
     MOST_PIXELS,
     MOST_SAVINGS,
+    PIXELS_IN_FRONT,
     QUIET,
+    SAVED_SEARCHES,
     UNCHANGED,
     UNCHANGED_WHILE_FULL,
     LargerFaceSchedule,
@@ -382,23 +386,86 @@ def test_channel_order_does_not_change_the_thumbnail(room: Pixels) -> None:
     np.testing.assert_array_equal(of_rgb, of_bgr)
 
 
+# While as many faces are tracked as may be given.
+
+
+class FullScene:
+    """A person in a room, and when it is searched for larger faces; 10 images a run."""
+
+    #: Width and height of the person's face, and pixels that a search for near faces takes.
+    FACE = (36.0, 42.0)
+    PIXELS = 96 * 96
+
+    def __init__(self, room: Pixels, astronaut: Pixels) -> None:
+        self._room, self._astronaut = room, astronaut
+        self._camera = Camera()
+        self._schedule = LargerFaceSchedule()
+
+    def is_due(self, center: tuple[int, int], *newcomers: tuple[int, int, float]) -> bool:
+        """Show the person, and heads in front of it: x, y of each one's face, its width."""
+        pixels = self._room.copy()
+        paste_head(pixels, self._astronaut, center, self.FACE[0])
+        for x, y, width in newcomers:
+            nearer, head = pixels.copy(), np.zeros(pixels.shape[:2], np.uint8)
+            paste_head(nearer, self._astronaut, (x, y), width)
+            axes = (round(0.7 * width), round(0.9 * width))
+            cv2.ellipse(head, (x, y), axes, 0, 0, 360, 1, -1)
+            pixels[head > 0] = nearer[head > 0]
+        return self.is_due_in(pixels, center)
+
+    def is_due_in(self, pixels: Pixels, center: tuple[int, int]) -> bool:
+        width, height = self.FACE
+        return self._schedule.is_due(
+            Thumbnail.of(self._camera.image(pixels), 0.05),
+            [(center[0] - width / 2, center[1] - height / 2, width, height)],
+            (pixels.shape[1], pixels.shape[0]),
+            area=LARGER * width * height,
+            pixels=self.PIXELS,
+        )
+
+
+@pytest.fixture
+def full(room: Pixels, astronaut: Pixels) -> FullScene:
+    return FullScene(room, astronaut)
+
+
 def test_while_full_a_still_scene_is_searched_rarely_and_a_newcomer_at_once(
-    astronaut: Pixels, room: Pixels
+    full: FullScene,
 ) -> None:
-    schedule, size, interval = LargerFaceSchedule(), (room.shape[1], room.shape[0]), 10
-
-    def is_due(number: int, left: int, *, newcomer: bool = False) -> bool:
-        pixels = room.copy()
-        center = (left + 30, size[1] // 2)
-        paste_head(pixels, astronaut, center, 60.0)
-        if newcomer:
-            paste_head(pixels, astronaut, (size[0] - 120, size[1] // 2), 90.0)
-        known = [(center[0] - 30.0, center[1] - 35.0, 60.0, 70.0)]
-        thumbnail = Thumbnail.of(Image(pixels, "rgb", Stamp(0, 0)), 0.05)
-        return schedule.is_due(thumbnail, number, interval, known, size)
-
-    # The tracked person moves by a fifth of a face from one run to the next.
-    due = [is_due(interval * run, 90 + 12 * run) for run in range(UNCHANGED_WHILE_FULL + 1)]
+    due = [full.is_due((120, 200)) for _ in range(UNCHANGED_WHILE_FULL + 1)]
     assert due == [True] + [False] * (UNCHANGED_WHILE_FULL - 1) + [True]
-    assert not is_due(interval * 7, 174)
-    assert is_due(interval * 8, 186, newcomer=True)
+    assert not full.is_due((120, 200))
+    assert full.is_due((120, 200), (480, 200, 54.0))
+
+
+@pytest.mark.parametrize("ratio", [1.3, 1.6, 2.0])
+def test_while_full_a_newcomer_in_front_of_the_tracked_person_is_searched_at_once(
+    ratio: float, full: FullScene
+) -> None:
+    person, width = (300, 80), ratio * FullScene.FACE[0]
+    for run in range(3):
+        assert full.is_due(person) == (run == 0)
+    assert full.is_due(person, (300, round(105 + 0.9 * width), width))
+
+
+def test_while_full_a_newcomer_who_rises_slowly_is_searched_when_in_view(full: FullScene) -> None:
+    """By a sixth of its face from one run to the next; the face is in view from run 14 on."""
+    person = (300, 80)
+    due = [full.is_due(person, (300, 480 - 9 * run, 54.0)) for run in range(18)]
+    assert due[:3] == [True, False, False]
+    assert any(due[14:])
+
+
+def test_while_full_gestures_have_a_part_of_the_images_searched(
+    full: FullScene, room: Pixels, astronaut: Pixels
+) -> None:
+    random, person, runs = np.random.default_rng(0), (300, 80), 60
+    due = []
+    for _ in range(runs):
+        pixels = room.copy()
+        paste_head(pixels, astronaut, person, FullScene.FACE[0])
+        clothes = random.permutation([80] * 36 + [160] * 36).reshape(12, 6)
+        pixels[160:400, 240:360] = np.kron(clothes, np.ones((20, 20)))[:, :, np.newaxis]
+        due.append(full.is_due_in(pixels, person))
+    most = 1 + SAVED_SEARCHES + runs * PIXELS_IN_FRONT / FullScene.PIXELS
+    assert 1 / 3 < sum(due) / runs <= most / runs < 0.6

@@ -568,6 +568,24 @@ def test_a_nearer_face_takes_the_place_of_the_smallest(astronaut: Pixels, limit:
     assert faces[0].id == limit + 1
 
 
+@pytest.mark.parametrize(("limit", "ratio"), [(1, 1.4), (1, 2.0), (2, 1.6)])
+def test_a_nearer_face_in_front_of_tracked_persons_is_found_within_half_a_second(
+    astronaut: Pixels, limit: int, ratio: float
+) -> None:
+    """Nothing changes outside of the persons, who stand from edge to edge."""
+    far = [(120 + 240 * place, 55, 60.0) for place in range(limit)]
+    near = (120, round(90 + 65 * ratio), 60.0 * ratio)
+    before, after = (
+        np.ascontiguousarray(scene(astronaut, *heads)[:, : 240 * limit])
+        for heads in (far, [*far, near])
+    )
+    with FaceMesh(tracking=True, max_face_num=limit) as mesh:
+        for number in range(12):  # The detector has run for larger faces in the 11th image.
+            assert len(mesh.process(before, number / 30)) == limit
+        widths = [mesh.process(after, (12 + number) / 30)[0].box[2] for number in range(15)]
+    assert widths[0] < 70 < 0.9 * near[2] < widths[-1]
+
+
 def test_two_faces_of_one_size_do_not_take_turns(astronaut: Pixels) -> None:
     images = [
         scene(astronaut, (150, 180, 100.0 + growth), (480, 180, 105.0 - growth))

@@ -419,17 +419,23 @@ class FaceTracker:
         self, image: Image, tracked: list[Face], parameters: FaceMeshParameters
     ) -> list[Detection] | None:
         """Search for faces that can take the place of a tracked one; None: not in this image."""
-        interval = parameters.detect_interval
-        if interval > 1:
-            known = [bounding_box(face.points) for face in tracked]
-            thumbnail = self._provider.thumbnail(image, parameters)
-            if not self._larger.is_due(thumbnail, self._images, interval, known, image.size):
-                return None
-        width = math.sqrt(LARGER * min(map(area_of, tracked))) * LARGER_FACE_MARGIN
+        area = LARGER * min(map(area_of, tracked))
+        width = math.sqrt(area) * LARGER_FACE_MARGIN
         # By half octaves: the detector keeps a network for each size of its input.
         octaves = math.log2(max(width / image.size[0] / parameters.min_face_size, 1.0))
         smallest = min(parameters.min_face_size * 2 ** (int(2 * octaves) / 2), 1.0)
-        return self._provider.detections(image, replace(parameters, min_face_size=smallest))
+        larger = replace(parameters, min_face_size=smallest)
+        if parameters.detect_interval > 1:
+            is_due = self._larger.is_due(
+                self._provider.thumbnail(image, parameters),
+                [bounding_box(face.points) for face in tracked],
+                image.size,
+                area=area,
+                pixels=sum(each.pixels for each in self._provider.areas(image, larger)),
+            )
+            if not is_due:
+                return None
+        return self._provider.detections(image, larger)
 
     def _find_postponed(
         self, image: Image, parameters: FaceMeshParameters, tracked: list[Face]
