@@ -41,6 +41,7 @@ SECTIONS = {
     "faces-in-the-wild": "benchmarks.faces_in_the_wild:measure",
     "nobody": "benchmarks.search:measure_without_faces",
     "entering": "benchmarks.search:measure_entering",
+    "nearer": "benchmarks.nearer:measure",
     "networks": "benchmarks.networks:measure",
     "interval": "benchmarks.landmarks_interval:measure",
     "node": "benchmarks.node:measure",

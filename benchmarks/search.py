@@ -152,7 +152,7 @@ def measure_entering(options: Options) -> Section:
     """In which image a face is found that appears, by sizes; anywhere in the image."""
     entries = 1 if options.quick else 3
     skipped: list[str] = []
-    heads = _heads(skipped)
+    heads = heads_of(skipped)
     rows = []
     for moving in (False, True):
         camera = "moving" if moving else "still"
@@ -223,12 +223,13 @@ class Entries:
         )
         matrix = scene.to_image(self.starts(entry))
         center = np.linalg.inv(matrix[:, :2]) @ (np.array([x, y]) - matrix[:, 2])
-        return _paste(scene.world, head, center, wide)
+        return paste_head(scene.world, head, center, wide)
 
 
-def _paste(
+def paste_head(
     world: Pixels, head: Head, center: npt.NDArray[np.floating], width: float
 ) -> tuple[Pixels, npt.NDArray[np.floating]]:
+    """Return the world with a head whose face has this center and width, and its corners."""
     scale = width / float(head.face[2] - head.face[0])
     middle = (head.face[:2] + head.face[2:]) / 2
     shift = center - scale * middle
@@ -251,7 +252,8 @@ def _paste(
     return mixed.astype(np.uint8), corners * scale + shift
 
 
-def _heads(skipped: list[str]) -> list[Head]:
+def heads_of(skipped: list[str]) -> list[Head]:
+    """Cut out the heads that are shown; what could not be had is added to `skipped`."""
     astronaut = np.asarray(skimage.data.astronaut(), np.uint8)
     images = [astronaut]
     try:
