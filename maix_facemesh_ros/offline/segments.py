@@ -25,7 +25,7 @@ from maix_facemesh_ros.backends.onnx.tracker import (
     open_networks,
 )
 from maix_facemesh_ros.bags.storage import UnpackLimits
-from maix_facemesh_ros.face import FloatArray
+from maix_facemesh_ros.face import Box, FloatArray
 from maix_facemesh_ros.face_mesh import check_image
 from maix_facemesh_ros.image import Image, ImageError
 from maix_facemesh_ros.messages.cdr import STAMP_END
@@ -197,6 +197,9 @@ class _Counted:
         found = self._provider.detections_in(image, areas, parameters)
         self.count = len(found)
         return found
+
+    def see_again(self, image: Image, box: Box, quarters: int) -> Detection | None:
+        return self._provider.see_again(image, box, quarters)
 
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         return self._provider.landmarks(image, roi)

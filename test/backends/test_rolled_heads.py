@@ -12,7 +12,7 @@ from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.analysis.head_pose import HeadPoseEstimator
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection
-from maix_facemesh_ros.backends.onnx.face_search import Sighting, best_roll, check
+from maix_facemesh_ros.backends.onnx.face_search import Sighting, at_best_roll, check
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import Roi
 from maix_facemesh_ros.backends.onnx.tracker import FaceTracker, open_networks
@@ -21,7 +21,7 @@ from maix_facemesh_ros.face import DoubleArray, FloatArray
 from maix_facemesh_ros.image import Image, Pixels, Stamp
 from maix_facemesh_ros.parameters import FaceMeshParameters
 from posed_faces import degrees_between
-from scenes import ASTRONAUT_CENTER, ASTRONAUT_POINTS, ASTRONAUT_WIDTH, plain, scene
+from scenes import ASTRONAUT_CENTER, ASTRONAUT_WIDTH, plain, scene
 
 SHAPES = ((900, 900), (640, 480), (1280, 720), (720, 1280), (1920, 480))
 
@@ -135,7 +135,7 @@ def test_a_mesh_of_the_wrong_roll_is_replaced(astronaut: Pixels, degrees: float)
     detection = Detection((247, 167, 146, 146), 0.6, np.zeros((0, 2), np.float32))
     candidate = check(networks, image, Sighting(detection, upright, is_turned=False))
     assert not candidate.is_sure
-    best = best_roll(networks, image, candidate)
+    best = at_best_roll(networks, image, candidate)
     assert best.is_certain
     assert abs(math.remainder(mesh_roll(best.landmarks.points) - degrees, 360)) < 15
 
@@ -156,21 +156,54 @@ def test_an_empty_scene_stays_empty() -> None:
             assert mesh.process(image) == []
 
 
-def test_a_false_detection_in_a_stream_is_tried_at_other_rolls_after_a_change_only(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_face_is_seen_again_best_at_its_roll(
+    astronaut: Pixels, quarters: int, width: int
 ) -> None:
+    """At the edge of the image, where hair and ear are missing, it is seen at its roll as well."""
     networks = open_networks(FaceMeshParameters())
-    looks: list[float] = []
+    pixels = rolled(astronaut, 90 * quarters, (640, 480), width)
+    for left in (0, 320 - width // 2):
+        shown = np.ascontiguousarray(pixels[:, left:])
+        box = (320 - left - 0.5 * width, 240 - 0.5 * width, 1.0 * width, 1.0 * width)
+        image = Image(shown, "rgb", Stamp(0, 0))
+        seen = [networks.see_again(image, box, turn) for turn in range(4)]
+        scores = [0.0 if each is None else each.score for each in seen]
+        best = seen[quarters]
+        assert best is not None
+        assert left or best.score == max(scores)
+        x, y, w, h = best.box
+        assert abs(x + w / 2 + left - 320) < 0.35 * width
+        assert abs(y + h / 2 - 240) < 0.35 * width
+        eyes = best.keypoints[1] - best.keypoints[0]
+        roll = math.degrees(math.atan2(-eyes[1], eyes[0]))
+        assert abs(math.remainder(roll - 90 * quarters, 360)) < 20
+
+
+def test_nothing_is_seen_again_where_nothing_is() -> None:
+    networks = open_networks(FaceMeshParameters())
+    image = Image(plain(640, 480), "rgb", Stamp(0, 0))
+    boxes = [(100.0, 100.0, 80.0, 80.0), (-90.0, -90.0, 20.0, 20.0), (700.0, 100.0, 80.0, 80.0)]
+    boxes += [(639.6, 479.6, 0.2, 0.2), (-500.0, -500.0, 2000.0, 2000.0)]
+    for box in boxes:
+        assert all(networks.see_again(image, box, turn) is None for turn in range(4))
+
+
+def test_a_false_detection_in_a_stream_has_no_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = open_networks(FaceMeshParameters())
+    looks: list[int] = []
     turned: list[int] = []
+    number = 0
 
     def somewhere_else(*_: object) -> list[Detection]:
-        box = (100.0 * (number % 5), 100.0 * (number % 3), 80.0, 80.0)
-        return [Detection(box, 0.6, np.zeros((0, 2), np.float32))]
+        return [
+            Detection((100.0 * (number % 5), top, 80.0, 80.0), 0.6, np.zeros((0, 2), np.float32))
+            for top in (0.0, 200.0)
+        ]
 
-    def no_face(_: Image, roi: Roi) -> FaceLandmarks:
-        looks.append(roi.rotation)
-        points = ASTRONAUT_POINTS * (roi.width / 512)
-        return FaceLandmarks(1e-4, points, np.zeros(478, np.float32), points)
+    def unseen(_: Image, __: object, quarters: int) -> None:
+        looks.append(quarters)
 
     def nothing(_: Image, __: FaceMeshParameters, quarters: int = 0) -> list[Detection]:
         turned.append(quarters)
@@ -178,27 +211,26 @@ def test_a_false_detection_in_a_stream_is_tried_at_other_rolls_after_a_change_on
 
     monkeypatch.setattr(networks, "detections_in", somewhere_else)
     monkeypatch.setattr(networks, "detections", nothing)
-    monkeypatch.setattr(networks, "landmarks", no_face)
+    monkeypatch.setattr(networks, "see_again", unseen)
     parameters = FaceMeshParameters(tracking=True)
     tracker = FaceTracker(parameters, networks)
+    tracker.detect(Image(plain(640, 480), "rgb", Stamp(0, 0)), parameters)
+    assert turned == [2, 1, 3]
+    monkeypatch.setattr(networks, "landmarks", lambda *_: pytest.fail("landmarks are searched"))
+    looks.clear()
+    turned.clear()
     runs = []
-    for number in range(40):
-        looks.clear()
-        turned.clear()
+    for number in range(1, 40):
         pixels = plain(640, 480)
         if number >= 20:
             cv2.circle(pixels, (320, 240), 120, (250, 250, 250), -1)
         assert tracker.detect(Image(pixels, "rgb", Stamp(number, 0)), parameters) == []
-        runs.append((len(looks), turned.copy()))
-    assert runs[0][0] > 1
-    assert runs[0][1] == [2, 1, 3]
-    # In images without a change one look, but in every 30th one turn.
-    assert max(looked for looked, _ in runs[1:20]) == 1
-    assert sum(len(turns) for _, turns in runs[1:20]) == 1
-    # After it the other rolls: of each detection one an image, and then of the whole image.
-    assert all(looked <= 3 and len(turns) <= 1 for looked, turns in runs[20:])
-    assert sum(looked for looked, _ in runs[20:36]) > 16
-    assert [turn for _, turns in runs[20:36] for turn in turns] == [2, 1, 3]
+        runs.append(looks.copy())
+        looks.clear()
+    # One of them has the other rolls tried in an image, both where something has newly changed.
+    assert max(len(each) for each in runs[:19]) == 2 + 3
+    assert max(len(each) for each in runs[19:]) == 2 + 2 * 3
+    assert len(turned) == 1, "of the whole image once in 30"
 
 
 def test_a_rolled_head_is_found_in_a_stream_and_tracked(astronaut: Pixels) -> None:

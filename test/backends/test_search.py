@@ -15,6 +15,7 @@ from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRa
 from maix_facemesh_ros.backends.onnx.same_face import LARGER
 from maix_facemesh_ros.backends.onnx.search import (
     AVERAGE_PIXELS,
+    AVERAGE_PIXELS_WITH_FACES,
     LOOK_AGAIN,
     MOST_PIXELS,
     MOST_SAVINGS,
@@ -255,6 +256,24 @@ def test_image_that_changes_everywhere_is_searched_in_parts(
     assert all(searches.areas[0] in due for due in searches.images)
     last = Counter(area for due in searches.images[60:] for area in due)
     assert set(last) == set(searches.areas), "each has its turn"
+
+
+def test_with_a_face_in_view_what_keeps_changing_is_searched_for_half_the_time(
+    searches: Searches, room: Pixels
+) -> None:
+    random, camera, interval = np.random.default_rng(0), Camera(), 10
+    searched = []
+    for number in range(0, 400, interval):
+        pixels = np.roll(room, random.integers(20, 300, 2), axis=(0, 1))
+        thumbnail = Thumbnail.of(camera.image(pixels), 0.03)
+        known = [(250.0, 150.0, 60.0, 60.0)]
+        due = searches.schedule.due(thumbnail, number, searches.areas, known=known, lost=[])
+        assert searches.areas[0] in due
+        searched.append(sum(area.pixels for area in due if area.level))
+    assert max(searched[1:]) <= MOST_PIXELS
+    spent = sum(searched[1:])
+    assert spent <= MOST_SAVINGS + 400 * AVERAGE_PIXELS_WITH_FACES, "nothing of it is new"
+    assert spent >= 300 * AVERAGE_PIXELS_WITH_FACES
 
 
 def test_same_images_give_the_same_searches(

@@ -9,13 +9,17 @@ photographed faces, rolled by 0 to 345 degrees):
   above 13; wrong ones, 99 % below.
 * It does not have eyes and nose where the detector has them.
 * It does not stay where it is when the network looks again, at the ROI of its own landmarks.
-* The network answers with a higher presence when the ROI is turned by 90, 180 or 270 degrees.
+* The detector, given nothing but the face, at the scale and place at which it sees best, has a
+  higher score when it is turned by 90, 180 or 270 degrees. (Of 914 detections of faces rolled by 60
+  to 300 degrees, 99 % have a score above 0.5 at one of these turns; of 276 of faces rolled by up to
+  30 degrees, all without a turn.)
 
 So each detection is checked, in this order, until it is certain or out of the question. Nearly
-every upright face is certain at once, and then the search ends. Where nothing is certain, the
-detector also runs on the image turned by 90, 180 and 270 degrees, where smaller faces are left out
-for speed; where a certain face is rolled, at its roll. Of several meshes in one place the one with
-the highest presence is taken.
+every upright face is certain at once, and then the search ends. In a stream, where few of the new
+detections are faces, the detector has the first look. Where nothing is certain, it also runs on the
+image turned by 90, 180 and 270 degrees, where smaller faces are left out for speed; where a certain
+face is rolled, at its roll. Of several meshes in one place the one with the highest presence is
+taken.
 """
 
 from __future__ import annotations
@@ -49,7 +53,7 @@ from maix_facemesh_ros.backends.onnx.same_face import (
 )
 from maix_facemesh_ros.backends.onnx.side_by_side import SideBySide
 from maix_facemesh_ros.boxes import overlap
-from maix_facemesh_ros.face import Face
+from maix_facemesh_ros.face import Box, Face
 from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.parameters import FaceMeshParameters
 
@@ -66,13 +70,9 @@ EYES_AND_NOSE = ((33, 133), (263, 362), (1,))
 #: between the eyes. (Meshes of a presence above `CERTAIN_AT_REST` on 53 faces rolled by 0 to 330
 #: degrees: 89 % of 109 right ones are nearer, and none of 13 wrong ones, from 0.13 on.)
 AGREEING = 0.12
-#: A clear mesh is upside down on its head only where the detector's score and the presence's logit
-#: are lower than these: else no other roll is tried.
-SURE_SCORE = 0.65
+#: A mesh that does not agree may be upside down on its head where the presence's logit is lower
+#: than this.
 SURE = 22.0
-#: Another roll is out of the question when the logit of the presence is lower than this at the
-#: first look.
-HOPELESS_TURNED = -2.0
 #: Runs of the network on the ROI of the landmarks themselves before a mesh counts as uncertain.
 MORE_LOOKS = 2
 #: A mesh has come to rest when the next look moves it by less than this fraction of the distance
@@ -81,18 +81,20 @@ AT_REST = 0.03
 #: The first mesh is given, which is MediaPipe's, and not a later one, when both are as near as
 #: this, in the same unit.
 NEAR = 0.15
-#: But not when its presence is lower than this. (An uncertain mesh of a higher one would be given,
-#: and has the image searched turned.)
+#: But not when its presence is lower than this.
 PRESENT = 0.5
-#: Logit of the presence up to which a candidate is neither checked again nor tried at other
-#: rolls: in a single image, and in a stream, where the next image follows soon. (Of 261 detections
-#: of faces rolled by 90 to 270 degrees, 8 and 25 % are lower; of 60 on images without any face, 60
-#: and 90 %.)
-HOPELESS = -13.8
-HOPELESS_IN_A_STREAM = -5.0
 #: Presence below which yet another look does not help.
-HOPELESS_LATER = 0.01
+HOPELESS = 0.01
 
+#: The least score of the detector for a face that it sees again, see
+#: `blazeface.FullRangeDetector.see_again`.
+SEEN_AGAIN = 0.5
+#: A face that is seen again upright with a higher score, eyes and nose where the mesh has them, is
+#: tried at no other roll.
+CLEAR = 0.75
+#: The least score for what is not seen upright but at another roll: few of those are faces. (Of 914
+#: detections of heads rolled by 60 to 300 degrees 97 % have more.)
+CLEAR_ROLLED = 0.65
 #: Clockwise quarter turns of the image, in the order in which they are tried.
 TURNS = (2, 1, 3)
 #: In turned images the smallest face is this many times as wide: the detector then takes a quarter
@@ -110,6 +112,10 @@ class FaceNetworks(Protocol):
         self, image: Image, parameters: FaceMeshParameters, quarters: int = 0
     ) -> list[Detection]:
         """Return the faces in an image that is turned for the detector."""
+        ...
+
+    def see_again(self, image: Image, box: Box, quarters: int) -> Detection | None:
+        """See the face in a detection's box again, larger, turned by quarter turns."""
         ...
 
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
@@ -138,52 +144,30 @@ class Candidate(NamedTuple):
     #: Whether no other roll needs to be tried.
     is_sure: bool = False
 
-    @property
-    def highest_presence(self) -> float:
-        """Presence of the landmarks, or at the last look."""
-        return max(self.landmarks.presence, self.presence)
-
 
 class Effort(NamedTuple):
-    """How thoroughly heads are searched that are not upright."""
+    """How thoroughly an image is searched."""
 
-    #: Quarter turns of the image in which the detector also runs, if no face is found or faces are
-    #: known already.
+    #: Quarter turns of the image in which the detector also runs, unless a new face is certain.
     turns: Sequence[int] = ()
-    #: The same where something found is worth another look.
-    turns_in_doubt: Sequence[int] = TURNS
-    #: Logit of the presence up to which a candidate gets one look only. One that would be given as
-    #: a face is always checked.
-    hopeless: float = HOPELESS
-    #: Looks after the first one.
+    #: Whether detections must be seen again before their landmarks are searched: most of those in a
+    #: stream, where known faces are not among them, are no faces.
+    sees_again: bool = True
+    #: Detections that are not seen again upright, and are tried at other rolls.
+    rolls: int = 0
+    #: Further searches of the landmarks after the first one.
     more_looks: int = MORE_LOOKS
-    #: Presence from which on other rolls of a doubtful candidate are tried in the same image; for
-    #: one with less they are left for the next images, see `postponed`.
-    at_once: float = 0.0
-
-    def is_worth(self, presence: float) -> bool:
-        """Whether what has had a presence is checked again."""
-        return presence > PRESENT or logit(presence) > self.hopeless
 
 
 #: That for a single image, and for the first one of a stream.
-FULL_EFFORT = Effort(TURNS)
-#: Those for an image of a stream in which something has just appeared, for any other, and where
-#: there was no face again and again.
-NEW_EFFORT = Effort(turns_in_doubt=(), at_once=PRESENT)
-SMALL_EFFORT = Effort(turns_in_doubt=(), hopeless=HOPELESS_IN_A_STREAM, at_once=math.inf)
-LEAST_EFFORT = SMALL_EFFORT._replace(hopeless=math.inf)
+FULL_EFFORT = Effort(TURNS, sees_again=False)
+#: Those for an image of a stream in which something has just appeared, for one in which it is time
+#: to try a detection at other rolls, and for any other.
+NEW_EFFORT = Effort(rolls=3)
+SMALL_EFFORT = Effort(rolls=1)
+LEAST_EFFORT = Effort()
 #: That without `any_roll`.
-NO_EFFORT = Effort(more_looks=0)
-
-
-class Findings(NamedTuple):
-    """What the search of an image has found."""
-
-    faces: list[Face]
-    #: Candidates whose other rolls are left for the next images. Those that would be given as faces
-    #: are withheld.
-    doubtful: list[Candidate]
+NO_EFFORT = Effort(sees_again=False, more_looks=0)
 
 
 class FaceSearch:
@@ -201,7 +185,7 @@ class FaceSearch:
         parameters: FaceMeshParameters,
         known: list[Face],
         effort: Effort,
-    ) -> Findings:
+    ) -> list[Face]:
         """Find the faces that are not known; of more than the face limit at least the largest.
 
         Args:
@@ -213,34 +197,43 @@ class FaceSearch:
         """
         if not parameters.any_roll:
             effort = NO_EFFORT
-        candidates = upright = self._candidates(image, detections, parameters, known, effort)
-        doubtful: list[Candidate] = []
+        new = [detection for detection in detections if not recognize(detection, known)]
+        unseen: list[Detection] = []
+        if effort.sees_again and parameters.require_landmarks:
+            new, unseen = self._seen_again(image, new)
+        candidates = self._candidates(image, new, parameters, known, effort)
         if parameters.any_roll:
-            upright, now, doubtful = _by_doubt(upright, known, effort)
-            upright += self._side_by_side(partial(best_roll, self._networks, image), now)
-            upright += [each for each in doubtful if not is_uncertain_face(each)]
-            candidates = list(upright)
-            certain = [candidate for candidate in upright if candidate.is_certain]
-            for quarters in _turns(effort, upright, known):
+            at_roll = partial(at_best_roll, self._networks, image, effort=effort)
+            candidates = self._side_by_side(at_roll, candidates)
+            candidates += self._rolled_candidates(image, unseen, effort)
+            certain = [candidate for candidate in candidates if candidate.is_certain]
+            for quarters in _turns(effort, certain):
                 candidates += self._turned_candidates(
                     image, parameters, known, certain, quarters, effort
                 )
         faces = faces_of(candidates, known, parameters.landmarks_conf_th)
         if not parameters.require_landmarks:
-            withheld = filter(is_uncertain_face, doubtful)
-            faces += _without_landmarks([*upright, *withheld], [*known, *faces])
-        return Findings(faces, doubtful)
+            faces += _without_landmarks(candidates, [*known, *faces])
+        return faces
+
+    def _seen_again(
+        self, image: Image, detections: list[Detection]
+    ) -> tuple[list[Detection], list[Detection]]:
+        """Return the detections that the detector sees again, upright, and the others."""
+        seen: tuple[list[Detection], list[Detection]] = [], []
+        for detection in detections:
+            seen[self._networks.see_again(image, detection.box, 0) is None].append(detection)
+        return seen
 
     def _candidates(
         self,
         image: Image,
-        detections: list[Detection],
+        new: list[Detection],
         parameters: FaceMeshParameters,
         known: list[Face],
         effort: Effort,
     ) -> list[Candidate]:
-        """Check the largest detections, until as many faces are found as may be given."""
-        new = [detection for detection in detections if not recognize(detection, known)]
+        """Check the largest new detections, until as many faces are found as may be given."""
         waiting = _sightings(new, self._networks.roi_rule, is_turned=False)
         check_it = partial(check, self._networks, image, effort=effort)
         candidates: list[Candidate] = []
@@ -255,6 +248,16 @@ class FaceSearch:
             candidates += self._side_by_side(check_it, waiting[:room])
             waiting = waiting[room:]
         return candidates
+
+    def _rolled_candidates(
+        self, image: Image, unseen: list[Detection], effort: Effort
+    ) -> list[Candidate]:
+        """Return those of the clearest unseen detections that are faces at another roll."""
+        clearest = sorted(unseen, key=lambda each: -each.score)[: effort.rolls]
+        seen = [_rolled(self._networks, image, detection.box) for detection in clearest]
+        clear = [each for each in seen if each and each.detection.score > CLEAR_ROLLED]
+        candidates = [check(self._networks, image, each, effort=effort) for each in clear]
+        return [each for each in candidates if each.is_certain]
 
     def _turned_candidates(
         self,
@@ -279,50 +282,21 @@ class FaceSearch:
             detection
             for detection in self._networks.detections(image, coarse, quarters)
             if all(overlap(detection.box, box) <= SAME_BOX_OVERLAP for box in boxes)
+            and self._networks.see_again(image, detection.box, quarters)
         ]
         waiting = _sightings(new, self._networks.roi_rule, is_turned=True)
         check_it = partial(check, self._networks, image, effort=effort)
         return [each for each in self._side_by_side(check_it, waiting) if each.is_certain]
 
 
-def _by_doubt(
-    candidates: list[Candidate], known: list[Face], effort: Effort
-) -> tuple[list[Candidate], list[Candidate], list[Candidate]]:
-    """Return candidates whose other rolls are not tried, are tried now, and in the next images.
-
-    Next to faces whose mesh is beyond doubt only the uncertain ones may have a wrong roll.
-    """
-    has_sure = bool(known) or any(each.is_sure for each in candidates)
-    parts: tuple[list[Candidate], list[Candidate], list[Candidate]] = [], [], []
-    never, now, later = parts
-    for each in candidates:
-        is_worth = not each.is_sure and effort.is_worth(each.highest_presence)
-        if not (is_uncertain_face(each) if has_sure else is_worth):
-            never.append(each)
-        elif each.is_certain or each.landmarks.presence >= effort.at_once:
-            now.append(each)
-        else:
-            later.append(each)
-    return parts
-
-
-def is_uncertain_face(candidate: Candidate) -> bool:
-    """Whether a mesh would be given as a face though it may have a wrong roll."""
-    return not candidate.is_certain and candidate.landmarks.presence > PRESENT
-
-
-def _turns(effort: Effort, candidates: list[Candidate], known: list[Face]) -> Sequence[int]:
+def _turns(effort: Effort, certain: list[Candidate]) -> Sequence[int]:
     """Return the quarter turns of the image in which the detector runs.
 
-    All of them where a doubtful mesh would be given, those of the effort while nothing found is
-    certain; else those that make rolled heads upright: where one head is rolled, others may be.
+    Those of the effort while nothing found is certain; else those that make rolled heads upright:
+    where one head is rolled, others may be.
     """
-    certain = [candidate for candidate in candidates if candidate.is_certain]
-    if any(map(is_uncertain_face, candidates)):
-        return TURNS
     if not certain:
-        is_doubtful = any(effort.is_worth(each.highest_presence) for each in candidates)
-        return (effort.turns_in_doubt if is_doubtful and not known else ()) or effort.turns
+        return effort.turns
     upright_at = (roll_of_landmarks(candidate.landmarks.points) for candidate in certain)
     upright = {round(-roll / (math.pi / 2)) % 4 for roll in upright_at}
     return [turn for turn in TURNS if turn in upright]
@@ -381,58 +355,47 @@ def check(
         clearness = logit(first.presence)
         agrees = clearness > CERTAIN_AT_REST and _agrees(sighting.detection, first)
         if agrees or clearness > CERTAIN:
-            is_sure = agrees or sighting.detection.score > SURE_SCORE or clearness > SURE
+            is_sure = agrees or clearness > SURE
             return Candidate(sighting, first, True, first.presence, is_sure)
     certain = CERTAIN_IN_TURNED_IMAGE if sighting.is_turned else CERTAIN_AT_REST
     return _look_again(networks, image, sighting, first, certain, effort)
 
 
-def best_roll(networks: FaceNetworks, image: Image, candidate: Candidate) -> Candidate:
-    """Find the landmarks in the candidate's ROI turned by quarter turns too.
+def at_best_roll(
+    networks: FaceNetworks, image: Image, candidate: Candidate, *, effort: Effort = FULL_EFFORT
+) -> Candidate:
+    """Return a candidate at the roll at which the detector sees its face best.
 
     Args:
-        networks: landmarks are asked for up to 9 times.
+        networks: the detector runs 1 or 4 times, and landmarks are asked for up to 3 times;
+            neither where no other roll needs to be tried.
         image: in which the face is.
         candidate: found in the ROI as it is.
+        effort: for the landmarks at another roll.
 
     Returns:
-        See `best_of`.
+        The candidate; it is not certain if another roll is better and is not certain either.
     """
-    return best_of(candidate, [at_roll(networks, image, candidate, turn) for turn in TURNS])
-
-
-def at_roll(
-    networks: FaceNetworks, image: Image, candidate: Candidate, turn: int
-) -> Candidate | None:
-    """Find the landmarks in the candidate's ROI turned by a number of quarter turns.
-
-    Args:
-        networks: landmarks are asked for up to 3 times.
-        image: in which the face is.
-        candidate: found in the ROI as it is.
-        turn: 1 to 3.
-
-    Returns:
-        The candidate with other landmarks; None: there is hardly a face of this roll.
-    """
-    roi = candidate.sighting.roi
-    first = networks.landmarks(image, roi._replace(rotation=roi.rotation + turn * math.pi / 2))
-    if logit(first.presence) <= HOPELESS_TURNED:
-        return None
-    sighting, certain = candidate.sighting, CERTAIN_IN_TURNED_IMAGE
-    return _look_again(networks, image, sighting, first, certain, FULL_EFFORT)
-
-
-def best_of(candidate: Candidate, rolled: Sequence[Candidate | None]) -> Candidate:
-    """Return the candidate of the highest presence, those at other rolls included.
-
-    It is not certain if another roll is better and is not certain either.
-    """
-    found = (each for each in rolled if each is not None)
-    best = max(found, key=lambda each: (each.is_certain, each.presence), default=candidate)
-    if best.presence <= candidate.presence:
+    if candidate.is_sure:
         return candidate
-    return best if best.is_certain else candidate._replace(is_certain=False)
+    box = candidate.sighting.detection.box
+    upright = networks.see_again(image, box, 0)
+    if upright is not None and upright.score > CLEAR and _agrees(upright, candidate.landmarks):
+        return candidate
+    rolled = _rolled(networks, image, box)
+    if rolled is None or (upright is not None and upright.score >= rolled.detection.score):
+        return candidate
+    other = check(networks, image, rolled, effort=effort)
+    return other if other.is_certain else candidate._replace(is_certain=False)
+
+
+def _rolled(networks: FaceNetworks, image: Image, box: Box) -> Sighting | None:
+    """Return how the detector sees a face best that is not upright; None: it sees none."""
+    seen = [networks.see_again(image, box, quarters) for quarters in TURNS]
+    best = max((each for each in seen if each), key=lambda each: each.score, default=None)
+    if best is None:
+        return None
+    return Sighting(best, roi_from_detection(best.box, best.keypoints, RoiRule()), is_turned=True)
 
 
 def _has_roll_of(roi: Roi, mesh: FaceLandmarks) -> bool:
@@ -459,14 +422,14 @@ def _look_again(
 ) -> Candidate:
     """Use the ROI of the landmarks themselves, until they are certain or hopeless."""
     last = first
-    for _ in range(effort.more_looks if effort.is_worth(first.presence) else 0):
+    for _ in range(effort.more_looks):
+        if last.presence < HOPELESS:
+            break
         before, last = last, networks.landmarks(image, roi_from_landmarks(last.points))
         if logit(last.presence) > certain and _distance(before, last) < AT_REST:
             is_first = first.presence > PRESENT and _distance(first, last) < NEAR
             kept = first if is_first else last
             return Candidate(sighting, kept, is_certain=True, presence=last.presence)
-        if last.presence < HOPELESS_LATER:
-            break
     return Candidate(sighting, first, is_certain=False, presence=last.presence)
 
 

@@ -20,14 +20,6 @@ SAME_PLACE = 0.6
 #: A place is forgotten after this number of images without a check that was due.
 LONGEST_GAP = 30
 
-#: A detection of a lower score is seldom a face. (Of 141 detections of photographed faces, rolled
-#: by up to 30 degrees, 11 % are lower; of 93 on images without any face 83 %.)
-LOW_SCORE = 0.65
-#: Where nothing has newly changed, one such detection without a face is checked in this number of
-#: images on average, and at most this number at once: a moving camera shows ever new ones.
-IMAGES_OF_A_LOW_SCORE = 8
-MOST_LOW_SCORES = 2
-
 
 class _Waits(NamedTuple):
     """Growing waits: images from one check of a place to the next."""
@@ -74,29 +66,11 @@ class RejectedDetections:
     def __init__(self) -> None:
         """Start before the first image."""
         self._rejected: list[_Rejected] = []
-        self._number = 0
-        #: Detections of a low score that may be checked.
-        self._low_scores = float(MOST_LOW_SCORES)
 
-    def worth_checking(
-        self, detections: Sequence[Detection], number: int, *, is_new: bool
-    ) -> list[Detection]:
-        """Return the detections of an image whose landmarks are to be searched.
-
-        Args:
-            detections: all of the image.
-            number: of the image.
-            is_new: whether something in the image has newly changed.
-        """
-        saved = self._low_scores + (number - self._number) / IMAGES_OF_A_LOW_SCORE
-        self._low_scores, self._number = min(saved, MOST_LOW_SCORES), number
+    def worth_checking(self, detections: Sequence[Detection], number: int) -> list[Detection]:
+        """Return the detections of the image of a number that are to be checked."""
         waiting = [each for each in self._rejected if number < each.check_at]
-        worth = [each for each in detections if not _is_in(each, waiting)]
-        if is_new:
-            return worth
-        low = sorted((each.score for each in worth if each.score < LOW_SCORE), reverse=True)
-        lowest = min([LOW_SCORE, *low[: int(self._low_scores)]])
-        return [each for each in worth if each.score >= lowest]
+        return [each for each in detections if not _is_in(each, waiting)]
 
     def worth_turning(self, checked: Sequence[Detection], number: int) -> bool:
         """Return whether one of these detections, if in doubt, is worth a search at other rolls."""
@@ -124,8 +98,6 @@ class RejectedDetections:
             self._rejected = [each for each in self._rejected if not each.is_at(box)]
             if not any(overlap(box, _box_of(face)) > SAME_BOX_OVERLAP for face in faces):
                 self._rejected.append(before.again(box, number, turned=turned))
-                self._low_scores -= detection.score < LOW_SCORE
-        self._low_scores = max(self._low_scores, 0.0)
 
 
 def _is_in(detection: Detection, places: Sequence[_Rejected]) -> bool:

@@ -68,8 +68,9 @@ LATEST_LOOK = 10
 
 #: Pixels of the network's input in an image, besides the coarsest level.
 MOST_PIXELS = 81920
-#: The same on average, and how much of it can be saved up while it is not needed.
-AVERAGE_PIXELS = 8192
+#: The same on average, without and with faces in view, and how much of it can be saved up while it
+#: is not needed.
+AVERAGE_PIXELS, AVERAGE_PIXELS_WITH_FACES = 8192, 4096
 MOST_SAVINGS = 24 * AVERAGE_PIXELS
 #: The same for new changes only. A moving camera, which changes everything all the time, has none.
 AVERAGE_NEW_PIXELS = 6144
@@ -168,6 +169,7 @@ class SearchSchedule:
         """Start before the first image of a stream."""
         self._areas: Sequence[SearchArea] = ()
         self._number = 0
+        self._quiet = QUIET
         self._savings, self._new_savings = MOST_SAVINGS, MOST_NEW_SAVINGS
         self._last_loss = -IMAGES_AFTER_A_LOSS
         self._lost: list[Box] = []
@@ -193,9 +195,11 @@ class SearchSchedule:
             lost: the faces that were tracked up to the last one, and are not any more.
         """
         passed = number - self._number
-        self._savings = min(self._savings + passed * AVERAGE_PIXELS, MOST_SAVINGS)
+        average = AVERAGE_PIXELS_WITH_FACES if known else AVERAGE_PIXELS
+        self._savings = min(self._savings + passed * average, MOST_SAVINGS)
         self._new_savings = min(self._new_savings + passed * AVERAGE_NEW_PIXELS, MOST_NEW_SAVINGS)
-        self._number = number
+        # An area that has changed in the last of these images, too, keeps changing.
+        self._number, self._quiet = number, max(QUIET, passed)
         if areas != self._areas:
             self._start(areas, new)
             return list(areas)
@@ -212,13 +216,12 @@ class SearchSchedule:
             for index in in_reach
             if (each := self._late(index, changes, is_known=bool(known), is_loss=bool(lost)))
         ]
-        # With faces in view this is called in every n-th image only, see `detect_interval`.
-        return self._search(_in_order(late), MOST_PIXELS * (2 if known else 1), new)
+        return self._search(_in_order(late), new)
 
     def _may_search_finely(self) -> bool:
         """Whether there may be time for one of the finer areas in this image."""
         return self._savings >= self._smallest or any(
-            waits.is_new or self._number >= min(waits.look_again, waits.changed + QUIET + 1)
+            waits.is_new or self._number >= min(waits.look_again, waits.changed + self._quiet + 1)
             for waits in self._waiting
         )
 
@@ -236,7 +239,7 @@ class SearchSchedule:
         here = None if change is None else change[self._places[index]]
         extent = 0 if here is None else np.count_nonzero(here)
         changed = extent > self._least_changes[area.level]
-        waiting.note(self._number, changed=changed)
+        waiting.note(self._number, changed=changed, quiet=self._quiet)
         if waiting.is_new:
             self.newest_change = self._number
         usual = (CHANGED if changed else UNCHANGED)[min(area.level, 2)]
@@ -322,9 +325,9 @@ class SearchSchedule:
             for x, y, width, height in self._lost
         )
 
-    def _search(self, late: Sequence[_Late], room: int, new: Thumbnail) -> list[SearchArea]:
+    def _search(self, late: Sequence[_Late], new: Thumbnail) -> list[SearchArea]:
         """Return as many of the areas as there is time for, and note that they are searched."""
-        searched = []
+        searched, room = [], MOST_PIXELS
         for each in late:
             waiting = self._waiting[each.place]
             closer = waiting.closer if each.is_second_look else None
@@ -366,9 +369,15 @@ class _Waiting:
         self.closer: SearchArea | None = None
         self.look_again = math.inf
 
-    def note(self, number: int, *, changed: bool) -> None:
-        """Note whether it differs in an image from what it was when it was searched."""
-        self.is_new = changed and (self.is_new or number > self.changed + QUIET)
+    def note(self, number: int, *, changed: bool, quiet: int) -> None:
+        """Note whether it differs in an image from what it was when it was searched.
+
+        Args:
+            number: of the image.
+            changed: whether it differs.
+            quiet: a change after more images without one is new.
+        """
+        self.is_new = changed and (self.is_new or number > self.changed + quiet)
         if changed:
             self.changed = number
         if number - self.look_again > LATEST_LOOK:

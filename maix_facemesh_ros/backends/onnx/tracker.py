@@ -25,14 +25,14 @@ from maix_facemesh_ros.backends.onnx.face_search import (
     FULL_EFFORT,
     LEAST_EFFORT,
     NEW_EFFORT,
+    SEEN_AGAIN,
     SMALL_EFFORT,
     TURNS,
+    Effort,
     FaceSearch,
-    faces_of,
 )
 from maix_facemesh_ros.backends.onnx.flow import FaceFlow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
-from maix_facemesh_ros.backends.onnx.postponed import PostponedRolls
 from maix_facemesh_ros.backends.onnx.rejected import RejectedDetections
 from maix_facemesh_ros.backends.onnx.roi import (
     Roi,
@@ -60,7 +60,7 @@ from maix_facemesh_ros.backends.onnx.search import (
 from maix_facemesh_ros.backends.onnx.side_by_side import SideBySide
 from maix_facemesh_ros.backends.onnx.yolov8_face import YoloV8FaceDetector
 from maix_facemesh_ros.backends.onnx.yunet import YuNetDetector
-from maix_facemesh_ros.face import Face, FloatArray
+from maix_facemesh_ros.face import Box, Face, FloatArray
 from maix_facemesh_ros.image import Image
 from maix_facemesh_ros.image_rotation import turn_face_back, turn_image
 from maix_facemesh_ros.parameters import FaceMeshParameters
@@ -113,6 +113,14 @@ class FaceProvider(Protocol):
         """Return the faces in some of the areas, in any order; boxes and key points in pixels."""
         ...
 
+    def see_again(self, image: Image, box: Box, quarters: int) -> Detection | None:
+        """See the face in a detection's box again, larger, turned by clockwise quarter turns.
+
+        Returns:
+            Box and key points in pixels of the image as it is; None: no face is seen.
+        """
+        ...
+
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         """Return the landmarks of the face in a ROI; called from several threads."""
         ...
@@ -129,9 +137,15 @@ class FaceProvider(Protocol):
 class Networks:
     """The detector and the landmark network; results depend on the image and arguments alone."""
 
-    def __init__(self, detector: BoxDetector, landmarks: FaceLandmarksNetwork) -> None:
+    def __init__(
+        self,
+        detector: BoxDetector,
+        landmarks: FaceLandmarksNetwork,
+        second_detector: FullRangeDetector,
+    ) -> None:
         self._detector = detector
         self._landmarks = landmarks
+        self._second_detector = second_detector
         self.roi_rule = detector.roi_rule
         self.file_name = landmarks.file_name
         self.provider = landmarks.provider
@@ -169,6 +183,10 @@ class Networks:
             overlap_threshold=parameters.detect_iou_th,
         )
 
+    def see_again(self, image: Image, box: Box, quarters: int) -> Detection | None:
+        """See `FaceProvider`."""
+        return self._second_detector.see_again(image, box, quarters, SEEN_AGAIN)
+
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         """See `FaceProvider`."""
         return self._landmarks.find(image, roi)
@@ -191,7 +209,9 @@ def open_networks(parameters: FaceMeshParameters) -> Networks:
     """
     provider = parameters.execution_provider
     detector = DETECTORS[parameters.detector](Path(parameters.detector_model), provider)
-    return Networks(detector, FaceLandmarksNetwork(provider))
+    # Whatever the detector, this one tells best whether there is a face, and its roll.
+    second = detector if isinstance(detector, FullRangeDetector) else FullRangeDetector(provider)
+    return Networks(detector, FaceLandmarksNetwork(provider), second)
 
 
 #: When the detector has not run for this number of images, a second or so, its memory is given
@@ -204,6 +224,8 @@ TURN_INTERVAL = 30
 #: In this number of images from a new change on, see `search`, heads at any roll are searched more
 #: thoroughly.
 NEW_IMAGES = 3
+#: Else, without a face, one detection is tried at other rolls in every n-th image at most.
+ROLL_INTERVAL = 8
 #: While faces are tracked, the image is turned once in n of the detector's regular runs.
 TURNED_DETECTIONS = 4
 #: While as many faces are tracked as may be given, the detector runs for larger ones only, of
@@ -289,7 +311,8 @@ class FaceTracker:
         self._flows: dict[int, FaceFlow] = {}
         self._schedule = SearchSchedule()
         self._rejected = RejectedDetections()
-        self._postponed = PostponedRolls(self._provider)
+        #: Image in which a detection was tried at other rolls last, though nothing was new.
+        self._last_rolls = 0
         self._larger = LargerFaceSchedule()
 
     def forget(self) -> None:
@@ -317,11 +340,9 @@ class FaceTracker:
         if not parameters.tracking:
             detections = self._provider.detections(image, parameters)
             found = self._search.find(image, detections, parameters, [], FULL_EFFORT)
-            return largest(found.faces, [], parameters.face_limit)
+            return largest(found, [], parameters.face_limit)
 
         faces = self._track(image, parameters)
-        if not _is_full(faces, parameters):
-            faces = self._find_postponed(image, parameters, faces)
         is_full = _is_full(faces, parameters)
         new = None
         if self._must_detect(faces, parameters):
@@ -411,7 +432,7 @@ class FaceTracker:
             self._images,
             areas,
             known=[bounding_box(face.points) for face in tracked],
-            lost=[*lost, *self._postponed.lost],
+            lost=lost,
         )
         return self._provider.detections_in(image, due, parameters) if due else None
 
@@ -437,14 +458,6 @@ class FaceTracker:
                 return None
         return self._provider.detections(image, larger)
 
-    def _find_postponed(
-        self, image: Image, parameters: FaceMeshParameters, tracked: list[Face]
-    ) -> list[Face]:
-        """Add the face that the last images have left in doubt, if it turns out to be one."""
-        candidates = self._postponed.find(image, self._images, tracked)
-        new = faces_of(candidates, tracked, parameters.landmarks_conf_th)
-        return largest(new, tracked, parameters.face_limit)
-
     def _find_worthwhile(
         self,
         image: Image,
@@ -458,24 +471,30 @@ class FaceTracker:
         Returns:
             The largest of these and the tracked ones.
         """
-        is_new = self._images - self._schedule.newest_change < NEW_IMAGES
-        checked = self._rejected.worth_checking(detections, self._images, is_new=is_new)
-        may_turn = bool(turns) or self._rejected.worth_turning(checked, self._images)
-        effort = (NEW_EFFORT if is_new else SMALL_EFFORT) if may_turn else LEAST_EFFORT
-        effort = effort._replace(turns=turns) if self._images else FULL_EFFORT
-        new, doubtful = self._search.find(image, checked, parameters, tracked, effort)
-        self._postponed.add(doubtful, self._images, turned=is_new and not (tracked or new))
+        checked = self._rejected.worth_checking(detections, self._images)
+        effort = self._effort(checked, tracked)._replace(turns=turns)
+        effort = effort if self._images else FULL_EFFORT
+        new = self._search.find(image, checked, parameters, tracked, effort)
         faces = largest(new, tracked, parameters.face_limit)
         if not _is_full(faces, parameters):  # With room for one more, all were checked.
-            self._rejected.note(checked, faces, self._images, turned=may_turn)
+            self._rejected.note(checked, faces, self._images, turned=effort.rolls > 0)
         return faces
+
+    def _effort(self, checked: list[Detection], tracked: list[Face]) -> Effort:
+        """Return how thoroughly an image of a stream is searched for what is not upright."""
+        if not self._rejected.worth_turning(checked, self._images):
+            return LEAST_EFFORT
+        if self._images - self._schedule.newest_change < NEW_IMAGES:
+            return NEW_EFFORT
+        if not tracked and self._images < self._last_rolls + ROLL_INTERVAL:
+            return LEAST_EFFORT
+        self._last_rolls = self._images
+        return SMALL_EFFORT
 
     def _turns(self, tracked: list[Face], parameters: FaceMeshParameters) -> Sequence[int]:
         """Return the quarter turns in which an image of a stream is searched by schedule."""
         if not parameters.any_roll or _is_full(tracked, parameters):
             return ()
-        if turns := self._postponed.turn():
-            return turns
         interval, offset = TURN_INTERVAL, TURN_INTERVAL // 2
         if tracked:  # Half-way between two regular runs of the detector.
             interval = TURNED_DETECTIONS * parameters.detect_interval
