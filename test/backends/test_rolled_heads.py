@@ -186,6 +186,7 @@ def test_nothing_is_seen_again_where_nothing_is() -> None:
     image = Image(plain(640, 480), "rgb", Stamp(0, 0))
     boxes = [(100.0, 100.0, 80.0, 80.0), (-90.0, -90.0, 20.0, 20.0), (700.0, 100.0, 80.0, 80.0)]
     boxes += [(639.6, 479.6, 0.2, 0.2), (-500.0, -500.0, 2000.0, 2000.0)]
+    boxes += [(math.nan, 0.0, 80.0, 80.0), (0.0, 0.0, math.inf, 80.0)]
     for box in boxes:
         assert all(networks.see_again(image, box, turn) is None for turn in range(4))
 

@@ -271,6 +271,8 @@ class FullRangeDetector(BoxDetector):
         Returns:
             The most confident face there, in pixels of the image; None: there is none.
         """
+        if not np.isfinite(box).all():  # A user's detector may have given it.
+            return None
         x, y, width, height = box
         side = max(max(width, height) / self.SEEN_AGAIN, 1.0)
         left, top = x + (width - side) / 2, y + (height - side) / 2
@@ -405,23 +407,18 @@ def _square(pixels: Pixels, square: tuple[float, float, float], size: int) -> Pi
     """
     left, top, side = square
     height, width = pixels.shape[:2]
-    first = [min(max(round(start), 0), most) for start, most in ((left, width), (top, height))]
-    last = [
-        min(max(round(start + side), 0), most) for start, most in ((left, width), (top, height))
-    ]
-    part = pixels[first[1] : last[1], first[0] : last[0]]
+    edges = np.array([left, top, left + side, top + side])
+    inside = np.clip(np.rint(edges), 0, (width, height, width, height)).astype(int)
     result = np.zeros((size, size, 3), np.uint8)
-    if part.size == 0:
+    x, y, right, bottom = inside.tolist()
+    if x == right or y == bottom:
         return result
     scale = size / side
-    starts = [int((start - edge) * scale) for start, edge in zip(first, (left, top), strict=True)]
-    starts = [min(max(start, 0), size - 1) for start in starts]
-    shown = [
-        min(max(round((end - start) * scale), 1), size - at)
-        for start, end, at in zip(first, last, starts, strict=True)
-    ]
-    small = _shrunk(part, (shown[0], shown[1]), (shown[0], shown[1]))
-    result[starts[1] : starts[1] + shown[1], starts[0] : starts[0] + shown[0]] = small
+    start = np.clip(((inside[:2] - edges[:2]) * scale).astype(int), 0, size - 1)
+    shown = np.clip(np.rint((inside[2:] - inside[:2]) * scale).astype(int), 1, size - start)
+    (column, row), (across, down) = start.tolist(), shown.tolist()
+    small = _shrunk(pixels[y:bottom, x:right], (across, down), (across, down))
+    result[row : row + down, column : column + across] = small
     return result
 
 

@@ -12,7 +12,7 @@ photographed faces, rolled by 0 to 345 degrees):
 * The detector, given nothing but the face, at the scale and place at which it sees best, has a
   higher score when it is turned by 90, 180 or 270 degrees. (Of 914 detections of faces rolled by 60
   to 300 degrees, 99 % have a score above 0.5 at one of these turns; of 276 of faces rolled by up to
-  30 degrees, all without a turn.)
+  30 degrees, 275 without a turn.)
 
 So each detection is checked, in this order, until it is certain or out of the question. Nearly
 every upright face is certain at once, and then the search ends. In a stream, where few of the new
