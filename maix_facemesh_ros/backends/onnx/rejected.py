@@ -1,7 +1,7 @@
 """`RejectedDetections`: detections without a face, which are checked again after growing waits.
 
 A detector may take something for a face again and again, such as a round table in an empty room.
-Each time its landmarks would be searched several times, and the image at four rolls.
+Each time the detector would see it again, at four rolls, and its landmarks might be searched.
 """
 
 from __future__ import annotations

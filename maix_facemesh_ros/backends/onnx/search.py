@@ -168,7 +168,7 @@ class SearchSchedule:
     def __init__(self) -> None:
         """Start before the first image of a stream."""
         self._areas: Sequence[SearchArea] = ()
-        self._number = 0
+        self._number = self._passed = 0
         self._quiet = QUIET
         self._savings, self._new_savings = MOST_SAVINGS, MOST_NEW_SAVINGS
         self._last_loss = -IMAGES_AFTER_A_LOSS
@@ -198,8 +198,10 @@ class SearchSchedule:
         average = AVERAGE_PIXELS_WITH_FACES if known else AVERAGE_PIXELS
         self._savings = min(self._savings + passed * average, MOST_SAVINGS)
         self._new_savings = min(self._new_savings + passed * AVERAGE_NEW_PIXELS, MOST_NEW_SAVINGS)
-        # An area that has changed in the last of these images, too, keeps changing.
-        self._number, self._quiet = number, max(QUIET, passed)
+        # Between calls at regular intervals, what has changed in the last one too keeps changing;
+        # after a longer pause it may be new.
+        self._quiet = max(QUIET, min(passed, self._passed))
+        self._number, self._passed = number, passed
         if areas != self._areas:
             self._start(areas, new)
             return list(areas)
