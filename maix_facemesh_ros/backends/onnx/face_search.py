@@ -384,7 +384,10 @@ def at_best_roll(
         return candidate
     rolled = _rolled(networks, image, box)
     if rolled is None or (upright is not None and upright.score >= rolled.detection.score):
-        return candidate
+        if upright is None or candidate.is_certain:
+            return candidate
+        other = check(networks, image, _sighting_again(upright, is_turned=False), effort=effort)
+        return other if other.is_certain else candidate
     other = check(networks, image, rolled, effort=effort)
     return other if other.is_certain else candidate._replace(is_certain=False)
 
@@ -395,7 +398,12 @@ def _rolled(networks: FaceNetworks, image: Image, box: Box) -> Sighting | None:
     best = max((each for each in seen if each), key=lambda each: each.score, default=None)
     if best is None:
         return None
-    return Sighting(best, roi_from_detection(best.box, best.keypoints, RoiRule()), is_turned=True)
+    return _sighting_again(best, is_turned=True)
+
+
+def _sighting_again(detection: Detection, *, is_turned: bool) -> Sighting:
+    roi = roi_from_detection(detection.box, detection.keypoints, RoiRule())
+    return Sighting(detection, roi, is_turned)
 
 
 def _has_roll_of(roi: Roi, mesh: FaceLandmarks) -> bool:
