@@ -624,7 +624,7 @@ class NoFaceAtFirst(RecordedAnswers):
         return super().detections(image, parameters, quarters)
 
     def see_again(self, image: Image, _box: Box, quarters: int) -> Detection | None:
-        return None if quarters else self.detections(image, FaceMeshParameters())[0]
+        return None if quarters else super().detections(image, FaceMeshParameters())[0]
 
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         self.runs["landmarks"] += 1
@@ -639,6 +639,7 @@ def test_a_false_detection_costs_little_and_a_face_is_found_soon() -> None:
     image = Image(np.zeros((360, 640, 3), np.uint8), "rgb", Stamp(0, 0))
     images = 300
     assert not any(tracker.detect(image, parameters) for _ in range(images))
+    assert answers.runs["upright"] == images
     assert answers.runs["landmarks"] > 10
     assert answers.runs["turned"] < images / 10
     assert answers.runs["landmarks"] < images / 2

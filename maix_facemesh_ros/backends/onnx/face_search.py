@@ -130,6 +130,8 @@ class Sighting(NamedTuple):
     roi: Roi
     #: It was detected in the image turned by a quarter turn or more.
     is_turned: bool
+    #: How the detector sees it again, upright; None: not seen, or not tried.
+    again: Detection | None = None
 
 
 class Candidate(NamedTuple):
@@ -198,10 +200,11 @@ class FaceSearch:
         if not parameters.any_roll:
             effort = NO_EFFORT
         new = [detection for detection in detections if not recognize(detection, known)]
+        waiting = _sightings(new, self._networks.roi_rule, is_turned=False)
         unseen: list[Detection] = []
         if effort.sees_again and parameters.require_landmarks:
-            new, unseen = self._seen_again(image, new)
-        candidates = self._candidates(image, new, parameters, known, effort)
+            waiting, unseen = self._seen_again(image, waiting)
+        candidates = self._candidates(image, waiting, parameters, known, effort)
         if parameters.any_roll:
             at_roll = partial(at_best_roll, self._networks, image, effort=effort)
             candidates = self._side_by_side(at_roll, candidates)
@@ -217,24 +220,28 @@ class FaceSearch:
         return faces
 
     def _seen_again(
-        self, image: Image, detections: list[Detection]
-    ) -> tuple[list[Detection], list[Detection]]:
-        """Return the detections that the detector sees again, upright, and the others."""
-        seen: tuple[list[Detection], list[Detection]] = [], []
-        for detection in detections:
-            seen[self._networks.see_again(image, detection.box, 0) is None].append(detection)
-        return seen
+        self, image: Image, sightings: list[Sighting]
+    ) -> tuple[list[Sighting], list[Detection]]:
+        """Return what the detector sees again, upright, and the detections of the rest."""
+        seen: list[Sighting] = []
+        unseen: list[Detection] = []
+        for sighting in sightings:
+            again = self._networks.see_again(image, sighting.detection.box, 0)
+            if again is None:
+                unseen.append(sighting.detection)
+            else:
+                seen.append(sighting._replace(again=again))
+        return seen, unseen
 
     def _candidates(
         self,
         image: Image,
-        new: list[Detection],
+        waiting: list[Sighting],
         parameters: FaceMeshParameters,
         known: list[Face],
         effort: Effort,
     ) -> list[Candidate]:
-        """Check the largest new detections, until as many faces are found as may be given."""
-        waiting = _sightings(new, self._networks.roi_rule, is_turned=False)
+        """Check the first sightings, until as many faces are found as may be given."""
         check_it = partial(check, self._networks, image, effort=effort)
         candidates: list[Candidate] = []
         # A candidate without landmarks makes room for the next, so that no face is missed for it.
@@ -367,7 +374,7 @@ def at_best_roll(
     """Return a candidate at the roll at which the detector sees its face best.
 
     Args:
-        networks: the detector runs 1 or 4 times, and landmarks are asked for up to 3 times;
+        networks: the detector runs up to 4 times, and landmarks are asked for up to 3 times;
             neither where no other roll needs to be tried.
         image: in which the face is.
         candidate: found in the ROI as it is.
@@ -379,7 +386,7 @@ def at_best_roll(
     if candidate.is_sure:
         return candidate
     box = candidate.sighting.detection.box
-    upright = networks.see_again(image, box, 0)
+    upright = candidate.sighting.again or networks.see_again(image, box, 0)
     if upright is not None and upright.score > CLEAR and _agrees(upright, candidate.landmarks):
         return candidate
     rolled = _rolled(networks, image, box)

@@ -481,7 +481,7 @@ class FaceTracker:
         return faces
 
     def _effort(self, checked: list[Detection], tracked: list[Face]) -> Effort:
-        """Return how thoroughly an image of a stream is searched for what is not upright."""
+        """Return how thoroughly an image of a stream is searched, and note a try at other rolls."""
         if not self._rejected.worth_turning(checked, self._images):
             return LEAST_EFFORT
         if self._images - self._schedule.newest_change < NEW_IMAGES:
