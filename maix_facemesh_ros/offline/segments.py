@@ -185,21 +185,25 @@ class _Counted:
         self.count = max(self.count or 0, len(found))
         return found
 
-    def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:
-        return self._provider.areas(image, parameters)
+    def areas(self, image: Image, min_face_size: float) -> Sequence[SearchArea]:
+        return self._provider.areas(image, min_face_size)
 
     def thumbnail(self, image: Image, parameters: FaceMeshParameters) -> Thumbnail:
         return self._provider.thumbnail(image, parameters)
 
     def detections_in(
-        self, image: Image, areas: Sequence[SearchArea], parameters: FaceMeshParameters
+        self,
+        image: Image,
+        areas: Sequence[SearchArea],
+        parameters: FaceMeshParameters,
+        quarters: int = 0,
     ) -> list[Detection]:
-        found = self._provider.detections_in(image, areas, parameters)
-        self.count = len(found)
+        found = self._provider.detections_in(image, areas, parameters, quarters)
+        self.count = max(self.count or 0, len(found))
         return found
 
-    def see_again(self, image: Image, box: Box, quarters: int) -> Detection | None:
-        return self._provider.see_again(image, box, quarters)
+    def see_again(self, image: Image, box: Box, turns: Sequence[int] = (0,)) -> Detection | None:
+        return self._provider.see_again(image, box, turns)
 
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         return self._provider.landmarks(image, roi)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.face_search import Sighting, at_best_roll, check
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
 from maix_facemesh_ros.backends.onnx.roi import Roi
+from maix_facemesh_ros.backends.onnx.search import SearchArea
 from maix_facemesh_ros.backends.onnx.tracker import FaceTracker, open_networks
 from maix_facemesh_ros.camera.model import CameraModel
 from maix_facemesh_ros.face import DoubleArray, FloatArray
@@ -168,7 +170,7 @@ def test_a_face_is_seen_again_best_at_its_roll(
         shown = np.ascontiguousarray(pixels[:, left:])
         box = (320 - left - 0.5 * width, 240 - 0.5 * width, 1.0 * width, 1.0 * width)
         image = Image(shown, "rgb", Stamp(0, 0))
-        seen = [networks.see_again(image, box, turn) for turn in range(4)]
+        seen = [networks.see_again(image, box, (turn,)) for turn in range(4)]
         scores = [0.0 if each is None else each.score for each in seen]
         best = seen[quarters]
         assert best is not None
@@ -188,35 +190,36 @@ def test_nothing_is_seen_again_where_nothing_is() -> None:
     boxes += [(639.6, 479.6, 0.2, 0.2), (-500.0, -500.0, 2000.0, 2000.0)]
     boxes += [(math.nan, 0.0, 80.0, 80.0), (0.0, 0.0, math.inf, 80.0)]
     for box in boxes:
-        assert all(networks.see_again(image, box, turn) is None for turn in range(4))
+        assert networks.see_again(image, box, range(4)) is None
 
 
 def test_a_false_detection_in_a_stream_has_no_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = open_networks(FaceMeshParameters())
     looks: list[int] = []
-    turned: list[int] = []
+    turned: list[tuple[int, int]] = []
     number = 0
 
-    def somewhere_else(*_: object) -> list[Detection]:
+    def somewhere_else(
+        _: Image, areas: Sequence[SearchArea], __: FaceMeshParameters, quarters: int = 0
+    ) -> list[Detection]:
+        if quarters:
+            turned.append((number, quarters))
+            assert {area.part for area in areas} == {(0, 0, 640, 480)}
+            return []
         return [
             Detection((100.0 * (number % 5), top, 80.0, 80.0), 0.6, np.zeros((0, 2), np.float32))
             for top in (0.0, 200.0)
         ]
 
-    def unseen(_: Image, __: object, quarters: int) -> None:
-        looks.append(quarters)
-
-    def nothing(_: Image, __: FaceMeshParameters, quarters: int = 0) -> list[Detection]:
-        turned.append(quarters)
-        return []
+    def unseen(_: Image, __: object, turns: Sequence[int] = (0,)) -> None:
+        looks.extend(turns)
 
     monkeypatch.setattr(networks, "detections_in", somewhere_else)
-    monkeypatch.setattr(networks, "detections", nothing)
     monkeypatch.setattr(networks, "see_again", unseen)
     parameters = FaceMeshParameters(tracking=True)
     tracker = FaceTracker(parameters, networks)
     tracker.detect(Image(plain(640, 480), "rgb", Stamp(0, 0)), parameters)
-    assert turned == [2, 1, 3]
+    assert turned == [(0, 2), (0, 1), (0, 3)]
     monkeypatch.setattr(networks, "landmarks", lambda *_: pytest.fail("landmarks are searched"))
     looks.clear()
     turned.clear()
@@ -231,7 +234,34 @@ def test_a_false_detection_in_a_stream_has_no_landmarks(monkeypatch: pytest.Monk
     # One of them has the other rolls tried in an image, both where something has newly changed.
     assert max(len(each) for each in runs[:19]) == 2 + 3
     assert max(len(each) for each in runs[19:]) == 2 + 2 * 3
-    assert len(turned) == 1, "of the whole image once in 30"
+    assert [each for each, _ in turned] == [15], "once in 30"
+
+
+def test_a_turned_search_waits_for_an_image_that_is_not_searched_finely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    networks = open_networks(FaceMeshParameters())
+    levels: list[tuple[int, bool, set[int]]] = []
+    number = 0
+
+    def nothing(
+        _: Image, areas: Sequence[SearchArea], __: FaceMeshParameters, quarters: int = 0
+    ) -> list[Detection]:
+        levels.append((number, bool(quarters), {area.level for area in areas}))
+        return []
+
+    monkeypatch.setattr(networks, "detections_in", nothing)
+    parameters = FaceMeshParameters(tracking=True)
+    tracker = FaceTracker(parameters, networks)
+    for number in range(50):
+        pixels = plain(640, 480)
+        if number >= 15:  # in which the first turned search is due
+            cv2.circle(pixels, (320, 240), 10, (250, 250, 250), -1)
+        tracker.detect(Image(pixels, "rgb", Stamp(number, 0)), parameters)
+    fine = [each for each, is_turned, found in levels if not is_turned and max(found)]
+    turned = [each for each, is_turned, _ in levels if is_turned]
+    assert fine[:3] == [0, 15, 17]
+    assert turned == [0, 0, 0, 16, 45]
 
 
 def test_a_rolled_head_is_found_in_a_stream_and_tracked(astronaut: Pixels) -> None:

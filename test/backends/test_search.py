@@ -31,6 +31,7 @@ from maix_facemesh_ros.backends.onnx.search import (
 )
 from maix_facemesh_ros.face import Box
 from maix_facemesh_ros.image import Image, Pixels, Stamp
+from maix_facemesh_ros.image_rotation import turn_box_back, turn_image, turn_points_back
 from scenes import paste_head
 
 #: Images until every area has been searched again, the last of them after some that are due too.
@@ -145,10 +146,30 @@ def test_an_areas_faces_are_where_a_search_of_the_whole_image_finds_them(
         paste_head(pixels, astronaut, around(area), face)
         image = Image(pixels, "rgb", Stamp(0, 0))
         options = {"score_threshold": 0.5, "overlap_threshold": 0.45}
-        (found,) = detector.search(image, [area], **options)
+        (found,) = detector.search(image, [area], 0, **options)
         (expected,) = detector.detect(image, min_face_size=0.03, **options)
         np.testing.assert_allclose(found.box, expected.box, atol=0.2 * face)
-        assert detector.search(image, [], **options) == []
+        assert detector.search(image, [], 0, **options) == []
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_areas_that_are_turned_give_faces_where_they_are(
+    quarters: int, detector: FullRangeDetector, room: Pixels, astronaut: Pixels
+) -> None:
+    """Areas whose part of the image does not fill the network's input, at the edge, too."""
+    upright = room.copy()
+    paste_head(upright, astronaut, (200, 150), 60)
+    options = {"score_threshold": 0.5, "overlap_threshold": 0.45}
+    (expected,) = detector.detect(Image(upright, "rgb", Stamp(0, 0)), min_face_size=0.06, **options)
+    # Turned counterclockwise, so that the clockwise turns make it upright.
+    rolled = Image(np.ascontiguousarray(np.rot90(upright, quarters)), "rgb", Stamp(0, 0))
+    areas = detector.areas(rolled.size, 0.06)
+    found = detector.search(rolled, areas, quarters, **options)[0]
+    assert np.array_equal(turn_image(rolled, quarters).pixels, upright)
+    box = turn_box_back(expected.box, quarters, rolled.size)
+    np.testing.assert_allclose(found.box, box, atol=6)
+    eyes = turn_points_back(expected.keypoints[:2], quarters, rolled.size)
+    np.testing.assert_allclose(found.keypoints[:2], eyes, atol=6)
 
 
 # The schedule.

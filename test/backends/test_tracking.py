@@ -41,7 +41,9 @@ class Looks:
         method = getattr(FullRangeDetector, name)
 
         def counting(*arguments: Any, **options: Any) -> list[Detection]:
-            self.count += options.get("min_face_size", DEFAULT_FACE_SIZE) == DEFAULT_FACE_SIZE
+            quarters = arguments[3] if len(arguments) > 3 else 0
+            smallest = options.get("min_face_size", DEFAULT_FACE_SIZE)
+            self.count += smallest == DEFAULT_FACE_SIZE and not quarters
             found: list[Detection] = method(*arguments, **options)
             return found
 
@@ -478,18 +480,22 @@ class RecordedAnswers:
         eyes = np.array([[120, 120], [160, 120]], np.float32)
         return [Detection((100.0, 100.0, 80.0, 80.0), 0.9, eyes)]
 
-    def areas(self, _image: Image, _parameters: FaceMeshParameters) -> Sequence[SearchArea]:
+    def areas(self, _image: Image, _min_face_size: float) -> Sequence[SearchArea]:
         return ()
 
     def thumbnail(self, _image: Image, _parameters: FaceMeshParameters) -> Thumbnail:
         return Thumbnail(np.full((45, 80), 128, np.float32), 1.0)
 
     def detections_in(
-        self, image: Image, _areas: Sequence[SearchArea], parameters: FaceMeshParameters
+        self,
+        image: Image,
+        _areas: Sequence[SearchArea],
+        parameters: FaceMeshParameters,
+        quarters: int = 0,
     ) -> list[Detection]:
-        return self.detections(image, parameters)
+        return self.detections(image, parameters, quarters)
 
-    def see_again(self, _image: Image, _box: Box, _quarters: int) -> Detection | None:
+    def see_again(self, _image: Image, _box: Box, _turns: Sequence[int] = (0,)) -> Detection | None:
         raise NotImplementedError
 
     def landmarks(self, _image: Image, roi: Roi) -> FaceLandmarks:
@@ -623,8 +629,8 @@ class NoFaceAtFirst(RecordedAnswers):
         self.runs["turned" if quarters else "upright"] += 1
         return super().detections(image, parameters, quarters)
 
-    def see_again(self, image: Image, _box: Box, quarters: int) -> Detection | None:
-        return None if quarters else super().detections(image, FaceMeshParameters())[0]
+    def see_again(self, image: Image, _box: Box, turns: Sequence[int] = (0,)) -> Detection | None:
+        return super().detections(image, FaceMeshParameters())[0] if 0 in turns else None
 
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         self.runs["landmarks"] += 1

@@ -81,11 +81,23 @@ class BoxDetector(Protocol):
         self,
         image: Image,  # noqa: ARG002
         areas: Sequence[SearchArea],
+        quarters: int = 0,  # noqa: ARG002
         *,
         score_threshold: float,  # noqa: ARG002
         overlap_threshold: float,  # noqa: ARG002
     ) -> list[Detection]:
-        """Return the faces in some of the `areas`, most confident first; arguments as `detect`."""
+        """Return the faces in some of the `areas`, most confident first.
+
+        Args:
+            image: as it is.
+            areas: some of them.
+            quarters: clockwise quarter turns of what the network is given, 0 to 3.
+            score_threshold: as in `detect`.
+            overlap_threshold: as in `detect`.
+
+        Returns:
+            Boxes and key points in pixels of the image as it is.
+        """
         assert not areas, "a detector that has areas searches them"
         return []
 

@@ -51,6 +51,7 @@ from maix_facemesh_ros.backends.onnx.same_face import (
     room_for,
     set_landmarks,
 )
+from maix_facemesh_ros.backends.onnx.search import SearchArea
 from maix_facemesh_ros.backends.onnx.side_by_side import SideBySide
 from maix_facemesh_ros.boxes import overlap
 from maix_facemesh_ros.face import Box, Face
@@ -88,13 +89,13 @@ HOPELESS = 0.01
 
 #: The least score of the detector for a face that it sees again, see
 #: `blazeface.FullRangeDetector.see_again`.
-SEEN_AGAIN = 0.5
+SEEN_AGAIN = 0.55
 #: A face that is seen again upright with a higher score, eyes and nose where the mesh has them, is
 #: tried at no other roll.
-CLEAR = 0.75
+CLEAR = 0.7
 #: The least score for what is not seen upright but at another roll: few of those are faces. (Of 914
 #: detections of heads rolled by 60 to 300 degrees 97 % have more.)
-CLEAR_ROLLED = 0.65
+CLEAR_ROLLED = 0.6
 #: Clockwise quarter turns of the image, in the order in which they are tried.
 TURNS = (2, 1, 3)
 #: In turned images the smallest face is this many times as wide: the detector then takes a quarter
@@ -114,8 +115,18 @@ class FaceNetworks(Protocol):
         """Return the faces in an image that is turned for the detector."""
         ...
 
-    def see_again(self, image: Image, box: Box, quarters: int) -> Detection | None:
-        """See the face in a detection's box again, larger, turned by quarter turns."""
+    def detections_in(
+        self,
+        image: Image,
+        areas: Sequence[SearchArea],
+        parameters: FaceMeshParameters,
+        quarters: int = 0,
+    ) -> list[Detection]:
+        """Return the faces in some areas of an image that are turned for the detector."""
+        ...
+
+    def see_again(self, image: Image, box: Box, turns: Sequence[int] = (0,)) -> Detection | None:
+        """See the face in a detection's box again, larger, at the best of some quarter turns."""
         ...
 
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
@@ -152,6 +163,8 @@ class Effort(NamedTuple):
 
     #: Quarter turns of the image in which the detector also runs, unless a new face is certain.
     turns: Sequence[int] = ()
+    #: Where a turned image is searched; none: everywhere.
+    turned_areas: Sequence[SearchArea] = ()
     #: Whether detections must be seen again before their landmarks are searched: most of those in a
     #: stream, where known faces are not among them, are no faces.
     sees_again: bool = True
@@ -165,9 +178,9 @@ class Effort(NamedTuple):
 FULL_EFFORT = Effort(TURNS, sees_again=False)
 #: Those for an image of a stream in which something has just appeared, for one in which it is time
 #: to try a detection at other rolls, and for any other.
-NEW_EFFORT = Effort(rolls=3)
-SMALL_EFFORT = Effort(rolls=1)
-LEAST_EFFORT = Effort()
+NEW_EFFORT = Effort(rolls=2)
+SMALL_EFFORT = Effort(rolls=1, more_looks=1)
+LEAST_EFFORT = Effort(more_looks=1)
 #: That without `any_roll`.
 NO_EFFORT = Effort(sees_again=False, more_looks=0)
 
@@ -226,7 +239,7 @@ class FaceSearch:
         seen: list[Sighting] = []
         unseen: list[Detection] = []
         for sighting in sightings:
-            again = self._networks.see_again(image, sighting.detection.box, 0)
+            again = self._networks.see_again(image, sighting.detection.box)
             if again is None:
                 unseen.append(sighting.detection)
             else:
@@ -279,21 +292,26 @@ class FaceSearch:
         faces = [candidate.landmarks.points for candidate in certain]
         faces += [face.points for face in known if len(face.points)]
         boxes = [bounding_box(points) for points in faces]
-        smallest = parameters.min_face_size * TURNED_FACE_SIZE
-        if known and quarters % 2:
-            # Relative to the width of the turned image. Without a face the image is searched finer.
-            smallest *= image.size[0] / image.size[1]
-        smallest = min(max(smallest, parameters.min_face_size), 1.0)
-        coarse = replace(parameters, min_face_size=smallest)
+        if effort.turned_areas:
+            areas = effort.turned_areas
+            detections = self._networks.detections_in(image, areas, parameters, quarters)
+        else:
+            coarse = replace(parameters, min_face_size=smallest_turned_face(parameters))
+            detections = self._networks.detections(image, coarse, quarters)
         new = [
             detection
-            for detection in self._networks.detections(image, coarse, quarters)
+            for detection in detections
             if all(overlap(detection.box, box) <= SAME_BOX_OVERLAP for box in boxes)
-            and self._networks.see_again(image, detection.box, quarters)
+            and self._networks.see_again(image, detection.box, (quarters,))
         ]
         waiting = _sightings(new, self._networks.roi_rule, is_turned=True)
         check_it = partial(check, self._networks, image, effort=effort)
         return [each for each in self._side_by_side(check_it, waiting) if each.is_certain]
+
+
+def smallest_turned_face(parameters: FaceMeshParameters) -> float:
+    """Return the width of the smallest face in turned images, as a fraction of the image's."""
+    return min(parameters.min_face_size * TURNED_FACE_SIZE, 1.0)
 
 
 def _turns(effort: Effort, certain: list[Candidate]) -> Sequence[int]:
@@ -386,7 +404,7 @@ def at_best_roll(
     if candidate.is_sure:
         return candidate
     box = candidate.sighting.detection.box
-    upright = candidate.sighting.again or networks.see_again(image, box, 0)
+    upright = candidate.sighting.again or networks.see_again(image, box)
     if upright is not None and upright.score > CLEAR and _agrees(upright, candidate.landmarks):
         return candidate
     rolled = _rolled(networks, image, box)
@@ -401,11 +419,8 @@ def at_best_roll(
 
 def _rolled(networks: FaceNetworks, image: Image, box: Box) -> Sighting | None:
     """Return how the detector sees a face best that is not upright; None: it sees none."""
-    seen = [networks.see_again(image, box, quarters) for quarters in TURNS]
-    best = max((each for each in seen if each), key=lambda each: each.score, default=None)
-    if best is None:
-        return None
-    return _sighting_again(best, is_turned=True)
+    best = networks.see_again(image, box, TURNS)
+    return None if best is None else _sighting_again(best, is_turned=True)
 
 
 def _sighting_again(detection: Detection, *, is_turned: bool) -> Sighting:

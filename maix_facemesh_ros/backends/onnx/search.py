@@ -175,6 +175,8 @@ class SearchSchedule:
         self._lost: list[Box] = []
         #: Number of the image in which an area changed last that had not changed before.
         self.newest_change = 0
+        #: Number of the image in which a finer area than the coarsest was searched last.
+        self.newest_fine_search = 0
 
     def due(
         self,
@@ -340,6 +342,7 @@ class SearchSchedule:
                 if area.pixels > min(room, savings + self._savings):
                     break
                 room -= area.pixels
+                self.newest_fine_search = self._number
                 self._new_savings -= min(area.pixels, savings)
                 self._savings -= max(area.pixels - savings, 0)
             searched.append(area)

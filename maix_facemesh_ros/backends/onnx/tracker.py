@@ -30,6 +30,7 @@ from maix_facemesh_ros.backends.onnx.face_search import (
     TURNS,
     Effort,
     FaceSearch,
+    smallest_turned_face,
 )
 from maix_facemesh_ros.backends.onnx.flow import FaceFlow
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
@@ -99,8 +100,13 @@ class FaceProvider(Protocol):
         """
         ...
 
-    def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:
-        """Return the parts in which an image can be searched; none: as a whole only."""
+    def areas(self, image: Image, min_face_size: float) -> Sequence[SearchArea]:
+        """Return the parts in which an image can be searched; none: as a whole only.
+
+        Args:
+            image: as it is.
+            min_face_size: smallest face to find, as a fraction of the image's width.
+        """
         ...
 
     def thumbnail(self, image: Image, parameters: FaceMeshParameters) -> Thumbnail:
@@ -108,16 +114,26 @@ class FaceProvider(Protocol):
         ...
 
     def detections_in(
-        self, image: Image, areas: Sequence[SearchArea], parameters: FaceMeshParameters
+        self,
+        image: Image,
+        areas: Sequence[SearchArea],
+        parameters: FaceMeshParameters,
+        quarters: int = 0,
     ) -> list[Detection]:
-        """Return the faces in some of the areas, in any order; boxes and key points in pixels."""
+        """Return the faces in some of the areas; arguments and result as those of `detections`."""
         ...
 
-    def see_again(self, image: Image, box: Box, quarters: int) -> Detection | None:
-        """See the face in a detection's box again, larger, turned by clockwise quarter turns.
+    def see_again(self, image: Image, box: Box, turns: Sequence[int] = (0,)) -> Detection | None:
+        """See the face in a detection's box again, larger.
+
+        Args:
+            image: as it is.
+            box: of a detection, in pixels of the image.
+            turns: clockwise quarter turns of what the detector is given, one after the other.
 
         Returns:
-            Box and key points in pixels of the image as it is; None: no face is seen.
+            The most confident face at any of the turns, in pixels of the image as it is; None: no
+            face is seen.
         """
         ...
 
@@ -164,28 +180,33 @@ class Networks:
         )
         return [turn_detection_back(detection, quarters, image.size) for detection in found]
 
-    def areas(self, image: Image, parameters: FaceMeshParameters) -> Sequence[SearchArea]:
+    def areas(self, image: Image, min_face_size: float) -> Sequence[SearchArea]:
         """See `FaceProvider`."""
-        return self._detector.areas(image.size, parameters.min_face_size)
+        return self._detector.areas(image.size, min_face_size)
 
     def thumbnail(self, image: Image, parameters: FaceMeshParameters) -> Thumbnail:
         """See `FaceProvider`."""
         return Thumbnail.of(image, parameters.min_face_size)
 
     def detections_in(
-        self, image: Image, areas: Sequence[SearchArea], parameters: FaceMeshParameters
+        self,
+        image: Image,
+        areas: Sequence[SearchArea],
+        parameters: FaceMeshParameters,
+        quarters: int = 0,
     ) -> list[Detection]:
         """See `FaceProvider`."""
         return self._detector.search(
             image,
             areas,
+            quarters,
             score_threshold=parameters.detect_conf_th,
             overlap_threshold=parameters.detect_iou_th,
         )
 
-    def see_again(self, image: Image, box: Box, quarters: int) -> Detection | None:
+    def see_again(self, image: Image, box: Box, turns: Sequence[int] = (0,)) -> Detection | None:
         """See `FaceProvider`."""
-        return self._second_detector.see_again(image, box, quarters, SEEN_AGAIN)
+        return self._second_detector.see_again(image, box, turns, SEEN_AGAIN)
 
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
         """See `FaceProvider`."""
@@ -313,6 +334,8 @@ class FaceTracker:
         self._rejected = RejectedDetections()
         #: Image in which a detection was tried at other rolls last, though nothing was new.
         self._last_rolls = 0
+        #: Number of the turned search that awaits an image with time for it; None: none does.
+        self._awaited_turn: int | None = None
         self._larger = LargerFaceSchedule()
 
     def forget(self) -> None:
@@ -347,9 +370,9 @@ class FaceTracker:
         new = None
         if self._must_detect(faces, parameters):
             new = self._detections(image, faces, parameters)
-        turns = self._turns(faces, parameters)
-        if new is not None or turns:
-            faces = self._find_worthwhile(image, new or [], parameters, faces, turns)
+        turned = self._turned_search(image, faces, parameters)
+        if new is not None or turned.turns:
+            faces = self._find_worthwhile(image, new or [], parameters, faces, turned)
         # For larger faces only, the detector needs little memory.
         self._images_since_detection += 1
         if new is not None and not is_full:
@@ -420,9 +443,7 @@ class FaceTracker:
         """Search for faces where the schedule says, see `search`; None: nowhere."""
         if _is_full(tracked, parameters):
             return self._larger_detections(image, tracked, parameters)
-        # Faces without landmarks are seen by the detector only, and only where it searches.
-        in_parts = parameters.detect_interval > 1 and parameters.require_landmarks
-        areas = self._provider.areas(image, parameters) if in_parts else ()
+        areas = self._areas(image, parameters, parameters.min_face_size)
         if not areas:
             return self._provider.detections(image, parameters)
         ids = {face.id for face in tracked}
@@ -435,6 +456,14 @@ class FaceTracker:
             lost=lost,
         )
         return self._provider.detections_in(image, due, parameters) if due else None
+
+    def _areas(
+        self, image: Image, parameters: FaceMeshParameters, min_face_size: float
+    ) -> Sequence[SearchArea]:
+        """Return the parts in which an image of a stream is searched; none: as a whole."""
+        # Faces without landmarks are seen by the detector only, and only where it searches.
+        in_parts = parameters.detect_interval > 1 and parameters.require_landmarks
+        return self._provider.areas(image, min_face_size) if in_parts else ()
 
     def _larger_detections(
         self, image: Image, tracked: list[Face], parameters: FaceMeshParameters
@@ -452,7 +481,7 @@ class FaceTracker:
                 [bounding_box(face.points) for face in tracked],
                 image.size,
                 area=area,
-                pixels=sum(each.pixels for each in self._provider.areas(image, larger)),
+                pixels=sum(each.pixels for each in self._provider.areas(image, smallest)),
             )
             if not is_due:
                 return None
@@ -464,7 +493,7 @@ class FaceTracker:
         detections: list[Detection],
         parameters: FaceMeshParameters,
         tracked: list[Face],
-        turns: Sequence[int],
+        turned: Effort,
     ) -> list[Face]:
         """Find the faces of detections, but seldom where there was none again and again.
 
@@ -472,8 +501,8 @@ class FaceTracker:
             The largest of these and the tracked ones.
         """
         checked = self._rejected.worth_checking(detections, self._images)
-        effort = self._effort(checked, tracked)._replace(turns=turns)
-        effort = effort if self._images else FULL_EFFORT
+        effort = self._effort(checked, tracked) if self._images else FULL_EFFORT
+        effort = effort._replace(turns=turned.turns, turned_areas=turned.turned_areas)
         new = self._search.find(image, checked, parameters, tracked, effort)
         faces = largest(new, tracked, parameters.face_limit)
         if not _is_full(faces, parameters):  # With room for one more, all were checked.
@@ -491,16 +520,31 @@ class FaceTracker:
         self._last_rolls = self._images
         return SMALL_EFFORT
 
-    def _turns(self, tracked: list[Face], parameters: FaceMeshParameters) -> Sequence[int]:
-        """Return the quarter turns in which an image of a stream is searched by schedule."""
-        if not parameters.any_roll or _is_full(tracked, parameters):
-            return ()
+    def _turned_search(
+        self, image: Image, tracked: list[Face], parameters: FaceMeshParameters
+    ) -> Effort:
+        """Return in which quarter turns, and where, an image is searched turned.
+
+        By schedule this is one turn, the coarsest area, and one of the finer ones by turns, in an
+        image in which no finer area is searched as it is.
+        """
+        areas = self._areas(image, parameters, smallest_turned_face(parameters))
+        if not self._images:
+            return Effort(TURNS, areas)
         interval, offset = TURN_INTERVAL, TURN_INTERVAL // 2
         if tracked:  # Half-way between two regular runs of the detector.
             interval = TURNED_DETECTIONS * parameters.detect_interval
             offset = (interval + parameters.detect_interval) // 2
-        turn, is_between = divmod(self._images + offset, interval)
-        return () if is_between else [TURNS[turn % len(TURNS)]]
+        number, is_between = divmod(self._images + offset, interval)
+        if not is_between:
+            self._awaited_turn = number
+        if not parameters.any_roll or _is_full(tracked, parameters):
+            self._awaited_turn = None
+        if self._awaited_turn is None or self._schedule.newest_fine_search == self._images:
+            return Effort((), areas)
+        number, self._awaited_turn = self._awaited_turn, None
+        finer = 1 + number // len(TURNS) % max(len(areas) - 1, 1)
+        return Effort((TURNS[number % len(TURNS)],), (*areas[:1], *areas[finer : finer + 1]))
 
     def _find_again(self, image: Image, track: Track, *, interval: int) -> FaceLandmarks:
         """Find the landmarks of a tracked face, by optical flow or by the network."""
