@@ -113,6 +113,9 @@ class FullRangeDetector(BoxDetector):
     LEVEL_RATIO = 5
     #: Side of the last level, square: a face that fills the image is found here.
     LAST_LEVEL = 96
+    #: The longer side of the coarsest level in a stream, which has the image's aspect: near faces,
+    #: from 15 % of the width on, are found in the very image then.
+    COARSEST = 128
     #: An image is enlarged this much at most: there is nothing more to see in it.
     LARGEST_ENLARGEMENT = 2
     #: No side of the network's input is larger, however long and narrow the image.
@@ -191,13 +194,13 @@ class FullRangeDetector(BoxDetector):
     ) -> Iterator[SearchArea]:
         longest = max(image_width, image_height)
         shown = (
-            max(round(self.LAST_LEVEL * image_width / longest), 1),
-            max(round(self.LAST_LEVEL * image_height / longest), 1),
+            max(round(self.COARSEST * image_width / longest), 1),
+            max(round(self.COARSEST * image_height / longest), 1),
         )
         whole = (0, 0, image_width, image_height)
         everywhere = (-math.inf, -math.inf, math.inf, math.inf)
-        last = (self.LAST_LEVEL, self.LAST_LEVEL)
-        yield SearchArea(0, whole, shown, last, everywhere, math.inf)
+        size = (self._up_to_multiple(shown[0]), self._up_to_multiple(shown[1]))
+        yield SearchArea(0, whole, shown, size, everywhere, math.inf)
 
         width = self._finest_width(image_width, image_height, min_face_size)
         aspect = image_height / image_width

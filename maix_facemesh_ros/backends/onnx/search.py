@@ -70,8 +70,8 @@ LATEST_LOOK = 10
 MOST_PIXELS = 81920
 #: The same on average, without and with faces in view, and how much of it can be saved up while it
 #: is not needed.
-AVERAGE_PIXELS, AVERAGE_PIXELS_WITH_FACES = 8192, 4096
-MOST_SAVINGS = 24 * AVERAGE_PIXELS
+AVERAGE_PIXELS, AVERAGE_PIXELS_WITH_FACES = 7168, 4096
+MOST_SAVINGS = 28 * AVERAGE_PIXELS
 #: The same for new changes only. A moving camera, which changes everything all the time, has none.
 AVERAGE_NEW_PIXELS = 6144
 MOST_NEW_SAVINGS = 30 * AVERAGE_NEW_PIXELS
