@@ -240,7 +240,7 @@ def open_networks(parameters: FaceMeshParameters) -> Networks:
 IMAGES_UNTIL_REST = 30
 
 #: Without a face, the image is turned for the detector in every n-th image: one turned search takes
-#: as long as ten images of the schedule.
+#: as long as two images of a moving camera.
 TURN_INTERVAL = 30
 #: In this number of images from a new change on, see `search`, heads at any roll are searched more
 #: thoroughly.
@@ -370,9 +370,9 @@ class FaceTracker:
         new = None
         if self._must_detect(faces, parameters):
             new = self._detections(image, faces, parameters)
-        turned = self._turned_search(image, faces, parameters)
-        if new is not None or turned.turns:
-            faces = self._find_worthwhile(image, new or [], parameters, faces, turned)
+        turned_search = self._turned_search(faces, parameters)
+        if new is not None or turned_search is not None:
+            faces = self._find_worthwhile(image, new or [], parameters, faces, turned_search)
         # For larger faces only, the detector needs little memory.
         self._images_since_detection += 1
         if new is not None and not is_full:
@@ -493,16 +493,24 @@ class FaceTracker:
         detections: list[Detection],
         parameters: FaceMeshParameters,
         tracked: list[Face],
-        turned: Effort,
+        turned_search: int | None,
     ) -> list[Face]:
         """Find the faces of detections, but seldom where there was none again and again.
+
+        Args:
+            image: in which they are.
+            detections: in the image as it is.
+            parameters: those in force.
+            tracked: the faces that are known.
+            turned_search: number of the turned search of this image; None: there is none.
 
         Returns:
             The largest of these and the tracked ones.
         """
         checked = self._rejected.worth_checking(detections, self._images)
         effort = self._effort(checked, tracked) if self._images else FULL_EFFORT
-        effort = effort._replace(turns=turned.turns, turned_areas=turned.turned_areas)
+        turns, areas = self._turns(image, parameters, turned_search)
+        effort = effort._replace(turns=turns, turned_areas=areas)
         new = self._search.find(image, checked, parameters, tracked, effort)
         faces = largest(new, tracked, parameters.face_limit)
         if not _is_full(faces, parameters):  # With room for one more, all were checked.
@@ -520,17 +528,11 @@ class FaceTracker:
         self._last_rolls = self._images
         return SMALL_EFFORT
 
-    def _turned_search(
-        self, image: Image, tracked: list[Face], parameters: FaceMeshParameters
-    ) -> Effort:
-        """Return in which quarter turns, and where, an image is searched turned.
+    def _turned_search(self, tracked: list[Face], parameters: FaceMeshParameters) -> int | None:
+        """Return the number of the turned search that is due by schedule; None: not in this image.
 
-        By schedule this is one turn, the coarsest area, and one of the finer ones by turns, in an
-        image in which no finer area is searched as it is.
+        It waits for an image in which no finer area is searched as it is.
         """
-        areas = self._areas(image, parameters, smallest_turned_face(parameters))
-        if not self._images:
-            return Effort(TURNS, areas)
         interval, offset = TURN_INTERVAL, TURN_INTERVAL // 2
         if tracked:  # Half-way between two regular runs of the detector.
             interval = TURNED_DETECTIONS * parameters.detect_interval
@@ -540,11 +542,26 @@ class FaceTracker:
             self._awaited_turn = number
         if not parameters.any_roll or _is_full(tracked, parameters):
             self._awaited_turn = None
-        if self._awaited_turn is None or self._schedule.newest_fine_search == self._images:
-            return Effort((), areas)
-        number, self._awaited_turn = self._awaited_turn, None
-        finer = 1 + number // len(TURNS) % max(len(areas) - 1, 1)
-        return Effort((TURNS[number % len(TURNS)],), (*areas[:1], *areas[finer : finer + 1]))
+        if self._schedule.newest_fine_search == self._images:
+            return None
+        due, self._awaited_turn = self._awaited_turn, None
+        return due
+
+    def _turns(
+        self, image: Image, parameters: FaceMeshParameters, turned_search: int | None
+    ) -> tuple[Sequence[int], Sequence[SearchArea]]:
+        """Return the quarter turns in which an image is searched, and the areas of those.
+
+        A search by schedule is of one turn, the coarsest area, and the finer ones one by one.
+        """
+        areas = self._areas(image, parameters, smallest_turned_face(parameters))
+        if not self._images:
+            return TURNS, areas
+        if turned_search is None:
+            return (), areas
+        times, turn = divmod(turned_search, len(TURNS))
+        finer = 1 + times % max(len(areas) - 1, 1)
+        return [TURNS[turn]], [*areas[:1], *areas[finer : finer + 1]]
 
     def _find_again(self, image: Image, track: Track, *, interval: int) -> FaceLandmarks:
         """Find the landmarks of a tracked face, by optical flow or by the network."""
