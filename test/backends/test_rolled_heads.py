@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector
 from maix_facemesh_ros.backends.onnx.detection import Detection
 from maix_facemesh_ros.backends.onnx.face_search import Sighting, at_best_roll, check
 from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmarksNetwork
-from maix_facemesh_ros.backends.onnx.roi import Roi
+from maix_facemesh_ros.backends.onnx.roi import Roi, roi_from_detection
 from maix_facemesh_ros.backends.onnx.search import SearchArea
 from maix_facemesh_ros.backends.onnx.tracker import FaceTracker, open_networks
 from maix_facemesh_ros.camera.model import CameraModel
@@ -142,6 +143,30 @@ def test_a_mesh_of_the_wrong_roll_is_replaced(astronaut: Pixels, degrees: float)
     assert abs(math.remainder(mesh_roll(best.landmarks.points) - degrees, 360)) < 15
 
 
+@pytest.mark.parametrize(("is_seen", "runs"), [(True, 1), (False, 3)])
+def test_a_mesh_in_doubt_is_right_where_the_detector_sees_it(
+    astronaut: Pixels, is_seen: bool, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The detector's look takes a tenth of a run of the landmark network."""
+    networks = open_networks(FaceMeshParameters())
+    find, found = networks.landmarks, []
+
+    def in_doubt(image: Image, roi: Roi) -> FaceLandmarks:
+        found.append(replace(find(image, roi), presence=0.9))
+        return found[-1]
+
+    monkeypatch.setattr(networks, "landmarks", in_doubt)
+    if not is_seen:
+        monkeypatch.setattr(networks, "see_again", lambda *_: None)
+    image = Image(rolled(astronaut, 3, (640, 480), 120), "rgb", Stamp(0, 0))
+    (detection,) = networks.detections(image, FaceMeshParameters())
+    roi = roi_from_detection(detection.box, detection.keypoints, networks.roi_rule)
+    candidate = check(networks, image, Sighting(detection, roi, is_turned=False))
+    assert len(found) == runs
+    assert candidate.is_certain == candidate.is_sure == is_seen
+    assert candidate.landmarks is found[0]
+
+
 def test_where_one_head_is_rolled_others_are_found(astronaut: Pixels) -> None:
     image = np.hstack([rolled(astronaut, 170, (320, 480), width) for width in (120, 60, 90)])
     with FaceMesh(max_face_num=0) as mesh:
@@ -234,7 +259,7 @@ def test_a_false_detection_in_a_stream_has_no_landmarks(monkeypatch: pytest.Monk
     # One of them has the other rolls tried in an image, both where something has newly changed.
     assert max(len(each) for each in runs[:19]) == 2 + 3
     assert max(len(each) for each in runs[19:]) == 2 + 2 * 3
-    assert [each for each, _ in turned] == [15], "once in 30"
+    assert [each for each, _ in turned] == [10, 30], "once in 20"
 
 
 def test_a_turned_search_waits_for_an_image_that_is_not_searched_finely(
@@ -255,13 +280,14 @@ def test_a_turned_search_waits_for_an_image_that_is_not_searched_finely(
     tracker = FaceTracker(parameters, networks)
     for number in range(50):
         pixels = plain(640, 480)
-        if number >= 15:  # in which the first turned search is due
+        if number >= 10:  # in which the first turned search is due
             cv2.circle(pixels, (320, 240), 10, (250, 250, 250), -1)
         tracker.detect(Image(pixels, "rgb", Stamp(number, 0)), parameters)
     fine = [each for each, is_turned, found in levels if not is_turned and max(found)]
     turned = [each for each, is_turned, _ in levels if is_turned]
-    assert fine[:3] == [0, 15, 17]
-    assert turned == [0, 0, 0, 16, 45]
+    # Due in 10 and 30: a new change, its second look, and what is searched in every 30th image.
+    assert fine[:4] == [0, 10, 12, 30]
+    assert turned == [0, 0, 0, 11, 31]
 
 
 @pytest.mark.parametrize("light", [1 / 10, 1 / 25])

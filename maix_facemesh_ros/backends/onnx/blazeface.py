@@ -128,13 +128,14 @@ class FullRangeDetector(BoxDetector):
     #: A larger face is left to the level before, which sees it whole, pixels of the tile.
     LARGEST_IN_TILE = 64
     #: The square in which a face is seen again, and how wide the detection's box is in it, as a
-    #: fraction. (Of 482 detections of faces, 256 of covered or dark ones, and 418 others, 99.6, 95
-    #: and 10 % have a score above 0.5 then. Of 297 detections of rolled heads, 99 % have a higher
-    #: one at their roll. In 96x96 pixels, half as wide, 99.8, 93, 7 and 96 %, in twice the time.)
+    #: fraction. (Of 482 detections of faces, 256 of covered or dark ones, and 418 others, 99, 93
+    #: and 3 % have a score above 0.55 then. Of 297 detections of rolled heads, 99 % have a higher
+    #: one at their roll. In 96x96 pixels, half as wide, above 0.5: 100, 93, 7 and 96 %, in twice
+    #: the time.)
     AGAIN = 64
     SEEN_AGAIN = 0.6
     #: A level whose mean is lower, in gray levels, is made as bright as that. (Of 53 faces at a
-    #: twenty-fifth of the light 46 are found, instead of 12.)
+    #: twenty-fifth of the light 45 are found, instead of 12.)
     DARK = 60.0
     #: It is the same face where the boxes overlap by more (intersection over union).
     SAME_FACE_AGAIN = 0.25
