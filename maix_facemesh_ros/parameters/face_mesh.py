@@ -84,7 +84,7 @@ class FaceMeshParameters(ParameterTable):
         True,
         "With backend onnx: find heads at any roll, up to upside down. When a mesh is not certain, "
         "or without any face, the detector also runs on the turned image, with tracking in every "
-        "20th image. false: only heads that are rolled by less than about 60 degrees are found, "
+        "24th image. false: only heads that are rolled by less than about 60 degrees are found, "
         "and others may get a wrong mesh.",
         changeable=True,
     )

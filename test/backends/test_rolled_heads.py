@@ -259,7 +259,7 @@ def test_a_false_detection_in_a_stream_has_no_landmarks(monkeypatch: pytest.Monk
     # One of them has the other rolls tried in an image, both where something has newly changed.
     assert max(len(each) for each in runs[:19]) == 2 + 3
     assert max(len(each) for each in runs[19:]) == 2 + 2 * 3
-    assert [each for each, _ in turned] == [10, 30], "once in 20"
+    assert [each for each, _ in turned] == [12, 36], "once in 24"
 
 
 def test_a_turned_search_waits_for_an_image_that_is_not_searched_finely(
@@ -280,14 +280,14 @@ def test_a_turned_search_waits_for_an_image_that_is_not_searched_finely(
     tracker = FaceTracker(parameters, networks)
     for number in range(50):
         pixels = plain(640, 480)
-        if number >= 10:  # in which the first turned search is due
+        if number >= 12:  # in which the first turned search is due
             cv2.circle(pixels, (320, 240), 10, (250, 250, 250), -1)
         tracker.detect(Image(pixels, "rgb", Stamp(number, 0)), parameters)
     fine = [each for each, is_turned, found in levels if not is_turned and max(found)]
     turned = [each for each, is_turned, _ in levels if is_turned]
-    # Due in 10 and 30: a new change, its second look, and what is searched in every 30th image.
-    assert fine[:4] == [0, 10, 12, 30]
-    assert turned == [0, 0, 0, 11, 31]
+    # Due in 12, when there is a new change, and in 36.
+    assert fine[:2] == [0, 12]
+    assert turned == [0, 0, 0, 13, 36]
 
 
 @pytest.mark.parametrize("light", [1 / 10, 1 / 25])

@@ -241,7 +241,7 @@ IMAGES_UNTIL_REST = 30
 
 #: Without a face, the image is turned for the detector in every n-th image: one turned search takes
 #: as long as two images of a moving camera.
-TURN_INTERVAL = 20
+TURN_INTERVAL = 24
 #: In this number of images from a new change on, see `search`, heads at any roll are searched more
 #: thoroughly.
 NEW_IMAGES = 3
