@@ -14,7 +14,7 @@ from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
 from maix_facemesh_ros.backends.onnx.same_face import LARGER
 from maix_facemesh_ros.backends.onnx.search import (
-    AVERAGE_PIXELS,
+    AVERAGE_PIXELS_IN_MOTION,
     AVERAGE_PIXELS_WITH_FACES,
     LOOK_AGAIN,
     MOST_PIXELS,
@@ -273,7 +273,7 @@ def test_image_that_changes_everywhere_is_searched_in_parts(
         searches.next(camera.image(pixels))
     searched = [sum(area.pixels for area in due if area.level) for due in searches.images[1:]]
     assert max(searched) <= MOST_PIXELS
-    assert sum(searched) <= MOST_SAVINGS + 120 * AVERAGE_PIXELS
+    assert sum(searched) <= MOST_SAVINGS + 120 * AVERAGE_PIXELS_IN_MOTION
     assert all(searches.areas[0] in due for due in searches.images)
     last = Counter(area for due in searches.images[60:] for area in due)
     assert set(last) == set(searches.areas), "each has its turn"

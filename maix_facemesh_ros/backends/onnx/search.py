@@ -18,10 +18,10 @@ searched, see `LargerFaceSchedule`. Where a face was lost, the area of its size 
 and then in every 3rd of 15 images.
 
 The finer levels together take at most `MOST_PIXELS` of the network's input in an image and
-`AVERAGE_PIXELS` on average, so that a moving camera, which changes everything, costs little more
-than a still one: areas then have their turn less often. New changes have `AVERAGE_NEW_PIXELS` in
-addition. The first image of a stream is searched whole. The schedule depends on the images since
-the start of the stream and on nothing else.
+`AVERAGE_PIXELS` on average, less in motion, so that a moving camera, which changes everything,
+costs little more than a still one: areas then have their turn less often. New changes have
+`AVERAGE_NEW_PIXELS` in addition. The first image of a stream is searched whole. The schedule
+depends on the images since the start of the stream and on nothing else.
 """
 
 from __future__ import annotations
@@ -68,10 +68,11 @@ LATEST_LOOK = 10
 
 #: Pixels of the network's input in an image, besides the coarsest level.
 MOST_PIXELS = 81920
-#: The same on average, without and with faces in view, and how much of it can be saved up while it
-#: is not needed.
-AVERAGE_PIXELS, AVERAGE_PIXELS_WITH_FACES = 7168, 4096
-MOST_SAVINGS = 28 * AVERAGE_PIXELS
+#: The same on average: usually, while the image keeps changing, so that the coarsest level is
+#: searched in every image, and with faces in view; and how much can be saved up while it is not
+#: needed.
+AVERAGE_PIXELS, AVERAGE_PIXELS_IN_MOTION, AVERAGE_PIXELS_WITH_FACES = 8192, 6144, 4096
+MOST_SAVINGS = 24 * AVERAGE_PIXELS
 #: The same for new changes only. A moving camera, which changes everything all the time, has none.
 AVERAGE_NEW_PIXELS = 6144
 MOST_NEW_SAVINGS = 30 * AVERAGE_NEW_PIXELS
@@ -168,6 +169,7 @@ class SearchSchedule:
     def __init__(self) -> None:
         """Start before the first image of a stream."""
         self._areas: Sequence[SearchArea] = ()
+        self._waiting: list[_Waiting] = []
         self._number = self._passed = 0
         self._quiet = QUIET
         self._savings, self._new_savings = MOST_SAVINGS, MOST_NEW_SAVINGS
@@ -197,8 +199,7 @@ class SearchSchedule:
             lost: the faces that were tracked up to the last one, and are not any more.
         """
         passed = number - self._number
-        average = AVERAGE_PIXELS_WITH_FACES if known else AVERAGE_PIXELS
-        self._savings = min(self._savings + passed * average, MOST_SAVINGS)
+        self._savings = min(self._savings + passed * self._average(known), MOST_SAVINGS)
         self._new_savings = min(self._new_savings + passed * AVERAGE_NEW_PIXELS, MOST_NEW_SAVINGS)
         # Between calls at regular intervals, what has changed in the last one too keeps changing;
         # after a longer pause it may be new.
@@ -221,6 +222,13 @@ class SearchSchedule:
             if (each := self._late(index, changes, is_known=bool(known), is_loss=bool(lost)))
         ]
         return self._search(_in_order(late), new)
+
+    def _average(self, known: Sequence[Box]) -> int:
+        """Return the pixels of the finer levels that may be searched per image."""
+        if known:
+            return AVERAGE_PIXELS_WITH_FACES
+        in_motion = bool(self._waiting) and self._waiting[0].changed == self._number
+        return AVERAGE_PIXELS_IN_MOTION if in_motion else AVERAGE_PIXELS
 
     def _may_search_finely(self) -> bool:
         """Whether there may be time for one of the finer areas in this image."""
