@@ -139,8 +139,9 @@ class FullRangeDetector(BoxDetector):
     DARK = 60.0
     #: It is the same face where the boxes overlap by more (intersection over union).
     SAME_FACE_AGAIN = 0.25
-    #: Networks are kept for this many input sizes, enough for cameras that share one detector.
-    KEPT_SIZES = 8
+    #: Networks are kept for this many input sizes: nine are those of two cameras, one with 4:3 and
+    #: one with 16:9, that share one detector.
+    KEPT_SIZES = 12
 
     def __init__(self, provider: str = CPU) -> None:
         self._provider = provider
