@@ -133,9 +133,20 @@ class _Robot(Node):
         self.answers: list[_Answer] = []
         #: Those that do not count.
         self.answers_before: list[_Answer] = []
+        self._is_interrupted = False
         self._reset = self.create_client(Trigger, "facemesh/reset")
         self._images = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
         self.create_subscription(FaceArray, "faces", self._on_faces, QoSProfile(depth=50), raw=True)
+
+    def interrupt(self, *_: object) -> None:
+        """Note that Ctrl-C was pressed: an exception here could be lost, in a callback of C."""
+        self._is_interrupted = True
+
+    def spin(self, seconds: float) -> None:
+        """Wait for one answer; raises KeyboardInterrupt after Ctrl-C."""
+        rclpy.spin_once(self, timeout_sec=seconds)
+        if self._is_interrupted:
+            raise KeyboardInterrupt
 
     def camera_is_seen(self) -> bool:
         return bool(self._images.get_subscription_count())
@@ -159,10 +170,12 @@ class _Robot(Node):
         # The latest image replaces those that wait: behind it none is left.
         latest = max(self.scene.sent)
         while all(answer.stamp != latest for answer in self.answers) and time.monotonic() < give_up:
-            rclpy.spin_once(self, timeout_sec=0.1)
+            self.spin(0.1)
         reset = self._reset.call_async(Trigger.Request())
-        rclpy.spin_until_future_complete(self, reset, timeout_sec=START_TIMEOUT)
-        if reset.result() is None:
+        give_up = time.monotonic() + START_TIMEOUT
+        while not reset.done() and time.monotonic() < give_up:
+            self.spin(0.1)
+        if not reset.done():
             raise SystemExit(f"facemesh_node did not reset within {START_TIMEOUT:.0f} s")
         self.forget()
         self.answers_before = []
@@ -196,10 +209,10 @@ def main() -> int:
 
     _keep_to_this_machine()
     photo = _load_photo()
-    # Ctrl-C raises KeyboardInterrupt; rclpy's handler would end the context under the node.
+    # rclpy's handler would end the context under the node.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     robot = _Robot(Scene(photo))
+    signal.signal(signal.SIGINT, robot.interrupt)
     print("Starting facemesh_node in its own process ...", flush=True)
     node = start_node(_parameter_arguments())
     is_interrupted = False
@@ -213,6 +226,7 @@ def main() -> int:
         stop_nodes([node])
         end_node(robot)
         rclpy.try_shutdown()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if is_interrupted and not robot.answers:
         return INTERRUPTED
     return _report(robot, arguments.output)
@@ -263,7 +277,7 @@ def _send_until_answered(
             raise SystemExit(f"facemesh_node did not answer an image within {START_TIMEOUT:.0f} s")
         if robot.camera_is_seen():
             robot.take_image(image)
-        rclpy.spin_once(robot, timeout_sec=0.1)
+        robot.spin(0.1)
 
 
 def _show_face(robot: _Robot, seconds: float) -> None:
@@ -278,7 +292,7 @@ def _show_face(robot: _Robot, seconds: float) -> None:
             told = _tell(robot, told, number + 1)
     end = time.monotonic() + 1.0
     while len(robot.answers) < len(robot.scene.sent) and time.monotonic() < end:
-        rclpy.spin_once(robot, timeout_sec=0.05)
+        robot.spin(0.05)
     if not told:  # not one answer within the seconds in which the images were sent
         _tell(robot, 0, len(robot.scene.sent), time.monotonic() - start)
 
@@ -288,7 +302,7 @@ def _receive_until(robot: _Robot, due: float) -> None:
     received = -1
     while (rest := due - time.monotonic()) > 0 or len(robot.answers) > received:
         received = len(robot.answers)
-        rclpy.spin_once(robot, timeout_sec=max(rest, 0.0))
+        robot.spin(max(rest, 0.0))
 
 
 def _tell(robot: _Robot, told: int, sent: int, seconds: float = 1.0) -> int:
