@@ -49,7 +49,7 @@ def finish(driver: StockDriver, robot: Robot) -> Driven:
 def arrived(robot: Robot) -> tuple[int, int]:
     """Return how many images have arrived at the node and how many were lost before."""
     values = robot.next_diagnostics()
-    return int(values["pictures arrived"]), int(values.get("pictures lost in transport", 0))
+    return int(values.get("pictures arrived", 0)), int(values.get("pictures lost in transport", 0))
 
 
 @pytest.mark.parametrize(
