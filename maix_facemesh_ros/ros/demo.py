@@ -212,7 +212,7 @@ def main() -> int:
     # rclpy's handler would end the context under the node.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     robot = _Robot(Scene(photo))
-    signal.signal(signal.SIGINT, robot.interrupt)
+    signal.signal(signal.SIGINT, robot.interrupt)  # ignored in a shell's background
     print("Starting facemesh_node in its own process ...", flush=True)
     node = start_node(_parameter_arguments())
     is_interrupted = False

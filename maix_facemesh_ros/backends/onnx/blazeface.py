@@ -189,11 +189,7 @@ class FullRangeDetector(BoxDetector):
         return self._areas(size, min_face_size)
 
     def _make_areas(self, size: tuple[int, int], min_face_size: float) -> tuple[SearchArea, ...]:
-        return tuple(self._all_areas(*size, min_face_size))
-
-    def _all_areas(
-        self, image_width: int, image_height: int, min_face_size: float
-    ) -> Iterator[SearchArea]:
+        image_width, image_height = size
         longest = max(image_width, image_height)
         shown = (
             max(round(self.COARSEST * image_width / longest), 1),
@@ -201,8 +197,8 @@ class FullRangeDetector(BoxDetector):
         )
         whole = (0, 0, image_width, image_height)
         everywhere = (-math.inf, -math.inf, math.inf, math.inf)
-        size = (self._up_to_multiple(shown[0]), self._up_to_multiple(shown[1]))
-        yield SearchArea(0, whole, shown, size, everywhere, math.inf)
+        coarsest = (self._up_to_multiple(shown[0]), self._up_to_multiple(shown[1]))
+        areas = [SearchArea(0, whole, shown, coarsest, everywhere, math.inf)]
 
         width = self._finest_width(image_width, image_height, min_face_size)
         aspect = image_height / image_width
@@ -211,7 +207,8 @@ class FullRangeDetector(BoxDetector):
             widths.append(width)
             width /= 2
         for level, width in enumerate(reversed(widths), 1):
-            yield from self._tiles(level, (width, width * aspect), image_width / width)
+            areas += self._tiles(level, (width, width * aspect), image_width / width)
+        return tuple(areas)
 
     def _tiles(self, level: int, size: tuple[float, float], pixel: float) -> Iterator[SearchArea]:
         inputs = [self._up_to_multiple(side) for side in size]

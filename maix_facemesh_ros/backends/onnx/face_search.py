@@ -104,7 +104,7 @@ TURNED_FACE_SIZE = 2.0
 
 
 class FaceNetworks(Protocol):
-    """The detector and the landmark network: a part of `tracker.FaceProvider`."""
+    """The detector and the landmark network."""
 
     #: How a detection becomes a ROI.
     roi_rule: RoiRule
@@ -112,7 +112,16 @@ class FaceNetworks(Protocol):
     def detections(
         self, image: Image, parameters: FaceMeshParameters, quarters: int = 0
     ) -> list[Detection]:
-        """Return the faces in an image that is turned for the detector."""
+        """Return the faces in an image, in any order.
+
+        Args:
+            image: as it is.
+            parameters: of the detector.
+            quarters: clockwise quarter turns of the image that the detector is given, 0 to 3.
+
+        Returns:
+            Boxes and key points in pixels of the image as it is.
+        """
         ...
 
     def detections_in(
@@ -122,11 +131,21 @@ class FaceNetworks(Protocol):
         parameters: FaceMeshParameters,
         quarters: int = 0,
     ) -> list[Detection]:
-        """Return the faces in some areas of an image that are turned for the detector."""
+        """Return the faces in some of the areas; arguments and result as those of `detections`."""
         ...
 
     def see_again(self, image: Image, box: Box, turns: Sequence[int] = (0,)) -> Detection | None:
-        """See the face in a detection's box again, larger, at the best of some quarter turns."""
+        """See the face in a detection's box again, larger.
+
+        Args:
+            image: as it is.
+            box: of a detection, in pixels of the image.
+            turns: clockwise quarter turns of what the detector is given, one after the other.
+
+        Returns:
+            The most confident face at any of the turns, in pixels of the image as it is; None: no
+            face is seen.
+        """
         ...
 
     def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:

@@ -29,6 +29,7 @@ from maix_facemesh_ros.backends.onnx.face_search import (
     SMALL_EFFORT,
     TURNS,
     Effort,
+    FaceNetworks,
     FaceSearch,
     smallest_turned_face,
 )
@@ -37,7 +38,6 @@ from maix_facemesh_ros.backends.onnx.landmarks import FaceLandmarks, FaceLandmar
 from maix_facemesh_ros.backends.onnx.rejected import RejectedDetections
 from maix_facemesh_ros.backends.onnx.roi import (
     Roi,
-    RoiRule,
     bounding_box,
     face_box,
     next_roi,
@@ -76,29 +76,12 @@ DETECTORS: dict[str, Callable[[Path, str], BoxDetector]] = {
 }
 
 
-class FaceProvider(Protocol):
+class FaceProvider(FaceNetworks, Protocol):
     """Provides detections and landmarks of an image to the tracker."""
 
-    #: How a detection becomes a ROI.
-    roi_rule: RoiRule
     #: Name of the landmark model's file, and onnxruntime's name of the execution provider.
     file_name: str
     provider: str
-
-    def detections(
-        self, image: Image, parameters: FaceMeshParameters, quarters: int = 0
-    ) -> list[Detection]:
-        """Return the faces in an image, in any order.
-
-        Args:
-            image: as it is.
-            parameters: of the detector.
-            quarters: clockwise quarter turns of the image that the detector is given, 0 to 3.
-
-        Returns:
-            Boxes and key points in pixels of the image as it is.
-        """
-        ...
 
     def areas(self, image: Image, min_face_size: float) -> Sequence[SearchArea]:
         """Return the parts in which an image can be searched; none: as a whole only.
@@ -111,34 +94,6 @@ class FaceProvider(Protocol):
 
     def thumbnail(self, image: Image, parameters: FaceMeshParameters) -> Thumbnail:
         """Return the small image that tells which areas have changed."""
-        ...
-
-    def detections_in(
-        self,
-        image: Image,
-        areas: Sequence[SearchArea],
-        parameters: FaceMeshParameters,
-        quarters: int = 0,
-    ) -> list[Detection]:
-        """Return the faces in some of the areas; arguments and result as those of `detections`."""
-        ...
-
-    def see_again(self, image: Image, box: Box, turns: Sequence[int] = (0,)) -> Detection | None:
-        """See the face in a detection's box again, larger.
-
-        Args:
-            image: as it is.
-            box: of a detection, in pixels of the image.
-            turns: clockwise quarter turns of what the detector is given, one after the other.
-
-        Returns:
-            The most confident face at any of the turns, in pixels of the image as it is; None: no
-            face is seen.
-        """
-        ...
-
-    def landmarks(self, image: Image, roi: Roi) -> FaceLandmarks:
-        """Return the landmarks of the face in a ROI; called from several threads."""
         ...
 
     def eye_contrast(self, image: Image, points: FloatArray) -> tuple[float, float]:
