@@ -464,6 +464,38 @@ def test_a_fault_of_the_program_is_not_a_difference(
     assert "a fault of this program" in capsys.readouterr().err
 
 
+CTRL_C_IN_A_DESTRUCTOR = """
+import os, signal, sys
+from maix_facemesh_ros.ros.replay import main, player
+
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+spin = player.BagPlayer._spin
+
+def drop_something(self, seconds):
+    Dropped()
+    spin(self, seconds)
+
+player.BagPlayer._spin = drop_something
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_is_not_lost_where_python_ignores_exceptions(one_camera: Path) -> None:
+    """As in a destructor, or in a callback of C."""
+    ended = subprocess.run(
+        [sys.executable, "-c", CTRL_C_IN_A_DESTRUCTOR, str(one_camera), "--start-node"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert ended.returncode == replay_run.INTERRUPTED, ended.stdout + ended.stderr
+    assert "Exception ignored" in ended.stderr, "the signal came where it was to come"
+
+
 def unusable(folder: Path) -> list[str | Path]:
     message = image_message(np.zeros((8, 8, 3), np.uint8), START)
     message.encoding = "strange"

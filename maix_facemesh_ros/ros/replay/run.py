@@ -63,12 +63,13 @@ def run(options: argparse.Namespace, ros_arguments: list[str]) -> int:
         options: the command line, parsed by `main`.
         ros_arguments: those for rclpy.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    interruption = _Interruption()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # As nohup sets it.
-            signal.signal(number, _end)
+            signal.signal(number, interruption.make)
     try:
         with ExitStack() as stack:
-            return _replay(options, ros_arguments, stack)
+            return _replay(options, ros_arguments, interruption, stack)
     except NoImagesError as error:
         print(f"facemesh_replay: {error}", file=sys.stderr)
         return NO_IMAGES
@@ -84,12 +85,31 @@ def run(options: argparse.Namespace, ros_arguments: list[str]) -> int:
         return FAILED
 
 
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    """Handle SIGTERM, and SIGHUP of a terminal that is closed, like Ctrl-C."""
-    raise KeyboardInterrupt
+class _Interruption:
+    """Handles SIGTERM, and SIGHUP of a terminal that is closed, like Ctrl-C.
+
+    Python drops an exception that is raised in a destructor, or in a callback of C; so it is raised
+    again by `check`.
+    """
+
+    def __init__(self) -> None:
+        self._is_made = False
+
+    def make(self, _signal: int, _frame: FrameType | None) -> None:
+        self._is_made = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        if self._is_made:
+            raise KeyboardInterrupt
 
 
-def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitStack) -> int:
+def _replay(
+    options: argparse.Namespace,
+    ros_arguments: list[str],
+    interruption: _Interruption,
+    stack: ExitStack,
+) -> int:
     """Play a bag; `stack` frees what is opened."""
     parameter_file = _parameter_file(options, stack)
     bag = stack.enter_context(Bag(options.bag))
@@ -109,7 +129,7 @@ def _replay(options: argparse.Namespace, ros_arguments: list[str], stack: ExitSt
     inputs = [path for path in (options.bag, options.check) if path]
     record = stack.enter_context(FacesBag(options.record, inputs)) if options.record else None
     to_start = _nodes(options, node, images, parameter_file) if options.start_node else []
-    player = _player(options, to_start, topics, images, node, stack)
+    player = _player(options, to_start, topics, images, node, interruption, stack)
     _tell_what_is_played(topics, player)
     golden_topics = golden.topic_for([c.node.faces for c in player.cameras]) if golden else {}
     player.meet(_first_messages(bag, player))
@@ -138,12 +158,14 @@ def _player(
     topics: Sequence[BagTopic],
     images: Sequence[BagTopic],
     node: Node,
+    interruption: _Interruption,
     stack: ExitStack,
 ) -> BagPlayer:
     """Return a player for the running nodes, or those started with these arguments."""
     processes = stack.enter_context(started(to_start))
 
-    def check_processes() -> None:
+    def check() -> None:
+        interruption.check()
         for process in processes:
             if process.poll() is not None:
                 raise ReplayError(f"the node ended with {process.returncode}: see above")
@@ -155,7 +177,7 @@ def _player(
         every_one=bool(options.start_node or options.topics),
         started_here=options.start_node,
         timeout=options.timeout,
-        check=check_processes,
+        check=check,
     )
     played = [topic for topic in topics if _is_played(topic, node, nodes.values())]
     for name, answering in nodes.items():
@@ -171,7 +193,7 @@ def _player(
         rate=options.rate,
         clock_rate=options.clock,
         timeout=options.timeout,
-        check=check_processes,
+        check=check,
     )
 
 
