@@ -14,7 +14,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import cv2
@@ -139,18 +139,23 @@ class FullRangeDetector(BoxDetector):
     DARK = 60.0
     #: It is the same face where the boxes overlap by more (intersection over union).
     SAME_FACE_AGAIN = 0.25
+    #: On the processor, levels of at most this many pixels share one network, whose weights then
+    #: stay in the cache from one level to the next: up to 10 % faster than one for each size, and
+    #: 3.6 MB less for each. On a larger level, a network of its own is 3 to 5 % faster.
+    LARGEST_SHARED = 256 * 192
     #: Networks are kept for this many input sizes: nine are those of two cameras, one with 4:3 and
     #: one with 16:9, that share one detector.
     KEPT_SIZES = 12
 
     def __init__(self, provider: str = CPU) -> None:
         self._provider = provider
-        self._networks: OrderedDict[tuple[int, int], _SizedNetwork] = OrderedDict()
+        self._networks: OrderedDict[tuple[int, int], Network] = OrderedDict()
         self._areas = lru_cache(self.KEPT_SIZES)(self._make_areas)
+        self._anchors = lru_cache(self.KEPT_SIZES)(partial(_cell_centers, stride=self.STRIDE))
         # Loaded now, so that a damaged model file is reported at the start and not with the first
         # image, and so that no image of a stream takes the time.
         for side in (self.LAST_LEVEL, self.AGAIN):
-            self._sized_network(side, side)
+            self._network(side, side)
 
     def detect(
         self,
@@ -319,10 +324,14 @@ class FullRangeDetector(BoxDetector):
         self, level: Image, roi: Roi, score_threshold: float, overlap_threshold: float
     ) -> list[Detection]:
         """Run the network on one level; return the faces in pixels of the plane of `roi`."""
-        network, anchors = self._sized_network(*level.size)
-        pixels = _brightened(level.pixels, self.DARK)
         return _find_faces(
-            network, anchors, pixels, roi, level.order, score_threshold, overlap_threshold
+            self._network(*level.size),
+            self._anchors(*level.size),
+            _brightened(level.pixels, self.DARK),
+            roi,
+            level.order,
+            score_threshold,
+            overlap_threshold,
         )
 
     def level_sizes(
@@ -348,28 +357,22 @@ class FullRangeDetector(BoxDetector):
     def _up_to_multiple(self, side: float) -> int:
         return math.ceil(side / self.MULTIPLE) * self.MULTIPLE
 
-    def _sized_network(self, width: int, height: int) -> _SizedNetwork:
-        sized = self._networks.get((width, height))
-        if sized is None:
-            network = Network(
+    def _network(self, width: int, height: int) -> Network:
+        """Return the network for an input; on a GPU, each size has to be compiled for itself."""
+        is_shared = self._provider == CPU and width * height <= self.LARGEST_SHARED
+        size = (0, 0) if is_shared else (width, height)
+        network = self._networks.get(size)
+        if network is None:
+            network = self._networks[size] = Network(
                 model_file("face_detection_full_range", self._provider),
                 kind="full_range",
-                dimensions={"width": width, "height": height},
+                dimensions={} if is_shared else {"width": width, "height": height},
                 provider=self._provider,
             )
-            sized = _SizedNetwork(network, _cell_centers(width, height, self.STRIDE, 1))
-            self._networks[width, height] = sized
             if len(self._networks) > self.KEPT_SIZES:
                 self._networks.popitem(last=False)
-        self._networks.move_to_end((width, height))
-        return sized
-
-
-class _SizedNetwork(NamedTuple):
-    """The full-range network for one input size, with the (N, 2) centers of its cells in pixels."""
-
-    network: Network
-    anchors: FloatArray
+        self._networks.move_to_end(size)
+        return network
 
 
 class _Span(NamedTuple):
@@ -475,7 +478,7 @@ def _square(pixels: Pixels, square: tuple[float, float, float], size: int) -> Pi
     return result
 
 
-def _cell_centers(width: int, height: int, stride: int, per_cell: int) -> FloatArray:
+def _cell_centers(width: int, height: int, stride: int, per_cell: int = 1) -> FloatArray:
     """Return the (N, 2) centers of the output cells in pixels of the input, row by row."""
     y, x = np.mgrid[0 : height // stride, 0 : width // stride]
     centers = np.stack([x, y], axis=-1).reshape(-1, 2).repeat(per_cell, axis=0)
