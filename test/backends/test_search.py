@@ -12,6 +12,7 @@ import pytest
 
 from maix_facemesh_ros import FaceMesh
 from maix_facemesh_ros.backends.onnx.blazeface import FullRangeDetector, ShortRangeDetector
+from maix_facemesh_ros.backends.onnx.network import Network
 from maix_facemesh_ros.backends.onnx.same_face import LARGER
 from maix_facemesh_ros.backends.onnx.search import (
     AVERAGE_PIXELS_IN_MOTION,
@@ -402,7 +403,7 @@ def test_face_that_appears_is_found_in_time(
 
 
 def refuse(*_: object, **__: object) -> None:
-    raise AssertionError("a part was searched")
+    raise AssertionError("this is not to happen here")
 
 
 def test_detect_interval_1_searches_everything_in_every_image(
@@ -414,6 +415,19 @@ def test_detect_interval_1_searches_everything_in_every_image(
     with FaceMesh(tracking=True, detect_interval=1) as mesh:
         assert mesh.process(room) == []
         assert len(mesh.process(pixels)) == 1
+
+
+def test_no_image_of_a_stream_waits_for_a_network_to_be_loaded(
+    monkeypatch: pytest.MonkeyPatch, room: Pixels, astronaut: Pixels
+) -> None:
+    with FaceMesh(tracking=True, max_face_num=1) as mesh:
+        monkeypatch.setattr(Network, "__init__", refuse)
+        for width, turns in ((0, 0), (20, 0), (120, 0), (120, 2), (30, 1), (0, 0)):
+            image = room.copy()
+            if width:
+                paste_head(image, astronaut, (320, 200), width)
+            for _ in range(30):
+                mesh.process(np.ascontiguousarray(np.rot90(image, turns)))
 
 
 def test_photos_are_searched_whole(

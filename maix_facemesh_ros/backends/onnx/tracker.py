@@ -426,10 +426,10 @@ class FaceTracker:
         """Search for faces that can take the place of a tracked one; None: not in this image."""
         area = LARGER * min(map(area_of, tracked))
         width = math.sqrt(area) * LARGER_FACE_MARGIN
-        # By half octaves: the detector keeps a network for each size of its input.
+        # By half octaves: the detector keeps the areas of some sizes.
         octaves = math.log2(max(width / image.size[0] / parameters.min_face_size, 1.0))
         smallest = min(parameters.min_face_size * 2 ** (int(2 * octaves) / 2), 1.0)
-        larger = replace(parameters, min_face_size=smallest)
+        areas = self._areas(image, parameters, smallest)
         if parameters.detect_interval > 1:
             is_due = self._larger.is_due(
                 self._provider.thumbnail(image, parameters),
@@ -440,7 +440,9 @@ class FaceTracker:
             )
             if not is_due:
                 return None
-        return self._provider.detections(image, larger)
+        if areas:
+            return self._provider.detections_in(image, areas, parameters)
+        return self._provider.detections(image, replace(parameters, min_face_size=smallest))
 
     def _find_worthwhile(
         self,
