@@ -269,15 +269,15 @@ def test_image_that_changes_everywhere_is_searched_in_parts(
     searches: Searches, room: Pixels
 ) -> None:
     random, camera = np.random.default_rng(0), Camera()
-    for _ in range(120):
+    for _ in range(200):
         pixels = np.roll(room, random.integers(20, 300, 2), axis=(0, 1))
         searches.next(camera.image(pixels))
     searched = [sum(area.pixels for area in due if area.level) for due in searches.images[1:]]
     assert max(searched) <= MOST_PIXELS
-    assert sum(searched) <= MOST_SAVINGS + 120 * AVERAGE_PIXELS_IN_MOTION
+    assert sum(searched) <= MOST_SAVINGS + 200 * AVERAGE_PIXELS_IN_MOTION
     assert all(searches.areas[0] in due for due in searches.images)
-    last = Counter(area for due in searches.images[60:] for area in due)
-    assert set(last) == set(searches.areas), "each has its turn"
+    last = Counter(area for due in searches.images[80:] for area in due)
+    assert set(last) >= set(searches.areas), "each has its turn"
 
 
 def test_with_a_face_in_view_what_keeps_changing_is_searched_for_half_the_time(
@@ -400,6 +400,32 @@ def test_face_that_appears_is_found_in_time(
             answers = [mesh.process(camera.image(pixels).pixels) for _ in range(within)]
             assert answers[-1], place
             assert answers[-1][0].box[2] == pytest.approx(face, rel=0.25)
+
+
+@pytest.mark.parametrize("width", [0.05, 0.08, 0.15])
+def test_face_that_appears_before_a_moving_camera_is_found_in_the_same_image(
+    width: float, room: Pixels, astronaut: Pixels
+) -> None:
+    camera, random = Camera(), np.random.default_rng(3)
+    size = room.shape[1::-1]
+    world = np.asarray(cv2.resize(room, (2 * size[0], 2 * size[1])), np.uint8)
+    face = width * size[0]
+
+    def image(world: Pixels, number: int) -> Pixels:
+        left = 300 + round(120 * math.sin(number / 20))
+        upper = 200 + round(60 * math.sin(number / 13))
+        return camera.image(world[upper : upper + size[1], left : left + size[0]]).pixels
+
+    found = []
+    for start in range(12, 36, 4):
+        with FaceMesh(tracking=True, max_face_num=1) as mesh:
+            for number in range(start):
+                assert mesh.process(image(world, number)) == []
+            place = (600, 400) + random.uniform(-0.2, 0.2, 2) * size
+            shown = world.copy()
+            paste_head(shown, astronaut, (int(place[0]), int(place[1])), face)
+            found.append(bool(mesh.process(image(shown, start))))
+    assert sum(found) >= 5, found
 
 
 def refuse(*_: object, **__: object) -> None:
