@@ -164,12 +164,17 @@ def test_it_does_not_depend_on_the_workers_and_is_near_to_face_mesh(
     found = faces_in(tmp_path / "1")
     assert_same(found[:length], expected[:length])
     distances = []
+    at_first = []
+    in_view = 0
     for (_, message), (_, _, wanted) in zip(found[length:], expected[length:], strict=True):
         faces = faces_of(message)
         assert [face.id for face in faces] == [face.id for face in wanted]
-        distances += eye_distances(faces, wanted)
+        in_view = in_view + 1 if faces else 0
+        # It may have been detected at another scale.
+        (at_first if 0 < in_view <= 3 else distances).extend(eye_distances(faces, wanted))
     assert 0 < np.mean(distances) < 0.0005
     assert max(distances) < 0.002
+    assert max(at_first) < 0.01
 
 
 def test_pixels_are_needed_by_the_workers_only(

@@ -13,10 +13,10 @@ is searched
 
 A change is one since the area's last search, see `Thumbnail`, and new after some images without
 one. A moving camera changes everything, and what appears before it is searched in the same image in
-an area of its own, see `CameraMotion`. While faces are in view and there is room for more, this applies in every n-th image only
-(`detect_interval`), and tracked faces do not count as changes. Without room, larger faces are
-searched, see `LargerFaceSchedule`. Where a face was lost, the area of its size is searched at once
-and then in every 3rd of 15 images.
+an area of its own, see `CameraMotion`. While faces are in view and there is room for more, this
+applies in every n-th image only (`detect_interval`), without the latter, and tracked faces do not
+count as changes. Without room, larger faces are searched, see `LargerFaceSchedule`. Where a face
+was lost, the area of its size is searched at once and then in every 3rd of 15 images.
 
 The finer levels together take at most `MOST_PIXELS` of the network's input in an image and
 `AVERAGE_PIXELS` on average, less in motion, so that a moving camera, which changes everything,
@@ -231,14 +231,16 @@ class SearchSchedule:
         ]
         appearing = None if known or lost else self._appearing(new)
         if appearing is None:
-            return self._search(_in_order(late), new)
-        return [*self._search([each for each in late if not each.level], new), appearing]
+            return self._search(_in_order(late), new, MOST_PIXELS)
+        # The time for it is that of the areas of a moving camera, which wait.
+        self._savings -= appearing.pixels
+        self.newest_fine_search = self._number
+        if not any(each.new_change for each in late):
+            late = [each for each in late if not each.level]
+        return [*self._search(_in_order(late), new, MOST_PIXELS - appearing.pixels), appearing]
 
     def _appearing(self, new: Thumbnail) -> SearchArea | None:
-        """Return what is searched because something appears before a moving camera; None: nothing.
-
-        The time for it is that of other areas: those of a moving camera wait.
-        """
+        """Return the surroundings of what appears before a moving camera; None: nothing does."""
         finest = self._areas[-1]
         if not finest.level or self._waiting[0].changed != self._number:
             return None
@@ -246,8 +248,6 @@ class SearchSchedule:
         if appearance is None or appearance.extent > LARGE_APPEARANCE * self._smallest_square:
             return None
         is_small = appearance.extent <= SMALL_APPEARANCE * self._smallest_square
-        self._savings -= finest.pixels
-        self.newest_fine_search = self._number
         center = (appearance.column + 0.5, appearance.row + 0.5)
         return self._around(finest, center, CLOSER if is_small else 1.0)
 
@@ -386,9 +386,15 @@ class SearchSchedule:
             for x, y, width, height in self._lost
         )
 
-    def _search(self, late: Sequence[_Late], new: Thumbnail) -> list[SearchArea]:
-        """Return as many of the areas as there is time for, and note that they are searched."""
-        searched, room = [], MOST_PIXELS
+    def _search(self, late: Sequence[_Late], new: Thumbnail, room: int) -> list[SearchArea]:
+        """Return as many of the areas as there is time for, and note that they are searched.
+
+        Args:
+            late: in their order.
+            new: the image.
+            room: pixels of the network's input for the finer levels.
+        """
+        searched = []
         for each in late:
             waiting = self._waiting[each.place]
             closer = waiting.closer if each.is_second_look else None
