@@ -19,7 +19,7 @@ count as changes. Without room, larger faces are searched, see `LargerFaceSchedu
 was lost, the area of its size is searched at once and then in every 3rd of 15 images.
 
 The finer levels together take at most `MOST_PIXELS` of the network's input in an image and
-`AVERAGE_PIXELS` on average, less in motion, so that a moving camera, which changes everything,
+`AVERAGE_PIXELS` on average, less while most of the image keeps changing, so that a moving camera
 costs little more than a still one: areas then have their turn less often. New changes have
 `AVERAGE_NEW_PIXELS` in addition. The first image of a stream is searched whole. The schedule
 depends on the images since the start of the stream and on nothing else.
@@ -75,9 +75,8 @@ SMALL_APPEARANCE, LARGE_APPEARANCE = 2.8, 12.0
 
 #: Pixels of the network's input in an image, besides the coarsest level.
 MOST_PIXELS = 81920
-#: The same on average: usually, while the image keeps changing, so that the coarsest level is
-#: searched in every image, and with faces in view; and how much can be saved up while it is not
-#: needed.
+#: The same on average: usually, while most of the image keeps changing, and with faces in view; and
+#: how much can be saved up while it is not needed.
 AVERAGE_PIXELS, AVERAGE_PIXELS_IN_MOTION, AVERAGE_PIXELS_WITH_FACES = 8192, 4608, 4096
 MOST_SAVINGS = 24 * AVERAGE_PIXELS
 #: The same for new changes only. A moving camera, which changes everything all the time, has none.
@@ -242,7 +241,7 @@ class SearchSchedule:
     def _appearing(self, new: Thumbnail) -> SearchArea | None:
         """Return the surroundings of what appears before a moving camera; None: nothing does."""
         finest = self._areas[-1]
-        if not finest.level or self._waiting[0].changed != self._number:
+        if not finest.level or not self._is_in_motion:
             return None
         appearance = self._motion.appearing(new.pixels, self._number)
         if appearance is None or appearance.extent > LARGE_APPEARANCE * self._smallest_square:
@@ -255,8 +254,13 @@ class SearchSchedule:
         """Return the pixels of the finer levels that may be searched per image."""
         if known:
             return AVERAGE_PIXELS_WITH_FACES
-        in_motion = bool(self._waiting) and self._waiting[0].changed == self._number
-        return AVERAGE_PIXELS_IN_MOTION if in_motion else AVERAGE_PIXELS
+        return AVERAGE_PIXELS_IN_MOTION if self._is_in_motion else AVERAGE_PIXELS
+
+    @property
+    def _is_in_motion(self) -> bool:
+        """Whether most areas keep changing: the camera moves."""
+        changing = sum(waits.changed + self._quiet >= self._number for waits in self._waiting)
+        return 2 * changing > len(self._waiting)
 
     def _may_search_finely(self) -> bool:
         """Whether there may be time for one of the finer areas in this image."""
