@@ -23,10 +23,10 @@ from maix_facemesh_ros.face import FloatArray
 
 #: Something appears where the most that remains is this many times the median of what was the most
 #: in the last images, of which there must be some, and where it is this number of gray levels. (In
-#: the benchmark `nobody` in a tenth of a moving camera's images.)
+#: the benchmark without faces in every 12th to 14th image of a moving camera.)
 OUTSTANDING, LEAST = 1.5, 5.0
 REMEMBERED, FEWEST = 8, 4
-#: Beside strong edges more remains than elsewhere: by this part of the gradients, in gray levels
+#: Next to strong edges more remains than elsewhere: by this part of the gradients, in gray levels
 #: per pixel in x and y, summed up.
 EDGES = 0.5
 #: Side of the mean around each pixel, about a smallest face.
@@ -85,7 +85,7 @@ def unexplained(last: FloatArray, pixels: FloatArray) -> FloatArray:
         pixels: the same of the next image.
 
     Returns:
-        (h, w) gray levels, negative beside strong edges.
+        (h, w) gray levels, negative next to strong edges.
     """
     mean = cv2.addWeighted(last, 0.5, pixels, 0.5, 0.0)
     right, down = (
