@@ -28,11 +28,12 @@ def world() -> FloatArray:
 
 def seen(world: FloatArray, number: int, light: float = 1.0) -> FloatArray:
     """Return what a camera sees that turns, comes nearer, and is carried on."""
-    matrix = cv2.getRotationMatrix2D(
+    turn = cv2.getRotationMatrix2D(
         (1.5 * SIZE[0], 1.5 * SIZE[1]),
         3 * math.sin(number / 17),
         1 + 0.08 * math.sin(number / 23),
     )
+    matrix = np.asarray(turn, np.float64)
     matrix[:, 2] += (-SIZE[0] + 0.7 * number, -SIZE[1] + 6 * math.sin(number / 13))
     noise = np.random.default_rng(number).normal(0, 1, SIZE[::-1])
     return np.asarray(light * cv2.warpAffine(world, matrix, SIZE) + noise, np.float32)

@@ -163,8 +163,8 @@ def test_it_does_not_depend_on_the_workers_and_is_near_to_face_mesh(
     assert content_of(tmp_path / "1") == content_of(tmp_path / "2") == content_of(tmp_path / "3")
     found = faces_in(tmp_path / "1")
     assert_same(found[:length], expected[:length])
-    distances = []
-    at_first = []
+    distances: list[float] = []
+    at_first: list[float] = []
     in_view = 0
     for (_, message), (_, _, wanted) in zip(found[length:], expected[length:], strict=True):
         faces = faces_of(message)
