@@ -227,7 +227,7 @@ def main() -> int:
         end_node(robot)
         rclpy.try_shutdown()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if is_interrupted and not robot.answers:
+    if is_interrupted and not any(answer.message.faces for answer in robot.answers):
         return INTERRUPTED
     return _report(robot, arguments.output)
 
