@@ -278,6 +278,8 @@ def test_image_that_changes_everywhere_is_searched_in_parts(
     assert all(searches.areas[0] in due for due in searches.images)
     last = Counter(area for due in searches.images[80:] for area in due)
     assert set(last) >= set(searches.areas), "each has its turn"
+    others = set(last) - set(searches.areas)
+    assert {area.level for area in others} <= {searches.areas[-1].level}, "what appears"
 
 
 def test_with_a_face_in_view_what_keeps_changing_is_searched_for_half_the_time(

@@ -16,26 +16,9 @@ from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import CompressedImage
 
+from ctrl_c import with_ctrl_c_in_a_destructor
 from maix_facemesh_ros.msg import FaceArray
 from maix_facemesh_ros.ros.demo import _typed
-
-CTRL_C_IN_A_DESTRUCTOR = """
-import os, signal, sys
-from maix_facemesh_ros.ros import demo
-
-class Dropped:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGINT)
-
-take_image = demo._Robot.take_image
-
-def drop_something(robot, image):
-    take_image(robot, image)
-    Dropped()
-
-demo._Robot.take_image = drop_something
-sys.exit(demo.main())
-"""
 
 
 def test_the_demo_shows_faces_and_leaves_an_image_and_a_bag(tmp_path: Path) -> None:
@@ -113,8 +96,9 @@ def test_ctrl_c_ends_it_and_the_node_without_a_traceback(seconds: float, tmp_pat
 
 def test_ctrl_c_is_not_lost_where_python_ignores_exceptions(tmp_path: Path) -> None:
     """As in a destructor, or in a callback of C."""
+    demo = "maix_facemesh_ros.ros.demo"
     ended = subprocess.run(
-        [sys.executable, "-c", CTRL_C_IN_A_DESTRUCTOR, "--seconds", "60"],
+        [*with_ctrl_c_in_a_destructor(demo, demo, "_Robot", "take_image"), "--seconds", "60"],
         cwd=tmp_path,
         env={**os.environ, "ROS_DOMAIN_ID": str(101 + os.getpid() % 100)},
         capture_output=True,

@@ -27,6 +27,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from ctrl_c import with_ctrl_c_in_a_destructor
 from golden_replays import EXACTLY
 from maix_facemesh_ros.bags.reader import Bag
 from maix_facemesh_ros.msg import FaceArray
@@ -464,29 +465,14 @@ def test_a_fault_of_the_program_is_not_a_difference(
     assert "a fault of this program" in capsys.readouterr().err
 
 
-CTRL_C_IN_A_DESTRUCTOR = """
-import os, signal, sys
-from maix_facemesh_ros.ros.replay import main, player
-
-class Dropped:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGINT)
-
-spin = player.BagPlayer._spin
-
-def drop_something(self, seconds):
-    Dropped()
-    spin(self, seconds)
-
-player.BagPlayer._spin = drop_something
-sys.exit(main.main(sys.argv[1:]))
-"""
-
-
 def test_ctrl_c_is_not_lost_where_python_ignores_exceptions(one_camera: Path) -> None:
     """As in a destructor, or in a callback of C."""
+    replay = "maix_facemesh_ros.ros.replay"
+    program = with_ctrl_c_in_a_destructor(
+        f"{replay}.main", f"{replay}.player", "BagPlayer", "_spin"
+    )
     ended = subprocess.run(
-        [sys.executable, "-c", CTRL_C_IN_A_DESTRUCTOR, str(one_camera), "--start-node"],
+        [*program, str(one_camera), "--start-node"],
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
